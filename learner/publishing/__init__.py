@@ -1,0 +1,1 @@
+"""Publishing: the sender of vLLM's weight-transfer protocol, one file a transport."""

@@ -1,0 +1,40 @@
+"""The recipe's `weights` section: how the learner's weights reach the engines, and how that is checked."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Deadlines(BaseModel):
+    """Seconds each stage of a weight update may take. On expiry the error names stage, rank and version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    init: float = Field(120.0, gt=0, description="engines and learner agree on the transfer (once)")
+    gather: float = Field(120.0, gt=0, description="the learner's ranks bring their shards together")
+    pause: float = Field(60.0, gt=0, description="engines stop after their current step")
+    transfer: float = Field(300.0, gt=0, description="all buckets sent and loaded")
+    finish: float = Field(120.0, gt=0, description="engines finish loading and take the new version")
+    resume: float = Field(30.0, gt=0, description="engines go on sampling")
+    check: float = Field(120.0, gt=0, description="engine and learner are compared")
+
+
+class PublishSettings(BaseModel):
+    """Weight publishing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    transport: Literal["shared_memory", "nccl", "ipc"] = Field(
+        "shared_memory",
+        description="shared_memory: CPU, learner and engines on one host; nccl: GPUs anywhere; ipc: GPUs shared by both",
+    )
+    bucket_mb: float = Field(256.0, gt=0, description="MiB sent in one piece; bounds the extra memory of an update")
+    check_tokens: int = Field(
+        64, ge=8, description="fixed tokens whose log-probabilities engine and learner must agree on after every update"
+    )
+    max_mismatch: float = Field(
+        1e-3, gt=0, description="nats, mean absolute per token: above it at start-up or after an update the run is refused"
+    )
+    deadlines: Deadlines = Deadlines()
