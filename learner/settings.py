@@ -23,7 +23,7 @@ class LearnerSettings(BaseModel):
     loss: Literal["grpo"] = Field("grpo", description="The policy loss, one file each in learner/losses/.")
     proximal: Literal["recompute", "behaviour"] = Field(
         "recompute",
-        description="What the ratio is taken against. recompute: the policy when the batch was taken, with the truncated "
+        description="What the ratio is taken against. recompute: the policy when the batch was taken, the truncated "
         "importance weight correcting for the behaviour policy. behaviour: the behaviour policy itself (plain GRPO).",
     )
     minibatches: int = Field(1, ge=1, description="Disjoint parts a batch is split into; one optimiser step each.")
@@ -42,7 +42,7 @@ class LearnerSettings(BaseModel):
     eps: float = Field(1e-8, gt=0, description="AdamW's epsilon.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, on matrices only.")
     grad_clip: float = Field(1.0, ge=0, description="Largest global gradient norm; 0 leaves gradients as they are.")
-    warmup_steps: int = Field(0, ge=0, description="Optimiser steps over which the learning rate rises linearly to `lr`.")
+    warmup_steps: int = Field(0, ge=0, description="Optimiser steps of linear rise to `lr`.")
     schedule: Literal["constant", "cosine"] = Field(
         "constant", description="After the warm-up: constant, or a half cosine down to zero at `decay_steps`."
     )
@@ -64,7 +64,7 @@ class LearnerSettings(BaseModel):
             )
         if self.decay_steps is not None and self.decay_steps <= self.warmup_steps:
             raise ValueError(
-                f"decay_steps ({self.decay_steps}) must be above warmup_steps ({self.warmup_steps}): it counts from step 0"
+                f"decay_steps ({self.decay_steps}) must be above warmup_steps ({self.warmup_steps}): both count from 0"
             )
         if self.optimizer == "sgd" and self.weight_decay:
             raise ValueError("optimizer: sgd takes no weight_decay; set it to 0 or use adamw")
