@@ -1,0 +1,150 @@
+"""Every number a run reports: what it is called, in which unit, what it means, and the file that keeps it.
+
+`METRICS` is the one table. `docs/metrics.md` is printed from it (`python -m launch.metrics > docs/metrics.md`), and a
+line with a name outside it, or without a core name, is refused, so that a renamed metric cannot vanish unnoticed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table. `<domain>` in a name stands for any task domain (and, under `eval/`, for `all`)."""
+
+    name: str
+    unit: str
+    meaning: str
+    core: bool = True  # whether every training step must report it
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("reward/mean", "score", "mean raw score of the step's scored trajectories, over all domains"),
+    Metric("reward/<domain>", "score", "the same for one domain; absent when the batch holds none of it", core=False),
+    Metric("policy/entropy", "nats/token", "mean entropy of the policy over trained tokens; falling to 0 is collapse"),
+    Metric("policy/clip_low", "share", "trained tokens whose ratio was clipped at 1 − ε_low"),
+    Metric("policy/clip_high", "share", "trained tokens whose ratio was clipped at 1 + ε_high"),
+    Metric("policy/ratio_max", "ratio", "largest importance ratio ρ of any trained token"),
+    Metric(
+        "policy/mismatch_kl",
+        "nats/token",
+        "estimated KL of learner from engine on tokens whose version is the proximal one: numerical disagreement only",
+    ),
+    Metric("policy/offpolicy_kl", "nats/token", "the same over all trained tokens: staleness and reuse included"),
+    Metric("policy/is_truncated", "share", "trained tokens whose correction π_prox/μ was cut at the importance cap"),
+    Metric("loss/policy", "loss", "policy loss, normalised over the whole batch"),
+    Metric("optim/grad_norm", "norm", "global gradient norm before clipping"),
+    Metric("optim/lr", "1/step", "learning rate of the step"),
+    Metric("optim/skipped", "steps", "optimiser steps skipped for a non-finite loss or gradient, in this step"),
+    Metric("reuse/fraction", "share", "trajectories of the batch that had been trained on before"),
+    Metric("reuse/staleness_mean", "versions", "mean age of the batch: learner's version minus the oldest token's"),
+    Metric("groups/zero_variance", "groups", "groups rejected since the last step because every score was the same"),
+    Metric("trajectories/unparseable", "trajectories", "answers since the last step that could not be read: masked"),
+    Metric("trajectories/truncated", "trajectories", "responses since the last step that the token limit cut off"),
+    Metric("trajectories/infra_error", "trajectories", "verdicts lost since the last step, not by the answer's fault"),
+    Metric("tokens/response_mean", "tokens", "mean response length of the batch"),
+    Metric("time/step", "s", "wall time of the step, from one published version to the next"),
+    Metric("time/learn", "s", "learner's passes and optimiser steps"),
+    Metric("time/generate", "s", "mean time of a group in the engine; beside the learner, so no part of the step"),
+    Metric("time/verify", "s", "mean time of a group in its verifier; beside the learner too"),
+    Metric("time/publish", "s", "sending, loading and checking the new weights"),
+    Metric("time/learner_idle", "share of step", "part of the step the learner waited for a batch"),
+    Metric("time/engine_idle", "share of step", "part of the step the engines had nothing to run (mean over engines)"),
+    Metric("throughput/tokens_per_second", "tokens/s", "response tokens sampled a second, all engines together"),
+    Metric("reuse/staleness_max", "versions", "age of the oldest trajectory in the batch", core=False),
+    Metric("reuse/uses_mean", "uses", "mean number of earlier uses of the batch's trajectories", core=False),
+    Metric("buffer/groups", "groups", "groups held by the trajectory buffer after the batch was taken", core=False),
+    Metric("rollout/recomputed_tokens", "tokens", "tokens recomputed because weights changed under them", core=False),
+    Metric(
+        "publish/bytes_per_second", "bytes/s", "weight bytes published a second, load and check included", core=False
+    ),
+    Metric("eval/pass_at_1/<domain>", "share", "held-out pass@1 at this version", core=False),
+    Metric("eval/pass_at_1_low/<domain>", "share", "lower end of its 95% interval", core=False),
+    Metric("eval/pass_at_1_high/<domain>", "share", "upper end of its 95% interval", core=False),
+    Metric("eval/parseable/<domain>", "share", "held-out responses whose answer could be read", core=False),
+    Metric("eval/tokens_mean/<domain>", "tokens", "mean response length in the evaluation", core=False),
+    Metric("tracking/failures", "calls", "calls to the experiment tracker that failed so far", core=False),
+)
+
+CORE = frozenset(m.name for m in METRICS if m.core)
+_EXACT = frozenset(m.name for m in METRICS if "<domain>" not in m.name)
+_PREFIXES = tuple(m.name.removesuffix("<domain>") for m in METRICS if m.name.endswith("<domain>"))
+
+
+def is_known(name: str) -> bool:
+    """Whether `METRICS` has a row for this name."""
+    return name in _EXACT or any(name.startswith(p) and "/" not in name[len(p) :] > "" for p in _PREFIXES)
+
+
+def check(metrics: Mapping[str, Any]) -> None:
+    """Raise ValueError if a name is not in `METRICS`, or if a line of a training step lacks a core name.
+
+    A line that holds nothing but `eval/` names is an evaluation (the one before RL is step 0) and needs no core names.
+    """
+    unknown = sorted(name for name in metrics if not is_known(name))
+    if unknown:
+        raise ValueError(f"unknown metric names {unknown}: give each a row in launch/metrics.py METRICS")
+    missing = sorted(CORE - metrics.keys())
+    if missing and not all(name.startswith("eval/") for name in metrics):
+        raise ValueError(f"the step lacks {missing}, core names of launch/metrics.py METRICS; send NaN if undefined")
+
+
+def as_json_number(value: Any) -> float | int | None:
+    """A plain int or finite float; None for NaN and infinities, which JSON does not have."""
+    if isinstance(value, bool | int):
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one JSON object a step, `{"step": 3, "reward/mean": 0.5, ...}`, on disk when `write` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Append the line of one step. Numbers may be Python's, numpy's or 0-dimensional tensors; NaN becomes null."""
+        check(metrics)
+        line = {"step": step} | {name: as_json_number(value) for name, value in metrics.items()}
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def as_markdown() -> str:
+    """`docs/metrics.md`, from the table."""
+    rows = [f"| `{m.name}` | {m.unit} | {m.meaning} | {'yes' if m.core else ''} |" for m in METRICS]
+    head = [
+        "# Metrics",
+        "",
+        "One line a step in `runs/<name>/metrics.jsonl`, and the same names in wandb. A value that is not a number is",
+        "`null`. An evaluation holds `eval/` names; step 0 is the one before RL. *Core* names are in every training step.",
+        "Printed from the table in `launch/metrics.py`: `python -m launch.metrics > docs/metrics.md`.",
+        "",
+        "| name | unit | meaning | core |",
+        "|---|---|---|---|",
+    ]
+    return "\n".join(head + rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

@@ -1,0 +1,93 @@
+"""The folder of one run: where everything that outlives the run is written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One evaluated response, kept for people to read (a line of `samples.jsonl`).
+
+    when    "before" or "after" RL
+    score   the raw score, None unless the status is "scored"
+    status  "scored", "unparseable" or "infra_error"
+    """
+
+    when: str
+    domain: str
+    task_id: str
+    prompt: str
+    response: str
+    status: str
+    score: float | None = None
+    expected: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Paths of one run below `runs/<name>/`, and atomic writes into it."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs_dir: Path | str, name: str) -> RunFolder:
+        """Make a new folder `runs_dir/name`, or `name-2`, `name-3`, ... if it exists: no run overwrites another."""
+        for number in range(1, 1_000_000):
+            path = Path(runs_dir) / (name if number == 1 else f"{name}-{number}")
+            try:
+                path.mkdir(parents=True)  # also settles who gets it when two runs start at once
+            except FileExistsError:
+                continue
+            return cls(path.absolute())
+        raise RuntimeError(f"a million runs named {name!r} in {runs_dir}: clear some away")
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def policy(self) -> Path:
+        """The final policy, a Hugging Face folder."""
+        return self.path / "policy"
+
+    def add_samples(self, samples: Iterable[Sample]) -> None:
+        """Append samples to `samples.jsonl`."""
+        with self.samples.open("a", encoding="utf-8") as file:
+            for sample in samples:
+                file.write(json.dumps(asdict(sample), ensure_ascii=False, default=str) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or, if interrupted, nothing: readers never see half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
