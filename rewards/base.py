@@ -1,0 +1,80 @@
+"""What a verifier is: the protocol every judge of answers follows, built-in or from somebody else's package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from buffer.types import Task, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response of the policy, as a verifier sees it.
+
+    task       what was asked, with the reference in `task.answer`
+    text       the decoded response, special tokens skipped, reasoning included
+    truncated  True if the token limit cut the response off
+    """
+
+    task: Task
+    text: str
+    truncated: bool = False
+
+
+class Reason(StrEnum):
+    """The first word of a verdict's `detail`, so that verdicts can be counted by cause. Explanations follow a colon."""
+
+    CORRECT = "correct"
+    PARTIAL = "partial"
+    WRONG = "wrong"
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    CRASH = "crash"
+    OUTPUT_LIMIT = "output_limit"
+    NO_ANSWER = "no_answer"
+    UNREADABLE = "unreadable"
+    INFRA = "infra"
+
+
+def detail(reason: Reason, explanation: str = "") -> str:
+    """`reason: explanation`, the form of every `Verdict.detail` of this room."""
+    return f"{reason}: {explanation}" if explanation else str(reason)
+
+
+def reason_of(verdict: Verdict) -> str:
+    """The reason a verdict's detail starts with; for a plug-in's free text, everything before the first colon."""
+    return verdict.detail.partition(":")[0]
+
+
+class Verifier(Protocol):
+    """Judges answers in batches.
+
+    The life of a verifier: `__init__` takes the recipe's `args` as keywords, checks them (ValueError or TypeError on a bad
+    one) and starts nothing, because the recipe is checked on a machine that may never judge; `start` acquires what judging
+    needs; `judge` is called any number of times; `close` releases everything and may be called without `start`, or twice.
+    A verifier that holds no resources inherits the empty `start` and `close` from this class.
+
+    `judge` returns one verdict for each answer, in the order of the answers, and follows the meaning of `Status`:
+    - scored: the answer was found and judged. An answer that is wrong, or makes its checker crash, hang or run out of
+      memory, is scored too: that is its own fault.
+    - unparseable: no answer was found in the text, or it cannot be read. A truncated response without an answer is this.
+    - infra_error: judging failed for a cause that does not depend on the answer; it will be judged again.
+    It is deterministic, never evaluates the text as code, and takes any text: empty, huge, or not valid Unicode. An
+    exception that escapes from `judge` is taken for an infra_error of every answer of the call.
+    """
+
+    def start(self) -> None:
+        """Acquire what judging needs (processes, connections), so that the first answer does not wait for it."""
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        """One verdict for each answer, in the same order."""
+        ...
+
+    def check_task(self, task: Task) -> None:
+        """Raise UserError if this task could never be judged (no reference, a malformed one). Needs no `start`."""
+
+    def close(self) -> None:
+        """Release everything; safe to call twice, or without `start`."""

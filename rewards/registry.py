@@ -1,0 +1,106 @@
+"""From the recipe's `rewards.verifiers` to verifier objects; the only place where a verifier's name becomes a class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ValidationError
+
+from buffer.errors import UserError
+from buffer.plugins import resolve
+from buffer.types import Task
+from rewards.base import Verifier
+from rewards.settings import RewardSettings, VerifierSettings
+
+ENTRY_POINT_GROUP = "reprise.verifiers"
+
+BUILT_IN = {
+    "exact": "rewards.exact:ExactVerifier",
+    "math": "rewards.maths:MathsVerifier",
+    "reasoning_gym": "rewards.reasoning_gym:ReasoningGymVerifier",
+    "rules": "rewards.rules:RulesVerifier",
+}
+
+
+def build_verifiers(settings: RewardSettings) -> dict[str, Verifier]:
+    """All verifiers of the recipe by name, constructed but not started. UserError names the key that is wrong."""
+    return {name: build_verifier(name, chosen) for name, chosen in settings.verifiers.items()}
+
+
+def check(settings: RewardSettings) -> None:
+    """Refuse a recipe whose verifiers do not exist or do not take their args, before anything is started."""
+    build_verifiers(settings)
+
+
+def check_task(verifiers: Mapping[str, Verifier], task: Task) -> None:
+    """Refuse a task that names no verifier of the recipe, or that its verifier could never judge (UserError)."""
+    if task.verifier not in verifiers:
+        raise UserError(f"verifier {task.verifier!r} is not in rewards.verifiers; {_valid(task.verifier, verifiers)}")
+    verifiers[task.verifier].check_task(task)
+
+
+def build_verifier(name: str, chosen: VerifierSettings) -> Verifier:
+    """The verifier `rewards.verifiers.<name>`, constructed with its args but not started."""
+    where = f"rewards.verifiers.{name}"
+    cls = verifier_class(chosen.use, where)
+    _check_args(cls, chosen.args, where)
+    try:
+        verifier = cls(**chosen.args)
+    except ValidationError as error:
+        raise UserError("\n".join(_argument_errors(error, where))) from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}.args: {error}") from error
+    missing = [method for method in ("start", "judge", "check_task", "close") if not hasattr(verifier, method)]
+    if missing:
+        raise UserError(
+            f"{where}.use: {chosen.use} is not a verifier, it has no {', '.join(missing)}; "
+            "inherit from rewards.base.Verifier and define judge"
+        )
+    return verifier
+
+
+def verifier_class(use: str, where: str) -> type[Verifier]:
+    """The class that `use` names: dotted path, built-in name (these win) or entry point, in this order."""
+    if ":" in use:
+        return resolve(use, f"{where}.use")
+    if use in BUILT_IN:
+        return resolve(BUILT_IN[use], f"{where}.use")
+    plugins = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    if use not in plugins:
+        raise UserError(
+            f"{where}.use: there is no verifier {use!r}; {_valid(use, [*BUILT_IN, *plugins])}, or a dotted path "
+            "package.module:Class"
+        )
+    return resolve(plugins[use].value, f"{where}.use (entry point {use!r})")
+
+
+def _check_args(cls: type[Verifier], args: Mapping[str, Any], where: str) -> None:
+    parameters = inspect.signature(cls).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for key in args:
+        if key not in parameters:
+            raise UserError(f"{where}.args.{key}: {cls.__name__} takes no such argument; {_valid(key, parameters)}")
+    for key, parameter in parameters.items():
+        if key not in args and parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL:
+            raise UserError(f"{where}.args.{key}: missing; {cls.__name__} needs it")
+
+
+def _argument_errors(error: ValidationError, where: str) -> list[str]:
+    """One line for each bad argument of a constructor that pydantic checks (`validate_call`)."""
+    return [
+        f"{where}.args.{'.'.join(str(part) for part in entry['loc'])}: {entry['msg']}, not {entry['input']!r}"
+        for entry in error.errors()
+    ]
+
+
+def _valid(wrong: str, valid: Iterable[str]) -> str:
+    """`did you mean 'x'? Valid: ...`"""
+    names = sorted(valid)
+    nearest = get_close_matches(wrong, names, n=1, cutoff=0.5)
+    listed = ", ".join(names) if names else "none"
+    return f"did you mean {nearest[0]!r}? Valid: {listed}" if nearest else f"valid: {listed}"
