@@ -1,0 +1,82 @@
+"""What a rollout engine is, and the records that pass through it.
+
+Everything above this file (actors, admission, training script) talks to `RolloutEngine`; vLLM is behind one
+implementation of it. Token ids go in and come out; text is decoded once, for verifiers and people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from buffer.types import Float32, Group, Task
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRequest:
+    """Sample `group_size` responses to `task`. `start_version` is the version at which the group was admitted."""
+
+    task: Task
+    group_id: str
+    start_version: int
+    group_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A sampled group on its way to the buffer, with the decoded responses its verifier reads.
+
+    generate_seconds and verify_seconds are wall times from asking to having.
+    """
+
+    group: Group
+    texts: tuple[str, ...]
+    generate_seconds: float
+    verify_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """What an engine did since the last time it was asked.
+
+    busy                 intervals (start, end) of time.monotonic seconds in which engine steps ran
+    tokens               response tokens sampled
+    recomputed_tokens    tokens whose keys were computed again because a weight update cleared the cache
+    """
+
+    busy: tuple[tuple[float, float], ...]
+    tokens: int
+    recomputed_tokens: int
+
+
+class RolloutEngine(Protocol):
+    """One copy of the policy that samples, and can be given new weights while it samples."""
+
+    async def sample(self, request: SampleRequest) -> Episode:
+        """A group of unjudged trajectories; raises if the engine is dead or the group's deadline passes."""
+        ...
+
+    async def prompt_logprobs(self, token_ids: Sequence[int]) -> Float32:
+        """float32[len-1]: log-probability in nats of each token but the first, at temperature 1."""
+        ...
+
+    async def init_weight_transfer(self, init_info: dict[str, Any]) -> None: ...
+
+    async def pause(self) -> None:
+        """Freeze every request after the current step and clear all cached keys."""
+        ...
+
+    async def start_weight_update(self) -> None: ...
+
+    async def update_weights(self, update_info: dict[str, Any]) -> None: ...
+
+    async def finish_weight_update(self, version: int) -> None:
+        """Take the new weights and stamp every token sampled from here on with `version`."""
+        ...
+
+    async def resume(self) -> None: ...
+
+    def stats(self) -> EngineStats: ...
+
+    async def close(self) -> None: ...

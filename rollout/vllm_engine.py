@@ -1,0 +1,173 @@
+"""The rollout engine on vLLM's `AsyncLLM`, the same code on CPU and GPU."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from vllm import SamplingParams
+from vllm.config.weight_transfer import WeightTransferConfig
+from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, WeightTransferUpdateRequest
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.inputs import tokens_input
+from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from buffer.types import FinishReason, Float32, Group, Int32, Trajectory
+from rollout.busy import BusyClock, StepListener
+from rollout.chat import ChatCodec
+from rollout.engine import EngineStats, Episode, SampleRequest
+from rollout.settings import RolloutSettings
+
+GIB = 1024**3
+
+
+class VllmEngine:
+    """One `AsyncLLM` with its tokenizer. Build it inside a running event loop.
+
+    Args:
+        settings: the recipe's `rollout` section.
+        policy_dir: Hugging Face folder; its weights may be stale, version 0 is published before the first sample.
+        dtype: "float32" or "bfloat16".
+        weight_backend: vLLM's name of the weight-transfer engine.
+        seed: seeds the sampler.
+    """
+
+    def __init__(self, settings: RolloutSettings, policy_dir: Path, dtype: str, weight_backend: str, seed: int) -> None:
+        self._settings = settings
+        self.codec = ChatCodec(policy_dir, settings.stop)
+        self._clock = BusyClock()
+        self._version: int | None = None
+        self._recomputed = 0
+        self._counter = 0
+        engine = settings.engine
+        arguments = AsyncEngineArgs(
+            model=str(policy_dir),
+            skip_tokenizer_init=True,
+            dtype=dtype,
+            seed=seed,
+            max_model_len=engine.max_model_len,
+            max_num_seqs=engine.max_num_seqs,
+            max_num_batched_tokens=engine.max_num_batched_tokens,
+            kv_cache_memory_bytes=int(engine.kv_cache_gb * GIB),
+            tensor_parallel_size=engine.tensor_parallel,
+            enforce_eager=engine.enforce_eager,
+            enable_prefix_caching=engine.prefix_caching,
+            # vLLM's default reports the model's distribution before temperature, not the one that is sampled.
+            logprobs_mode="processed_logprobs",
+            weight_transfer_config=WeightTransferConfig(backend=weight_backend),
+            # Sampling settings come from the recipe alone; a folder's generation_config may carry top-p or penalties.
+            generation_config="vllm",
+        )
+        self._llm = AsyncLLM.from_engine_args(arguments, stat_loggers=[StepListener.factory(self._clock)])
+
+    async def sample(self, request: SampleRequest) -> Episode:
+        if self._version is None:
+            raise RuntimeError("this engine holds no published weights yet: publish a version before sampling")
+        started = time.monotonic()
+        prompt = self.codec.prompt_ids(request.task)
+        room = self._settings.engine.max_model_len - len(prompt)
+        if room < 1:
+            raise ValueError(
+                f"task {request.task.id!r}: a prompt of {len(prompt)} tokens leaves no room in "
+                f"rollout.engine.max_model_len = {self._settings.engine.max_model_len}"
+            )
+        parameters = SamplingParams(
+            n=request.group_size,
+            temperature=self._settings.temperature,
+            max_tokens=min(self._settings.max_response_tokens, room),
+            stop_token_ids=list(self.codec.stop_ids),
+            logprobs=0,
+            flat_logprobs=True,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        output = await self._finish(prompt.tolist(), parameters, self._settings.engine.group_deadline_s)
+        trajectories = tuple(self._trajectory(request, prompt, c) for c in sorted(output.outputs, key=lambda c: c.index))
+        group = Group(request.group_id, request.task, trajectories, request.start_version)
+        texts = tuple(self.codec.text(t.response_ids) for t in trajectories)
+        return Episode(group, texts, generate_seconds=time.monotonic() - started)
+
+    async def _finish(self, ids: list[int], parameters: SamplingParams, deadline: float) -> RequestOutput:
+        self._counter += 1
+        request_id = f"request-{self._counter}"
+        last: RequestOutput | None = None
+        try:
+            async with asyncio.timeout(deadline):
+                async for output in self._llm.generate(tokens_input(ids), parameters, request_id):
+                    last = output
+        except TimeoutError:
+            raise TimeoutError(f"the engine did not finish {request_id} within {deadline:g} s") from None
+        if last is None:
+            raise RuntimeError(f"the engine ended {request_id} without an output")
+        return last
+
+    @staticmethod
+    def _trajectory(request: SampleRequest, prompt: Int32, output: CompletionOutput) -> Trajectory:
+        ids = np.asarray(output.token_ids, dtype=np.int32)
+        flat: Any = output.logprobs
+        versions = np.empty(len(ids), dtype=np.int32)
+        covered = 0
+        for span in output.weight_versions or ():
+            versions[span.start : span.end] = int(span.version)
+            covered += span.end - span.start
+        if covered != len(ids):
+            raise RuntimeError(f"the engine labelled {covered} of {len(ids)} tokens with the version that sampled them")
+        return Trajectory(
+            task_id=request.task.id,
+            group_id=request.group_id,
+            prompt_ids=prompt,
+            response_ids=ids,
+            behaviour_logprobs=np.asarray(flat.logprobs, dtype=np.float32)[flat.start_indices],
+            versions=versions,
+            trainable=np.ones(len(ids), dtype=np.bool_),
+            finish_reason=FinishReason.LENGTH if output.finish_reason == "length" else FinishReason.STOP,
+        )
+
+    async def prompt_logprobs(self, token_ids: Sequence[int]) -> Float32:
+        parameters = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
+        ids = [int(i) for i in token_ids]
+        output = await self._finish(ids, parameters, self._settings.engine.group_deadline_s)
+        rows = (output.prompt_logprobs or [])[1:]
+        return np.asarray([row[i].logprob for row, i in zip(rows, ids[1:], strict=True)], dtype=np.float32)
+
+    async def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
+        await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=init_info))
+
+    async def pause(self) -> None:
+        # keep: requests go on after the update. clear_cache: no token is sampled from keys of the old weights.
+        await self._llm.pause_generation(mode="keep", clear_cache=True)
+        self._clock.idle(time.monotonic())
+        self._recomputed += sum(self._cached_tokens())
+
+    def _cached_tokens(self) -> list[int]:
+        """Per request in flight, the tokens whose keys the pause just threw away."""
+        states = self._llm.output_processor.request_states.values()
+        sampled = [(s.prompt_len or 0, s.detokenizer.num_output_tokens() if s.detokenizer else 0) for s in states]
+        return [prompt + done for prompt, done in sampled if done]
+
+    async def start_weight_update(self) -> None:
+        await self._llm.start_weight_update()
+
+    async def update_weights(self, update_info: dict[str, Any]) -> None:
+        await self._llm.update_weights(WeightTransferUpdateRequest(update_info=update_info))
+
+    async def finish_weight_update(self, version: int) -> None:
+        await self._llm.finish_weight_update(weight_version=str(version))
+        self._version = version
+
+    async def resume(self) -> None:
+        await self._llm.resume_generation()
+
+    def stats(self) -> EngineStats:
+        busy, tokens = self._clock.drain(time.monotonic())
+        recomputed, self._recomputed = self._recomputed, 0
+        return EngineStats(busy=busy, tokens=tokens, recomputed_tokens=recomputed)
+
+    async def close(self) -> None:
+        self._llm.shutdown()
