@@ -1,0 +1,46 @@
+"""Addition, worked digit by digit from the right: `473+92` is `3+2+0=05,7+9+0=16,4+0+1=05,`, then `565`.
+
+A step reads: digit + digit + carry = new carry and digit of the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+
+from buffer.types import Task
+from data.demo.problems import Split, draw_distinct, response
+
+
+def draw_task(rng: Random, digits: tuple[int, int]) -> tuple[str, Task]:
+    """A sum of two numbers, the length of each drawn evenly from `digits` (fewest, most)."""
+    a, b = (rng.randrange(10 ** (n - 1) if n > 1 else 0, 10**n) for n in (rng.randint(*digits), rng.randint(*digits)))
+    task = Task(id=f"addition/{a}+{b}", prompt=f"{a}+{b}=", domain="addition", verifier="exact", answer=str(a + b))
+    return f"{min(a, b)}+{max(a, b)}", task
+
+
+def tasks(seed: int, count: int, split: Split, digits: tuple[int, int]) -> Iterator[Task]:
+    """`count` different sums. a+b and b+a are on the same side of the split."""
+    return draw_distinct(lambda rng: draw_task(rng, digits), seed, count, split)
+
+
+def reasoned(task: Task, rng: Random, error_rate: float) -> str:
+    """A worked response in which each step's result is off by one with probability `error_rate`, and is believed."""
+    a, b = (operand[::-1] for operand in str(task.prompt).rstrip("=").split("+"))
+    steps, written, carry = [], [], 0
+    for i in range(max(len(a), len(b))):
+        x, y = (int(operand[i]) if i < len(operand) else 0 for operand in (a, b))
+        result = x + y + carry
+        if rng.random() < error_rate:
+            result += 1 if result == 0 else rng.choice((-1, 1))
+        steps.append(f"{x}+{y}+{carry}={result:02d},")
+        carry, digit = divmod(result, 10)
+        written.append(str(digit))
+    if carry:
+        written.append(str(carry))
+    return response("".join(steps), "".join(reversed(written)))
+
+
+def direct(task: Task, rng: Random) -> str:
+    """The right answer without reasoning."""
+    return response("", task.answer)

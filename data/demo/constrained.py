@@ -1,0 +1,63 @@
+"""Writing under constraints: `write 6 with ka not esn` has many right answers, judged by rule.
+
+The reasoning counts out the letters, required ones first: `1k2a3r4t5o6k`, then `kartok`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from string import ascii_lowercase
+
+from buffer.types import Task
+from data.demo.problems import Split, draw_distinct, response
+
+
+def draw_task(
+    rng: Random, length: tuple[int, int], required: tuple[int, int], forbidden: tuple[int, int]
+) -> tuple[str, Task]:
+    """A length and letters to use and to avoid, the number of each drawn evenly from (fewest, most)."""
+    n = rng.randint(*length)
+    wanted_count = min(rng.randint(*required), n)
+    letters = "".join(rng.sample(ascii_lowercase, wanted_count + rng.randint(*forbidden)))
+    wanted, banned = letters[:wanted_count], letters[wanted_count:]
+    task = Task(
+        id=f"constrained/{n}/{wanted}/{banned}",
+        prompt=f"write {n} with {wanted} not {banned}",
+        domain="constrained",
+        verifier="rules",
+        answer={"length": n, "required": wanted, "forbidden": banned},
+    )
+    return f"{n}/{''.join(sorted(wanted))}/{''.join(sorted(banned))}", task
+
+
+def tasks(
+    seed: int,
+    count: int,
+    split: Split,
+    length: tuple[int, int],
+    required: tuple[int, int],
+    forbidden: tuple[int, int],
+) -> Iterator[Task]:
+    """`count` different sets of constraints. The order of the letters does not move one across the split."""
+    return draw_distinct(lambda rng: draw_task(rng, length, required, forbidden), seed, count, split)
+
+
+def reasoned(task: Task, rng: Random, error_rate: float) -> str:
+    """A counted-out response in which each letter is, with probability `error_rate`, a forbidden one."""
+    text = [
+        rng.choice(task.answer["forbidden"]) if rng.random() < error_rate else letter for letter in _right(task, rng)
+    ]
+    return response("".join(f"{i}{c}" for i, c in enumerate(text, 1)), "".join(text))
+
+
+def direct(task: Task, rng: Random) -> str:
+    """A right answer without reasoning."""
+    return response("", _right(task, rng))
+
+
+def _right(task: Task, rng: Random) -> str:
+    """The required letters, then allowed ones up to the length."""
+    required, forbidden = task.answer["required"], task.answer["forbidden"]
+    allowed = [letter for letter in ascii_lowercase if letter not in forbidden]
+    return required + "".join(rng.choices(allowed, k=task.answer["length"] - len(required)))

@@ -1,0 +1,40 @@
+"""Reversing a word whose letters are first counted: `reverse planet` is `1p2l3a4n5e6t`, then `tenalp`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from random import Random
+from string import ascii_lowercase
+
+from buffer.types import Task
+from data.demo.problems import Split, draw_distinct, response
+
+
+def draw_task(rng: Random, letters: tuple[int, int]) -> tuple[str, Task]:
+    """A made-up word, its length drawn evenly from `letters` (fewest, most)."""
+    word = "".join(rng.choices(ascii_lowercase, k=rng.randint(*letters)))
+    task = Task(
+        id=f"reverse/{word}", prompt=f"reverse {word}", domain="reverse", verifier="exact", answer=word[::-1]
+    )
+    return f"reverse {word}", task
+
+
+def tasks(seed: int, count: int, split: Split, letters: tuple[int, int]) -> Iterator[Task]:
+    """`count` different words to reverse."""
+    return draw_distinct(lambda rng: draw_task(rng, letters), seed, count, split)
+
+
+def reasoned(task: Task, rng: Random, error_rate: float) -> str:
+    """A worked response in which each letter is misread with probability `error_rate`, and the answer follows it."""
+    word = str(task.prompt).removeprefix("reverse ")
+    read = [_another_letter(rng, c) if rng.random() < error_rate else c for c in word]
+    return response("".join(f"{i}{c}" for i, c in enumerate(read, 1)), "".join(reversed(read)))
+
+
+def direct(task: Task, rng: Random) -> str:
+    """The right answer without reasoning."""
+    return response("", task.answer)
+
+
+def _another_letter(rng: Random, letter: str) -> str:
+    return rng.choice(ascii_lowercase.replace(letter, ""))

@@ -1,0 +1,52 @@
+"""The warm start's examples: a mixture of styles, so that the policy has something left to learn by reinforcement.
+
+Clean traces reason without error, sloppy ones err in some steps and answer what follows, direct ones answer at once.
+A policy that imitates all three is right only sometimes, and can be right nearly always by reasoning cleanly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from random import Random
+from types import ModuleType
+from typing import Any
+
+from buffer.errors import UserError
+from data.demo import addition, constrained, reverse
+from data.demo.problems import draw
+from data.traces import Trace
+
+_DOMAINS: dict[str, ModuleType] = {"addition": addition, "reverse": reverse, "constrained": constrained}
+
+
+def traces(
+    seed: int, count: int, domains: Mapping[str, Mapping[str, Any]], styles: Mapping[str, float], error_rate: float
+) -> Iterator[Trace]:
+    """`count` traces over training problems, the domain of each drawn evenly and its style by weight.
+
+    domains     the sizes of each domain's problems, as its `tasks` takes them: {"reverse": {"letters": [3, 6]}, ...}
+    styles      weights of clean, sloppy and direct traces
+    error_rate  probability that a step of a sloppy trace is wrong
+    """
+    for what, given, known in (("domains", domains, set(_DOMAINS)), ("styles", styles, {"clean", "sloppy", "direct"})):
+        if unknown := set(given) - known:
+            raise UserError(f"{what} names {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    rng = Random(seed)
+    problems = {name: draw(_drawer(name, sizes), rng, "train") for name, sizes in domains.items()}
+    names = list(problems)
+    for _ in range(count):
+        name = rng.choice(names)
+        task = next(problems[name])
+        (style,) = rng.choices(list(styles), weights=list(styles.values()))
+        yield Trace(task, _write(name, task, style, rng, error_rate), style)
+
+
+def _drawer(name: str, sizes: Mapping[str, Any]) -> Any:
+    return lambda rng: _DOMAINS[name].draw_task(rng, **sizes)
+
+
+def _write(name: str, task: Any, style: str, rng: Random, error_rate: float) -> str:
+    domain = _DOMAINS[name]
+    if style == "direct":
+        return str(domain.direct(task, rng))
+    return str(domain.reasoned(task, rng, error_rate if style == "sloppy" else 0.0))

@@ -1,0 +1,91 @@
+"""The demo's policy: a Qwen3 of about a third of a million parameters over a character vocabulary, made from a seed."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+PAD, BOS, EOS, UNKNOWN = "<|pad|>", "<|bos|>", "<|eos|>", "<|unknown|>"
+USER, ASSISTANT = "<|user|>", "<|assistant|>"
+# Text that the policy writes and a verifier reads: single tokens, but not special, so that decoding keeps them.
+MARKS = ("<think>", "</think>", "<ans>", "</ans>")
+CHARACTERS = string.digits + string.ascii_letters + " \n+-*/=.,:;?!()"
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{{ '<|user|>' + message['content'] }}"
+    "{% elif message['role'] == 'assistant' %}{{ '<|assistant|>' + message['content'] + eos_token }}"
+    "{% else %}{{ raise_exception('this policy knows the roles user and assistant') }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def character_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a character, one a chat or reasoning mark; 87 in all. Characters outside `CHARACTERS` become unknown."""
+    special = [PAD, BOS, EOS, UNKNOWN, USER, ASSISTANT]
+    vocabulary = {token: i for i, token in enumerate([*special, *MARKS, *CHARACTERS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in MARKS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        unk_token=UNKNOWN,
+        additional_special_tokens=[USER, ASSISTANT],
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def build(
+    out_dir: Path,
+    seed: int,
+    *,
+    width: int = 96,
+    layers: int = 3,
+    heads: int = 4,
+    kv_heads: int = 2,
+    head_dim: int = 32,
+    ffn: int = 256,
+    rope_theta: float = 500.0,
+    max_tokens: int = 256,
+    init_std: float = 0.02,
+) -> Path:
+    """Writes a randomly initialised policy and its tokenizer to `out_dir` and returns it.
+
+    The same seed and sizes give the same bytes, whatever random state the caller is in. `rope_theta` is small because
+    contexts are: a large one leaves most rotary frequencies unused within `max_tokens` positions.
+    """
+    tokenizer = character_tokenizer()
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        head_dim=head_dim,
+        intermediate_size=ffn,
+        max_position_embeddings=max_tokens,
+        rope_parameters={"rope_type": "default", "rope_theta": rope_theta},
+        tie_word_embeddings=True,
+        initializer_range=init_std,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        dtype="float32",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen3ForCausalLM(config)
+    model.save_pretrained(out_dir)
+    tokenizer.model_max_length = max_tokens
+    tokenizer.save_pretrained(out_dir)
+    return out_dir
