@@ -136,8 +136,8 @@ def as_markdown() -> str:
     head = [
         "# Metrics",
         "",
-        "One line a step in `runs/<name>/metrics.jsonl`, and the same names in wandb. A value that is not a number is",
-        "`null`. An evaluation holds `eval/` names; step 0 is the one before RL. *Core* names are in every training step.",
+        "One line a step in `runs/<name>/metrics.jsonl`, and the same names in wandb. What is not a number is `null`.",
+        "An evaluation holds `eval/` names; step 0 is the one before RL. *Core* names are in every training step.",
         "Printed from the table in `launch/metrics.py`: `python -m launch.metrics > docs/metrics.md`.",
         "",
         "| name | unit | meaning | core |",

@@ -124,9 +124,9 @@ def rate(samples_by_task: Sequence[Sequence[bool]]) -> Estimate:
 
 
 def change(before: DomainResult, after: DomainResult) -> Estimate:
-    """after − before in pass@1, with Newcombe's 95% interval from the two score intervals (Newcombe, 1998, method 10).
+    """after − before in pass@1, with Newcombe's 95% interval from two score intervals (1998, method 10).
 
-    On the same tasks the comparison is paired: the correlation of task means narrows the interval. On different tasks it
+    On the same tasks the comparison is paired: the correlation of task means narrows the interval. On others it
     is taken as 0.
     """
     correlation = _correlation(before.task_means, after.task_means)

@@ -1,0 +1,224 @@
+"""What a run came to: `summary.json` for programs, one table for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from launch.progress import duration
+from launch.run_folder import RunFolder, write_atomically
+from launch.statistics import Estimate, Evaluation, changes
+
+
+@dataclass(slots=True)
+class TrajectoryCounts:
+    """Trajectories of the whole run.
+
+    sampled         responses that an engine finished for training
+    trained         trajectories in the learner's batches; one that was in two batches counts twice
+    reused          those of `trained` that had been in a batch before
+    unparseable, infra_error   masked, and why
+    zero_variance   in groups that were rejected because every score was the same
+    truncated       cut off by the token limit
+    """
+
+    sampled: int = 0
+    trained: int = 0
+    reused: int = 0
+    unparseable: int = 0
+    zero_variance: int = 0
+    infra_error: int = 0
+    truncated: int = 0
+
+    @property
+    def reuse_share(self) -> float:
+        return self.reused / self.trained if self.trained else 0.0
+
+
+@dataclass(slots=True)
+class Summary:
+    """Filled in as the run goes on, so that an interrupted run can be summed up too.
+
+    learn_seconds   time the learner spent in passes and optimiser steps
+    mismatch_start  mean absolute difference of engine and learner log-probabilities at the start, nats a token
+    overlap         learner-busy time during which an engine step ran ÷ learner-busy time
+    nodes           names of the actors on each Ray node
+    phases          seconds by phase, in order
+    learner_idle, engine_idle   shares of the RL phase
+    status          "finished", "interrupted" or "failed"; `reason` says why if not finished
+    failures        counts of what went wrong without ending the run (skipped steps, tracking, ...), by name
+    """
+
+    name: str
+    status: str = "interrupted"  # until the run says that it is finished
+    reason: str = "the run did not reach its end"
+    before: Evaluation | None = None
+    after: Evaluation | None = None
+    steps: int = 0
+    wall_seconds: float = 0.0
+    learn_seconds: float = 0.0
+    mismatch_start: float | None = None
+    trajectories: TrajectoryCounts = field(default_factory=TrajectoryCounts)
+    tokens_per_second: float = 0.0
+    overlap: float = 0.0
+    learner_idle: float | None = None
+    engine_idle: float | None = None
+    nodes: Mapping[str, list[str]] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+
+    def finished(self) -> None:
+        """The run reached its end."""
+        self.status, self.reason = "finished", ""
+
+    def failed(self, error: BaseException) -> None:
+        """The run was ended by `error`; Ctrl-C is an interruption."""
+        self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        self.reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+
+    @property
+    def changes(self) -> dict[str, Estimate]:
+        """pass@1 after − before with its 95% interval, by domain and `all`; empty unless both were measured."""
+        return changes(self.before, self.after) if self.before and self.after else {}
+
+    @property
+    def fallen(self) -> list[str]:
+        """Domains whose pass@1 fell beyond the 95% interval."""
+        return [domain for domain, change in self.changes.items() if change.high < 0]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `summary.json` holds. What was not measured is null or an empty object."""
+        evaluations = {"before": self.before, "after": self.after}
+        return _without_nan(
+            {
+                "name": self.name,
+                "status": self.status,
+                "reason": self.reason,
+                "pass_at_1": {when: e.pass_at_1 if e else {} for when, e in evaluations.items()},
+                "pass_at_1_interval": {
+                    when: {d: [r.pass_at_1.low, r.pass_at_1.high] for d, r in e.domains.items()} if e else {}
+                    for when, e in evaluations.items()
+                },
+                "pass_at_1_change": {d: asdict(change) for d, change in self.changes.items()},
+                "fallen": self.fallen,
+                "evaluation": {
+                    when: {d: _shares(e, d) for d in e.domains} if e else {} for when, e in evaluations.items()
+                },
+                "steps": self.steps,
+                "wall_seconds": self.wall_seconds,
+                "learn_seconds": self.learn_seconds,
+                "mismatch_start": self.mismatch_start,
+                "trajectories": asdict(self.trajectories),
+                "tokens_per_second": self.tokens_per_second,
+                "overlap": self.overlap,
+                "learner_idle": self.learner_idle,
+                "engine_idle": self.engine_idle,
+                "nodes": dict(self.nodes),
+                "phases": dict(self.phases),
+                "failures": dict(self.failures),
+            }
+        )
+
+    def write(self, run: RunFolder) -> None:
+        """Write `summary.json`, whole or not at all."""
+        write_atomically(run.summary, json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n")
+
+    def table(self) -> RenderableType:
+        """The table at the end of a run."""
+        good = self.status == "finished"
+        head = Text(f"{self.name}: {self.status}", "bold green" if good else "bold red")
+        head.append(f" after {self.steps} steps, {duration(self.wall_seconds)}", "none")
+        if self.reason:
+            head.append(f"\n{self.reason}", "red")
+        return Group(Text(), head, self._evaluation_table(), self._numbers_table())
+
+    def _evaluation_table(self) -> RenderableType:
+        if not self.before:
+            return Text("held-out pass@1 was not measured", "dim")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("held-out pass@1")
+        for column in (
+            "before",
+            "95% interval",
+            "after",
+            "95% interval",
+            "change",
+            "95% interval",
+            "parseable",
+            "tasks",
+        ):
+            table.add_column(column, justify="right", style="dim" if column == "95% interval" else None)
+        differences = self.changes
+        for domain, before in self.before.domains.items():
+            after = self.after.domains.get(domain) if self.after else None
+            shown = [f"{before.pass_at_1.value:.3f}", interval(before.pass_at_1)]
+            shown += [f"{after.pass_at_1.value:.3f}", interval(after.pass_at_1)] if after else ["–", ""]
+            change = differences.get(domain)
+            shown += [points(change.value), f"{points(change.low)} … {points(change.high)}"] if change else ["–", ""]
+            parseable = f"{before.parseable:.1%}" + (f" → {after.parseable:.1%}" if after else "")
+            style = "bold" if domain == "all" else "red" if domain in self.fallen else None
+            table.add_row(domain, *shown, parseable, str(before.tasks), style=style)
+        return table
+
+    def _numbers_table(self) -> RenderableType:
+        counts = self.trajectories
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column()
+        table.add_row("time", "  ".join(f"{name} {duration(s)}" for name, s in self.phases.items()) or "–")
+        table.add_row(
+            "RL",
+            f"learning {duration(self.learn_seconds)}  overlap {self.overlap:.0%}  learner idle {_share(self.learner_idle)}"
+            f"  engine idle {_share(self.engine_idle)}  {self.tokens_per_second:,.0f} tokens/s",
+        )
+        table.add_row(
+            "trajectories",
+            f"{counts.sampled:,} sampled  {counts.trained:,} trained, {counts.reuse_share:.0%} of them reused",
+        )
+        table.add_row(
+            "left out",
+            f"{counts.zero_variance:,} without variance  {counts.unparseable:,} unparseable  "
+            f"{counts.infra_error:,} infra errors  {counts.truncated:,} truncated",
+        )
+        mismatch = "–" if self.mismatch_start is None else f"{self.mismatch_start:.1e} nats/token at start"
+        table.add_row("mismatch", mismatch)
+        table.add_row("nodes", "  ".join(f"{node}: {len(actors)} actors" for node, actors in self.nodes.items()) or "–")
+        failures = {name: count for name, count in self.failures.items() if count}
+        table.add_row("failures", "  ".join(f"{n} {count}" for n, count in failures.items()) or "none")
+        return table
+
+
+def points(share: float) -> str:
+    """A difference of shares in percentage points: `+27.3`."""
+    return f"{100 * share:+.1f}"
+
+
+def interval(estimate: Estimate) -> str:
+    """`0.42–0.51`."""
+    return f"{estimate.low:.2f}–{estimate.high:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"
+
+
+def _shares(evaluation: Evaluation, domain: str) -> dict[str, float | int]:
+    result = evaluation.domains[domain]
+    names = ("parseable", "truncated", "tokens_mean", "tasks", "samples")
+    return {name: getattr(result, name) for name in names}
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
