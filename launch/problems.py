@@ -1,0 +1,102 @@
+"""What is wrong with a recipe, one line a problem: where it is written, the key, what was given, what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from launch.keys import field_at, keys, model_at, takes
+from launch.yaml_tree import Keys, Origins, dotted
+
+# Keys that other systems have and this one refuses, or calls otherwise.
+REFUSED = {
+    **dict.fromkeys(
+        ("top_p", "top_k", "min_p", "typical_p"),
+        "it renormalises the sampled distribution, so the recorded log-probabilities would not be those the learner "
+        "computes; only rollout.temperature shapes sampling",
+    ),
+    **dict.fromkeys(
+        ("repetition_penalty", "presence_penalty", "frequency_penalty", "length_penalty"),
+        "the samples would not be the policy's own; put what should be rewarded into a verifier",
+    ),
+}
+HINTS = {
+    "rollout.temperature": "at 0 all samples of a group would be equal, and there would be nothing to compare",
+    "rollout.group_size": "a group of one has no other response to be compared with",
+}
+
+
+def explain(error: ValidationError, origins: Origins) -> Iterator[str]:
+    """One line for each problem pydantic found."""
+    for detail in error.errors(include_url=False):
+        path: Keys = tuple(detail["loc"])
+        kind, context = detail["type"], detail.get("ctx", {})
+        if kind == "contradiction":
+            for found in context["found"]:
+                yield from _line(tuple(found.keys[0].split(".")), found.message, origins)
+        elif kind == "extra_forbidden":
+            yield from _line(path, f"{dotted(path)}: {_unknown(path)}", origins)
+        elif kind == "missing":
+            missing = path[:-1] if isinstance(path[-1], int) else path
+            field = field_at(missing)
+            what = f"; it takes {takes(field)}" if field else ""
+            short = "is too short" if missing != path else "is missing"
+            yield from _line(path[:-1], f"{dotted(missing)} {short}{what}", origins)
+        elif kind == "value_error":
+            yield from _line(path, f"{dotted(path)}: {context['error']}", origins)
+        else:
+            yield from _line(path, _wrong(path, detail["input"], detail["msg"]), origins)
+
+
+def where(path: Keys, origins: Origins) -> str:
+    """`file:line` or the `--set` that wrote this value, else something inside it, else the mapping around it."""
+    inside = next((origin for keys, origin in origins.items() if keys[: len(path)] == path), "") if path else ""
+    around = (origins[path[:end]] for end in range(len(path) - 1, 0, -1) if path[:end] in origins)
+    return origins.get(path) or inside or next(around, "")
+
+
+def _line(path: Keys, message: str, origins: Origins) -> Iterator[str]:
+    place = where(path, origins)
+    yield f"{place}: {message}" if place else message
+
+
+def _unknown(path: Keys) -> str:
+    """Why this key is none, and the nearest that is: beside it first, else anywhere in a recipe."""
+    name = str(path[-1])
+    if name in REFUSED:
+        return f"refused: {REFUSED[name]}"
+    model = model_at(path[:-1])
+    siblings = list(model.model_fields) if model else []
+    beside = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)
+    if beside:
+        return f"no such key; did you mean {dotted((*path[:-1], beside[0]))}?"
+    by_name: dict[str, str] = {}
+    for key in keys():
+        by_name.setdefault(key.path.rsplit(".", 1)[-1], key.path)
+    elsewhere = difflib.get_close_matches(name, by_name, n=1, cutoff=0.8)
+    if elsewhere:
+        return f"no such key; did you mean {by_name[elsewhere[0]]}?"
+    return f"no such key; the keys here are {', '.join(siblings)}"
+
+
+def _wrong(path: Keys, given: Any, message: str) -> str:
+    field = field_at(path)
+    right = f"takes {takes(field)}" if field else f"is wrong ({message[0].lower()}{message[1:]})"
+    if field and "pattern" in message:
+        right += " (letters, digits, dots, dashes and underscores; no slash)"
+    hint = HINTS.get(dotted(path))
+    return f"{dotted(path)} {right}, but was given {_shown(given)}" + (f": {hint}" if hint else "")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, str):
+        return f"the text {value[:60]!r}"
+    return json.dumps(value)

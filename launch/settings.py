@@ -1,0 +1,48 @@
+"""The recipe's `eval`, `tracking` and `cluster` sections: what the front door itself needs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EvalSettings(BaseModel):
+    """Held-out pass@1, sampled at the rollout's temperature on the same engines, before, during and after RL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: int = Field(20, ge=0, description="versions between two evaluations of the run; 0: only before and after")
+    tasks_per_domain: int = Field(100, ge=1, description="held-out tasks a domain, during the run")
+    final_tasks_per_domain: int = Field(300, ge=1, description="held-out tasks a domain, before and after the run")
+    samples: int = Field(1, ge=1, description="responses sampled a task; pass@1 is their mean")
+
+
+class TrackingSettings(BaseModel):
+    """Where metrics go beside `metrics.jsonl` and the report."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wandb: Literal["offline", "online", "disabled"] = Field(
+        "offline", description="offline writes to the run's folder and needs neither network nor login"
+    )
+    project: str = Field("reprise", min_length=1, description="wandb project")
+
+
+class ClusterSettings(BaseModel):
+    """What each actor asks of its node. CPUs may be fractions; 0 reserves nothing: it runs beside the others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    learner_cpus: float = Field(1.0, ge=0, description="CPUs of one learner rank")
+    learner_gpus: float = Field(0.0, ge=0, le=1, description="GPUs of one learner rank; below 1 it is shared")
+    engine_cpus: float = Field(1.0, ge=0, description="CPUs of one rollout engine")
+    engine_gpus: float = Field(
+        0.0, ge=0, le=1, description="GPUs of each tensor-parallel rank of an engine; below 1 it is shared"
+    )
+    verifier_cpus: float = Field(0.0, ge=0, description="CPUs of one verifier actor")
+    buffer_cpus: float = Field(0.0, ge=0, description="CPUs of the buffer actor")
+    process_memory_gb: float = Field(
+        1.5, ge=0, description="GiB counted for the libraries of each learner rank and engine, beside weights and cache"
+    )
+    start_deadline_s: float = Field(120.0, gt=0, description="seconds the cluster may take to place all actors")
