@@ -61,7 +61,7 @@ class BufferSettings(BaseModel):
     def _consistent(self) -> BufferSettings:
         if self.max_groups < self.batch_groups:
             raise ValueError(
-                f"max_groups {self.max_groups} cannot hold a batch of batch_groups {self.batch_groups}: raise max_groups"
+                f"max_groups {self.max_groups} cannot hold a batch of {self.batch_groups} groups: raise max_groups"
             )
         return self
 
@@ -72,6 +72,6 @@ class BufferSettings(BaseModel):
             again = f" and buffer.fresh_fraction {self.fresh_fraction} asks for reused groups" if batches == 2 else ""
             fix = ", or buffer.fresh_fraction to 1" if batches == 2 and epochs <= self.reuse.max_uses else ""
             raise UserError(
-                f"buffer.reuse.max_uses {self.reuse.max_uses} is too small: every batch is learner.epochs {epochs} uses of "
+                f"buffer.reuse.max_uses {self.reuse.max_uses} is too small: a batch is learner.epochs {epochs} uses of "
                 f"its groups{again}; set buffer.reuse.max_uses to at least {batches * epochs}{fix}"
             )
