@@ -52,7 +52,9 @@ def _builder(settings: PolicySettings) -> Callable[..., Path]:
     try:
         inspect.signature(build).bind(Path(), 0, **settings.build_args)
     except TypeError as error:
-        raise UserError(f"policy.build_args: {settings.build}{inspect.signature(build)} does not fit: {error}") from error
+        raise UserError(
+            f"policy.build_args: {settings.build}{inspect.signature(build)} does not fit: {error}"
+        ) from error
     return build
 
 

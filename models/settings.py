@@ -14,7 +14,8 @@ class PolicySettings(BaseModel):
 
     path: str | None = Field(None, description="folder with config.json, tokenizer files and safetensors weights")
     build: str | None = Field(
-        None, description="`package.module:function` called as function(out_dir, seed, **build_args) to make that folder"
+        None,
+        description="`package.module:function` called as function(out_dir, seed, **build_args) to make that folder",
     )
     build_args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the builder")
     dtype: Literal["float32", "bfloat16"] = Field(

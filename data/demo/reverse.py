@@ -13,9 +13,7 @@ from data.demo.problems import Split, draw_distinct, response
 def draw_task(rng: Random, letters: tuple[int, int]) -> tuple[str, Task]:
     """A made-up word, its length drawn evenly from `letters` (fewest, most)."""
     word = "".join(rng.choices(ascii_lowercase, k=rng.randint(*letters)))
-    task = Task(
-        id=f"reverse/{word}", prompt=f"reverse {word}", domain="reverse", verifier="exact", answer=word[::-1]
-    )
+    task = Task(id=f"reverse/{word}", prompt=f"reverse {word}", domain="reverse", verifier="exact", answer=word[::-1])
     return f"reverse {word}", task
 
 

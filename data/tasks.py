@@ -1,0 +1,153 @@
+"""From the recipe's `data` section to checked tasks, before anything is started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from buffer.errors import UserError
+from buffer.plugins import resolve
+from buffer.types import Task
+from data.settings import DataSettings, TaskSource
+from rewards.base import Verifier
+from rewards.registry import check_task
+
+_FIELDS = {f.name for f in fields(Task)}
+_REQUIRED = ("id", "prompt", "domain", "verifier")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSets:
+    """The tasks of a run.
+
+    train     the training tasks of each source, in the source's order, held-out ones removed
+    weights   the share of each source in the training stream, summing to 1
+    held_out  the evaluation tasks
+    excluded  how many training tasks were removed because a held-out task has their id or their prompt
+    """
+
+    train: tuple[tuple[Task, ...], ...]
+    weights: tuple[float, ...]
+    held_out: tuple[Task, ...]
+    excluded: int
+
+    def held_out_by_domain(self, limit: int | None = None) -> dict[str, list[Task]]:
+        """The evaluation tasks of each domain, the first `limit` of each."""
+        domains: dict[str, list[Task]] = {}
+        for task in self.held_out:
+            domains.setdefault(task.domain, []).append(task)
+        return {domain: tasks[:limit] for domain, tasks in domains.items()}
+
+
+def check_sources(settings: DataSettings, verifiers: Mapping[str, Verifier]) -> TaskSets:
+    """Reads and checks every source. Raises UserError naming the file and line (or generator and task) at fault.
+
+    Refused: a line that is not a JSON object, a missing, unknown or ill-typed field, a repeated id, a task whose
+    verifier is not in `verifiers` or could never judge it, and a training source with nothing left to train on.
+    """
+    held_out: list[Task] = []
+    where_held: dict[str, str] = {}
+    for source in settings.held_out:
+        held_out += _read_checked(source, verifiers, where_held)
+    prompts = {_prompt_key(task) for task in held_out}
+
+    train, excluded = [], 0
+    where_trained: dict[str, str] = {}
+    for source in settings.train:
+        tasks = _read_checked(source, verifiers, where_trained)
+        kept = tuple(t for t in tasks if t.id not in where_held and _prompt_key(t) not in prompts)
+        if not kept:
+            raise UserError(
+                f"data.train: {source.name} has no task to train on: "
+                + ("all of its tasks are held out too" if tasks else "it is empty")
+            )
+        train.append(kept)
+        excluded += len(tasks) - len(kept)
+    total = sum(source.weight for source in settings.train)
+    weights = tuple(source.weight / total for source in settings.train)
+    return TaskSets(tuple(train), weights, tuple(held_out), excluded)
+
+
+def _read_checked(source: TaskSource, verifiers: Mapping[str, Verifier], seen: dict[str, str]) -> list[Task]:
+    """The source's tasks; `seen` maps each id to the place it was met, over all sources of one side."""
+    tasks = []
+    for where, task in _read_jsonl(Path(source.path)) if source.path is not None else _generate(source):
+        if task.id in seen:
+            raise UserError(f"{where}: id {task.id!r} was already used at {seen[task.id]}; give every task its own id")
+        try:
+            check_task(verifiers, task)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        seen[task.id] = where
+        tasks.append(task)
+    return tasks
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[str, Task]]:
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such task file; paths are relative to the folder the run is started in")
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                where = f"{path}:{number}"
+                yield where, _parse(line, where)
+
+
+def _generate(source: TaskSource) -> Iterator[tuple[str, Task]]:
+    generator = resolve(str(source.generator), "data generator")
+    try:
+        tasks = iter(generator(**source.args))
+    except TypeError as error:
+        raise UserError(f"{source.name}: {error}") from error
+    for number, task in enumerate(tasks, 1):
+        where = f"{source.name}, task {number}"
+        if not isinstance(task, Task):
+            raise UserError(f"{where}: a generator gives buffer.types.Task, not {type(task).__name__}")
+        yield where, task
+
+
+def _parse(line: str, where: str) -> Task:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{where}: not valid JSON ({error.msg}, column {error.colno}); write one object a line"
+        ) from error
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: a task is a JSON object with the fields {', '.join(sorted(_FIELDS))}")
+    if unknown := sorted(set(record) - _FIELDS):
+        raise UserError(f"{where}: unknown field {unknown[0]!r}; a task has {', '.join(sorted(_FIELDS))}")
+    if missing := [name for name in _REQUIRED if name not in record]:
+        raise UserError(f"{where}: field {missing[0]!r} is missing; a task needs {', '.join(_REQUIRED)}")
+    for name in ("id", "domain", "verifier"):
+        if not isinstance(record[name], str) or not record[name]:
+            raise UserError(f"{where}: field {name!r} must be a non-empty string, not {record[name]!r}")
+    if not isinstance(record.get("metadata", {}), dict):
+        raise UserError(f"{where}: field 'metadata' must be an object, not {record['metadata']!r}")
+    if not _is_prompt(record["prompt"]):
+        raise UserError(
+            f"{where}: field 'prompt' must be a non-empty string or a list of "
+            '{"role": ..., "content": ...} with string values'
+        )
+    return Task(**record)
+
+
+def _is_prompt(prompt: Any) -> bool:
+    if isinstance(prompt, str):
+        return bool(prompt)
+    return isinstance(prompt, list) and bool(prompt) and all(_is_message(message) for message in prompt)
+
+
+def _is_message(message: Any) -> bool:
+    return (
+        isinstance(message, dict)
+        and set(message) == {"role", "content"}
+        and all(isinstance(value, str) for value in message.values())
+    )
+
+
+def _prompt_key(task: Task) -> str:
+    return json.dumps(task.messages(), sort_keys=True)

@@ -1,0 +1,130 @@
+"""The demo's domains: split, reproducibility, and traces that are what they say they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from random import Random
+from typing import Any
+
+import pytest
+
+from buffer.errors import UserError
+from buffer.types import Status, Task
+from data.demo import addition, constrained, reverse
+from data.demo.traces import traces
+from data.traces import Trace
+from rewards.base import Answer
+from rewards.registry import build_verifier
+from rewards.settings import VerifierSettings
+
+SIZES: dict[str, dict[str, Any]] = {
+    "addition": {"digits": (1, 3)},
+    "reverse": {"letters": (2, 5)},
+    "constrained": {"length": (3, 6), "required": (1, 2), "forbidden": (1, 3)},
+}
+MODULES = {"addition": addition, "reverse": reverse, "constrained": constrained}
+STYLES = {"clean": 0.35, "sloppy": 0.4, "direct": 0.25}
+VERIFIERS = {name: build_verifier(name, VerifierSettings(use=name)) for name in ("exact", "rules")}
+
+each_domain = pytest.mark.parametrize("domain", list(SIZES))
+
+
+def make(domain: str, seed: int, count: int, split: str) -> list[Task]:
+    return list(MODULES[domain].tasks(seed=seed, count=count, split=split, **SIZES[domain]))
+
+
+def score(trace: Trace) -> float:
+    verdict = VERIFIERS[trace.task.verifier].judge([Answer(trace.task, trace.response)])[0]
+    assert verdict.status is Status.SCORED, verdict
+    assert verdict.score is not None
+    return verdict.score
+
+
+def traces_of(style: str) -> list[Trace]:
+    return list(traces(seed=3, count=300, domains=SIZES, styles={style: 1.0}, error_rate=0.2))
+
+
+@each_domain
+def test_a_seed_gives_the_same_tasks_and_another_seed_others(domain: str) -> None:
+    assert make(domain, 0, 50, "train") == make(domain, 0, 50, "train")
+    assert make(domain, 0, 50, "train") != make(domain, 1, 50, "train")
+
+
+@each_domain
+def test_held_out_and_train_never_share_a_task_whatever_the_seeds(domain: str) -> None:
+    held_out = {t.id for seed in range(3) for t in make(domain, seed, 200, "held_out")}
+    train = [t for seed in range(3) for t in make(domain, seed, 400, "train")]
+    assert not held_out & {t.id for t in train}
+    example = next(iter(traces(0, 1, {domain: SIZES[domain]}, STYLES, 0.2)))
+    assert example.task.id not in held_out
+
+
+@each_domain
+def test_tasks_of_a_call_differ_in_id_and_prompt(domain: str) -> None:
+    tasks = make(domain, 0, 300, "held_out")
+    assert len({t.id for t in tasks}) == len({str(t.prompt) for t in tasks}) == 300
+
+
+@each_domain
+def test_every_task_can_be_judged(domain: str) -> None:
+    for task in make(domain, 0, 50, "train"):
+        VERIFIERS[task.verifier].check_task(task)
+
+
+def test_swapping_the_operands_does_not_cross_the_split() -> None:
+    held_out = {t.id.removeprefix("addition/") for t in make("addition", 0, 300, "held_out")}
+    train = {t.id.removeprefix("addition/") for t in make("addition", 1, 3000, "train")}
+    assert not {"+".join(reversed(pair.split("+"))) for pair in held_out} & train
+
+
+def test_reordering_the_constraints_letters_does_not_cross_the_split() -> None:
+    def canonical(task: Task) -> tuple[Any, ...]:
+        return (task.answer["length"], *map("".join, map(sorted, (task.answer["required"], task.answer["forbidden"]))))
+
+    held_out, train = (
+        set(map(canonical, make("constrained", 0, n, s))) for n, s in ((500, "held_out"), (3000, "train"))
+    )
+    assert not held_out & train
+
+
+def test_more_tasks_than_there_are_is_refused() -> None:
+    with pytest.raises(UserError, match="different train tasks of addition"):
+        list(addition.tasks(seed=0, count=1000, split="train", digits=(1, 1)))
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(UserError, match="train or held_out"):
+        list(addition.tasks(seed=0, count=1, split="test", digits=(1, 1)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("style", ["clean", "direct"])
+def test_clean_and_direct_traces_satisfy_the_verifier(style: str) -> None:
+    assert all(score(trace) == 1.0 for trace in traces_of(style))
+
+
+def test_sloppy_traces_are_readable_and_their_errors_reach_the_answer() -> None:
+    rates: dict[str, list[float]] = {}
+    for trace in traces_of("sloppy"):
+        rates.setdefault(trace.task.domain, []).append(score(trace))
+    assert all(0.2 < sum(scores) / len(scores) < 0.8 for scores in rates.values())
+    assert len(rates) == 3
+
+
+def test_a_worked_addition_reads_as_documented() -> None:
+    task = Task("addition/473+92", "473+92=", "addition", "exact", "565")
+    assert addition.reasoned(task, Random(0), 0.0) == ("<think>3+2+0=05,7+9+0=16,4+0+1=05,</think><ans>565</ans>")
+
+
+def test_styles_and_domains_come_in_the_shares_asked_for() -> None:
+    drawn = list(traces(seed=0, count=3000, domains=SIZES, styles=STYLES, error_rate=0.2))
+    styles, domains = Counter(t.style for t in drawn), Counter(t.task.domain for t in drawn)
+    assert all(abs(styles[style] / 3000 - share) < 0.03 for style, share in STYLES.items())
+    assert all(abs(domains[name] / 3000 - 1 / 3) < 0.03 for name in SIZES)
+    assert drawn[:20] == list(islice(traces(0, 3000, SIZES, STYLES, 0.2), 20))
+
+
+@pytest.mark.parametrize(("domains", "styles"), [({"sums": {}}, STYLES), (SIZES, {"neat": 1.0})])
+def test_an_unknown_domain_or_style_is_named(domains: dict[str, Any], styles: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=r"names (sums|neat); there are"):
+        list(traces(0, 1, domains, styles, 0.2))

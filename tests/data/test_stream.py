@@ -1,0 +1,60 @@
+"""The training stream: its order, its mixture, its cursor."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buffer.errors import UserError
+from buffer.types import Task
+from data.stream import TaskStream
+
+
+def source(name: str, size: int) -> list[Task]:
+    return [Task(f"{name}{i}", f"{name}{i}", name, "exact", "x") for i in range(size)]
+
+
+def ids(stream: TaskStream, count: int) -> list[str]:
+    return [task.id for task in islice(stream, count)]
+
+
+def test_every_epoch_has_each_task_once_in_a_new_order() -> None:
+    drawn = ids(TaskStream([source("a", 20)], [1.0], seed=0), 60)
+    epochs = [drawn[:20], drawn[20:40], drawn[40:]]
+    assert all(sorted(epoch) == sorted(epochs[0]) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_the_seed_decides_the_order() -> None:
+    sources, weights = [source("a", 20), source("b", 20)], [0.5, 0.5]
+    assert ids(TaskStream(sources, weights, 0), 50) == ids(TaskStream(sources, weights, 0), 50)
+    assert ids(TaskStream(sources, weights, 0), 50) != ids(TaskStream(sources, weights, 1), 50)
+
+
+def test_sources_are_mixed_by_weight_not_by_size() -> None:
+    stream = TaskStream([source("a", 500), source("b", 5)], [0.25, 0.75], seed=0)
+    counts = Counter(task.domain for task in islice(stream, 2000))
+    assert abs(counts["b"] / 2000 - 0.75) < 0.04
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=3), st.integers(0, 40), st.integers(0, 3))
+def test_a_restored_stream_goes_on_where_the_saved_one_stopped(sizes: list[int], before: int, seed: int) -> None:
+    sources = [source(f"s{i}", size) for i, size in enumerate(sizes)]
+    weights = [1 / len(sizes)] * len(sizes)
+    original = TaskStream(sources, weights, seed)
+    ids(original, before)
+    restored = TaskStream(sources, weights, seed)
+    restored.restore(json.loads(json.dumps(original.state())))
+    assert ids(restored, 30) == ids(original, 30)
+
+
+def test_a_cursor_of_other_data_is_refused() -> None:
+    saved = TaskStream([source("a", 3)], [1.0], seed=0).state()
+    with pytest.raises(UserError, match=r"sources of \[3\] tasks, but the recipe's now have \[4\]"):
+        TaskStream([source("a", 4)], [1.0], seed=0).restore(saved)
