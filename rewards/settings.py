@@ -25,7 +25,7 @@ class RewardSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    verifiers: dict[str, VerifierSettings] = Field(min_length=1, description="the verifiers that tasks may name, by name")
+    verifiers: dict[str, VerifierSettings] = Field(min_length=1, description="the verifiers tasks may name")
     workers: int = Field(1, ge=1, description="verifier actors for each verifier")
     timeout_s: float = Field(
         300.0,
