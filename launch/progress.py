@@ -24,9 +24,9 @@ _BARS = "▁▂▃▄▅▆▇█"
 class Progress:
     """Shows phases, steps and notes, and remembers how long each phase took.
 
-    stream          where to write; a terminal gets a live display, anything else one compact line every `every_s` seconds
-                    without control codes (job logs, CI)
-    clock           seconds, monotonic
+    stream   where to write; a terminal gets a live display, anything else (job logs, CI) one compact line every
+             `every_s` seconds without control codes
+    clock    seconds, monotonic
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Progress:
             self._line(text)
 
     def print(self, renderable: RenderableType) -> None:
-        """Print a rich renderable (the final table); close the live display first."""
+        """Print a rich renderable, such as the final table."""
         self._console.print(renderable)
 
     @property

@@ -77,8 +77,8 @@ class RunFolder:
         return self.path / "policy"
 
     def add_samples(self, samples: Iterable[Sample]) -> None:
-        """Append samples to `samples.jsonl`."""
-        with self.samples.open("a", encoding="utf-8") as file:
+        """Append samples to `samples.jsonl`. A lone surrogate in model text becomes its JSON escape."""
+        with self.samples.open("a", encoding="utf-8", errors="backslashreplace") as file:
             for sample in samples:
                 file.write(json.dumps(asdict(sample), ensure_ascii=False, default=str) + "\n")
 

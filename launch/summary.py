@@ -176,8 +176,9 @@ class Summary:
         table.add_row("time", "  ".join(f"{name} {duration(s)}" for name, s in self.phases.items()) or "–")
         table.add_row(
             "RL",
-            f"learning {duration(self.learn_seconds)}  overlap {self.overlap:.0%}  learner idle {_share(self.learner_idle)}"
-            f"  engine idle {_share(self.engine_idle)}  {self.tokens_per_second:,.0f} tokens/s",
+            f"learning {duration(self.learn_seconds)}  overlap {self.overlap:.0%}  "
+            f"learner idle {_share(self.learner_idle)}  engine idle {_share(self.engine_idle)}  "
+            f"{self.tokens_per_second:,.0f} tokens/s",
         )
         table.add_row(
             "trajectories",

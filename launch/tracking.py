@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from launch.metrics import as_json_number
 from launch.run_folder import RunFolder
@@ -14,8 +14,8 @@ from launch.settings import TrackingSettings
 class Tracker:
     """Sends each step's metrics to wandb, below `<run folder>/wandb/`.
 
-    Offline needs neither network nor login; online without a login, or one that fails to start, becomes offline and says so.
-    A call that fails is counted in `failures` and noted once, and the run goes on: its own files hold everything.
+    Offline needs neither network nor login; online without a login, or one that fails to start, becomes offline and
+    says so. A call that fails is counted in `failures` and noted once, and the run goes on: its own files hold all.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Tracker:
     def _start(self, settings: TrackingSettings, run: RunFolder, config: Mapping[str, Any]) -> None:
         import wandb
 
-        def start(mode: str) -> Any:
+        def start(mode: Literal["offline", "online"]) -> Any:
             quiet = wandb.Settings(
                 silent=True,
                 console="off",  # leave stdout alone: the progress display owns it

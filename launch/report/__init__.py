@@ -1,0 +1,20 @@
+"""`report.html`: one self-contained page about a run, made from the files of its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from launch.report.page import page
+from launch.report.sources import RunRecord
+from launch.run_folder import write_atomically
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write `report.html` from whatever the run left in its folder, and return its path.
+
+    Works for a run that is finished, interrupted or still going: what is missing or broken is said on the page. The
+    page asks nothing of the network and needs no script.
+    """
+    path = run_dir / "report.html"
+    write_atomically(path, page(RunRecord.read(run_dir)))
+    return path

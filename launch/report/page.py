@@ -1,0 +1,237 @@
+"""The report as HTML. Every text that comes from a run goes through `escaped`."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from launch.progress import duration
+from launch.report.plots import Plot, detail_plots, headline_plots
+from launch.report.sources import RunRecord, lookup, number
+from launch.report.style import STYLE
+
+SAMPLES_PER_DOMAIN = 3
+CHARACTERS_PER_RESPONSE = 20_000
+_BADGES = {"finished": "good", "interrupted": "warn", "failed": "bad"}
+
+
+def page(run: RunRecord) -> str:
+    """The whole page."""
+    sections = (_head, _notices, _tiles, _evaluation, _plots, _samples, _facts, _recipe)
+    body = "".join(section(run) for section in sections)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escaped(run.name)} · reprise</title><style>{STYLE}</style></head>\n"
+        f"<body><main>{body}<footer>Made by reprise from the files beside this page.</footer></main></body></html>\n"
+    )
+
+
+def escaped(text: Any) -> str:
+    """Text for HTML: markup escaped, control characters and lone surrogates made visible instead of obeyed."""
+    return html.escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "�", str(text)))
+
+
+def _head(run: RunRecord) -> str:
+    status = run.summary.get("status", "no summary")
+    steps = run.summary.get("steps", run.training_steps)
+    wall = number(run.summary.get("wall_seconds"))
+    tone = _BADGES.get(status, "warn")
+    took = f" in {duration(wall)}" if math.isfinite(wall) else ""
+    return (
+        f'<header><h1>{escaped(run.name)}<span class="badge {tone}">{escaped(status)}</span></h1>'
+        f"<p>Reinforcement learning with verifiable rewards · {escaped(steps)} steps{took}</p></header>\n"
+    )
+
+
+def _notices(run: RunRecord) -> str:
+    parts = []
+    if run.summary.get("reason"):
+        reason = escaped(run.summary["reason"])
+        parts.append(f'<div class="card notice bad"><b>Why it ended</b><pre>{reason}</pre></div>')
+    if run.summary.get("fallen"):
+        fallen = ", ".join(map(escaped, run.summary["fallen"]))
+        parts.append(f'<div class="card notice bad"><b>Fell beyond the 95% interval:</b> {fallen}</div>')
+    missing = [*run.missing, *([] if run.training_steps else ["No training step was recorded."])]
+    if missing:
+        items = "".join(f"<li>{escaped(sentence)}</li>" for sentence in missing)
+        parts.append(f'<div class="card notice"><b>Not everything is here</b><ul>{items}</ul></div>')
+    return "".join(parts)
+
+
+def _tiles(run: RunRecord) -> str:
+    s = run.summary
+    before, after = (number(lookup(s, "pass_at_1", when, "all")) for when in ("before", "after"))
+    change = f"{100 * (after - before):+.1f} points" if math.isfinite(after - before) else ""
+    trained, reused = (number(lookup(s, "trajectories", name)) for name in ("trained", "reused"))
+    tiles = [
+        (f"{_percent(before)} → {_percent(after)}", f"held-out pass@1, all domains {f'({change})' if change else ''}"),
+        (_percent(reused / trained) if trained > 0 else "–", "of trained trajectories were reused"),
+        (_percent(number(s.get("overlap"))), "of learning overlapped with sampling"),
+        (_format(number(s.get("tokens_per_second")), ",.0f"), "response tokens a second"),
+        (_format(number(s.get("mismatch_start")), ".1e"), "mismatch at start, nats a token"),
+        (duration(number(s.get("learn_seconds"))), "of learning"),
+    ]
+    cards = "".join(
+        f'<div class="card tile{" first" if i == 0 else ""}"><b>{value}</b><span>{label}</span></div>'
+        for i, (value, label) in enumerate(tiles)
+    )
+    return f'<section class="tiles">{cards}</section>\n'
+
+
+def _evaluation(run: RunRecord) -> str:
+    s = run.summary
+    before = lookup(s, "pass_at_1", "before")
+    if not isinstance(before, Mapping) or not before:
+        return '<h2>Before and after</h2><p class="muted">Held-out pass@1 was not measured.</p>'
+    rows = []
+    for domain in before:
+        values = {when: number(lookup(s, "pass_at_1", when, domain)) for when in ("before", "after")}
+        ends = {when: _interval(lookup(s, "pass_at_1_interval", when, domain)) for when in values}
+        change = [number(lookup(s, "pass_at_1_change", domain, end)) for end in ("value", "low", "high")]
+        tone = "good" if change[1] > 0 else "bad" if change[2] < 0 else "muted"
+        parseable = [number(lookup(s, "evaluation", when, domain, "parseable")) for when in values]
+        emphasis = ' class="all"' if domain == "all" else ""
+        rows.append(
+            f"<tr{emphasis}><td>{escaped(domain)}</td>"
+            + "".join(f"<td>{_percent(values[w])} <small>{_range(ends[w])}</small></td>" for w in values)
+            + f'<td class="{tone}">{_points(change[0])} <small>{_range(change[1:], _points)}</small></td>'
+            + f'<td class="scale">{_track(values, ends)}</td>'
+            + f"<td>{_percent(parseable[0])} → {_percent(parseable[1])}</td>"
+            + f"<td>{escaped(lookup(s, 'evaluation', 'before', domain, 'tasks') or '–')}</td></tr>"
+        )
+    return (
+        '<h2>Before and after</h2><div class="card scroll"><table><tr><th>domain</th><th>before</th><th>after</th>'
+        '<th>change, points</th><th class="scale">0%<span>100%</span></th><th>parseable</th><th>tasks</th></tr>'
+        f'{"".join(rows)}</table></div><div class="keys under"><span><i style="--k:var(--c7)"></i>before</span>'
+        '<span><i style="--k:var(--c1)"></i>after</span><span>small print and bars: 95% intervals; an answer that '
+        "cannot be read counts as not passed</span></div>\n"
+    )
+
+
+def _track(values: Mapping[str, float], ends: Mapping[str, tuple[float, float]]) -> str:
+    marks = []
+    for when, place, colour in (("before", "b", "--c7"), ("after", "a", "--c1")):
+        low, high = ends[when]
+        if math.isfinite(values[when]) and math.isfinite(high - low):
+            style = f"--k:var({colour});left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"
+            marks.append(f'<i class="{place}" style="{style}"></i>')
+            marks.append(f'<u class="{place}" style="--k:var({colour});left:{100 * values[when]:.2f}%"></u>')
+    return f'<span class="track">{"".join(marks)}</span>'
+
+
+def _plots(run: RunRecord) -> str:
+    if not run.steps:
+        return ""
+    first = "".join(map(_plot, headline_plots(run)))
+    rest = "".join(map(_plot, detail_plots(run)))
+    return f'<h2>Over the run</h2><div class="grid two">{first}</div><div class="grid">{rest}</div>\n'
+
+
+def _plot(plot: Plot) -> str:
+    keys = "".join(f'<span><i style="--k:var({colour})"></i>{escaped(label)}</span>' for label, colour in plot.keys)
+    drawing = plot.svg.replace("<svg", f'<svg role="img" aria-label="{escaped(plot.title)}"', 1) if plot.svg else ""
+    legend = f'<div class="keys">{keys}</div>' if keys else ""
+    drawing = drawing or '<div class="none">not reported by this run</div>'
+    title, caption = escaped(plot.title), escaped(plot.caption)
+    return f'<figure class="card plot"><h3>{title}</h3>{legend}{drawing}<p>{caption}</p></figure>'
+
+
+def _samples(run: RunRecord) -> str:
+    by_domain: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for sample in run.samples:
+        by_domain[str(sample.get("domain"))][str(sample.get("task_id"))].append(sample)
+    if not by_domain:
+        return ""
+    parts = ["<h2>Sampled responses</h2>"]
+    for domain, tasks in sorted(by_domain.items()):
+        # Tasks seen both before and after RL say most.
+        ordered = sorted(tasks.items(), key=lambda item: -len({s.get("when") for s in item[1]}))
+        shown = ordered[:SAMPLES_PER_DOMAIN]
+        count = f' <span class="muted">{len(shown)} of {len(tasks)} tasks in samples.jsonl</span>'
+        cards = "".join(_task(task_id, samples) for task_id, samples in shown)
+        parts.append(f"<details open><summary>{escaped(domain)}{count}</summary>{cards}</details>")
+    return "".join(parts)
+
+
+def _task(task_id: str, samples: Iterable[Mapping[str, Any]]) -> str:
+    samples = sorted(samples, key=lambda sample: sample.get("when") != "before")[:4]
+    first = samples[0]
+    expected = first.get("expected")
+    wanted = f" · expected <b>{escaped(expected)}</b>" if expected is not None else ""
+    answers = "".join(map(_answer, samples))
+    return (
+        f'<div class="card sample"><p>{escaped(task_id)}{wanted}</p>'
+        f'<pre dir="auto">{escaped(first.get("prompt", ""))}</pre><div class="pair">{answers}</div></div>'
+    )
+
+
+def _answer(sample: Mapping[str, Any]) -> str:
+    score, status = number(sample.get("score")), str(sample.get("status", ""))
+    if math.isfinite(score):
+        verdict, tone = f"score {score:g}", "good" if score >= 1 else "bad" if score <= 0 else "warn"
+    else:
+        verdict, tone = status.replace("_", " ") or "not judged", "warn"
+    response = str(sample.get("response", ""))
+    cut = len(response) - CHARACTERS_PER_RESPONSE
+    tail = f'\n<span class="muted">… {cut:,} more characters in samples.jsonl</span>' if cut > 0 else ""
+    return (
+        f'<div class="answer"><div><span>{escaped(sample.get("when", ""))}</span>'
+        f'<b class="{tone}">{escaped(verdict)}</b></div>'
+        f'<pre dir="auto">{escaped(response[:CHARACTERS_PER_RESPONSE])}{tail}</pre></div>'
+    )
+
+
+def _facts(run: RunRecord) -> str:
+    s = run.summary
+    counts = {name.replace("_", " "): value for name, value in _items(s.get("trajectories"))}
+    failures = {name: value for name, value in _items(s.get("failures")) if value}
+    facts = {
+        "trajectories": " · ".join(f"{name} {_format(number(v), ',.0f')}" for name, v in counts.items()),
+        "time": " · ".join(f"{name} {duration(number(v))}" for name, v in _items(s.get("phases"))),
+        "idle": f"learner {_percent(number(s.get('learner_idle')))} · engines {_percent(number(s.get('engine_idle')))}",
+        "nodes": " · ".join(
+            f"{node}: {', '.join(map(str, actors)) if isinstance(actors, list) else actors}"
+            for node, actors in _items(s.get("nodes"))
+        ),
+        "failures": " · ".join(f"{name} {value}" for name, value in failures.items()) or "none counted",
+    }
+    if not s:
+        return ""
+    rows = "".join(f"<tr><td>{name}</td><td>{escaped(text)}</td></tr>" for name, text in facts.items() if text)
+    return f'<h2>Counts</h2><div class="card"><table class="facts">{rows}</table></div>\n'
+
+
+def _recipe(run: RunRecord) -> str:
+    if not run.recipe:
+        return ""
+    return f'<details class="card"><summary>Recipe</summary><pre>{escaped(run.recipe)}</pre></details>\n'
+
+
+def _items(value: Any) -> Iterable[tuple[str, Any]]:
+    return value.items() if isinstance(value, Mapping) else ()
+
+
+def _interval(value: Any) -> tuple[float, float]:
+    return (number(value[0]), number(value[1])) if isinstance(value, list) and len(value) == 2 else (math.nan, math.nan)
+
+
+def _format(value: float, spec: str) -> str:
+    return format(value, spec) if math.isfinite(value) else "–"
+
+
+def _percent(share: float) -> str:
+    return _format(100 * share, ".1f") + ("%" if math.isfinite(share) else "")
+
+
+def _points(share: float) -> str:
+    return _format(100 * share, "+.1f")
+
+
+def _range(ends: Iterable[float], shown: Any = lambda share: _format(100 * share, ".0f")) -> str:
+    low, high = ends
+    return f"{shown(low)}…{shown(high)}" if math.isfinite(high - low) else ""
