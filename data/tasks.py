@@ -93,7 +93,7 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, Task]]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 where = f"{path}:{number}"
-                yield where, _parse(line, where)
+                yield where, _parse(line.rstrip("\n"), where)
 
 
 def _generate(source: TaskSource) -> Iterator[tuple[str, Task]]:

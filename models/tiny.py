@@ -25,7 +25,7 @@ CHAT_TEMPLATE = (
 
 
 def character_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character, one a chat or reasoning mark; 87 in all. Characters outside `CHARACTERS` become unknown."""
+    """One token a character, one a chat or reasoning mark; 87 in all. Any other character becomes unknown."""
     special = [PAD, BOS, EOS, UNKNOWN, USER, ASSISTANT]
     vocabulary = {token: i for i, token in enumerate([*special, *MARKS, *CHARACTERS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from random import Random
 
 from buffer.types import Task
-from data.demo.problems import Split, draw_distinct, response
+from data.demo.problems import draw_distinct, response
+from data.split import Split
 
 
 def draw_task(rng: Random, digits: tuple[int, int]) -> tuple[str, Task]:

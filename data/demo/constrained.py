@@ -10,7 +10,8 @@ from random import Random
 from string import ascii_lowercase
 
 from buffer.types import Task
-from data.demo.problems import Split, draw_distinct, response
+from data.demo.problems import draw_distinct, response
+from data.split import Split
 
 
 def draw_task(
@@ -26,7 +27,7 @@ def draw_task(
         prompt=f"write {n} with {wanted} not {banned}",
         domain="constrained",
         verifier="rules",
-        answer={"length": n, "required": wanted, "forbidden": banned},
+        answer={"length": n, "required": list(wanted), "forbidden": list(banned)},
     )
     return f"{n}/{''.join(sorted(wanted))}/{''.join(sorted(banned))}", task
 
@@ -60,4 +61,4 @@ def _right(task: Task, rng: Random) -> str:
     """The required letters, then allowed ones up to the length."""
     required, forbidden = task.answer["required"], task.answer["forbidden"]
     allowed = [letter for letter in ascii_lowercase if letter not in forbidden]
-    return required + "".join(rng.choices(allowed, k=task.answer["length"] - len(required)))
+    return "".join([*required, *rng.choices(allowed, k=task.answer["length"] - len(required))])

@@ -1,32 +1,22 @@
-"""What the three domains share: drawing problems, telling held-out ones apart, and the form of a response."""
+"""What the three domains share: drawing problems of one split, and the form of a response."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Literal
 
 from buffer.errors import UserError
 from buffer.types import Task
+from data.split import Split, on_side
 
-Split = Literal["train", "held_out"]
-
-_HELD_OUT_ONE_IN = 5
 _MAX_MISSES = 10_000
 
 
-def is_held_out(problem: str) -> bool:
-    """Whether a problem belongs to the held-out fifth: a property of the problem alone, whatever seed drew it."""
-    digest = hashlib.blake2b(problem.encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") % _HELD_OUT_ONE_IN == 0
-
-
 def draw(draw_task: Callable[[Random], tuple[str, Task]], rng: Random, split: Split) -> Iterator[Task]:
-    """Endless tasks of one split. `draw_task` gives a problem's canonical text, which decides its split, and its task."""
+    """Endless tasks of one split. `draw_task` gives the canonical text, which decides the split, and the task."""
     while True:
         problem, task = draw_task(rng)
-        if is_held_out(problem) == (split == "held_out"):
+        if on_side(problem, split):
             yield task
 
 
@@ -34,8 +24,6 @@ def draw_distinct(
     draw_task: Callable[[Random], tuple[str, Task]], seed: int, count: int, split: Split
 ) -> Iterator[Task]:
     """`count` different tasks of one split. Raises UserError if the sizes asked for do not hold that many."""
-    if split not in ("train", "held_out"):
-        raise UserError(f"split is {split!r}; it can be train or held_out")
     seen: set[str] = set()
     misses = 0
     candidates = draw(draw_task, Random(seed), split)

@@ -7,7 +7,8 @@ from random import Random
 from string import ascii_lowercase
 
 from buffer.types import Task
-from data.demo.problems import Split, draw_distinct, response
+from data.demo.problems import draw_distinct, response
+from data.split import Split
 
 
 def draw_task(rng: Random, letters: tuple[int, int]) -> tuple[str, Task]:

@@ -59,7 +59,7 @@ def test_weights_become_shares() -> None:
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ('{"id": "b", ', r"not valid JSON \(.*column 13\)"),
+        ('{"id": "b", ', r"not valid JSON \(.*column 12\)"),
         ("[1]", "a task is a JSON object"),
         ({k: v for k, v in GOOD.items() if k != "domain"}, "field 'domain' is missing"),
         ({**GOOD, "anwser": "2"}, "unknown field 'anwser'"),
@@ -132,7 +132,7 @@ def test_the_same_source_on_both_sides_is_refused() -> None:
 
 @pytest.mark.parametrize("origin", [{}, {"path": "a", "generator": "b:c"}, {"path": "a", "args": {"seed": 1}}])
 def test_a_source_has_exactly_one_origin(origin: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="exactly one of `path`|belong to `generator`"):
+    with pytest.raises(ValidationError, match=r"exactly one of `path`|belong to `generator`"):
         check([origin])
 
 
