@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from buffer.errors import UserError
@@ -48,6 +49,11 @@ def validate(values: Mapping[str, Any], origins: Origins) -> Recipe:
         return Recipe.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         raise UserError("\n".join(explain(error, origins))) from None
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The whole recipe, defaults included, as YAML that `load` reads back."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
 def _chain(path: Path) -> list[tuple[dict[str, Any], Origins]]:

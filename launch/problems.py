@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, one line a problem: where it is written, the key, what was given, what would be right."""
+"""What is wrong with a recipe, one line a problem: place, key, what was given, what would be right."""
 
 from __future__ import annotations
 

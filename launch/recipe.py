@@ -149,8 +149,8 @@ def notes(recipe: Recipe) -> list[str]:
     if not learner.clipping_is_active:
         found.append(
             "Clipping is inactive: with learner.proximal recompute and a single optimiser step a batch the ratio is 1 "
-            "by construction, so clip_low and clip_high do nothing (more minibatches or epochs, or proximal: behaviour, "
-            "make them act)."
+            "by construction, so clip_low and clip_high do nothing (more minibatches or epochs, or "
+            "proximal: behaviour, make them act)."
         )
     open_groups = (rollout.max_staleness + 1) * buffer.fresh_per_batch
     if rollout.max_concurrent_groups > open_groups:

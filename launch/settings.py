@@ -45,4 +45,7 @@ class ClusterSettings(BaseModel):
     process_memory_gb: float = Field(
         1.5, ge=0, description="GiB counted for the libraries of each learner rank and engine, beside weights and cache"
     )
+    learner_port: int | None = Field(
+        None, ge=1024, le=65535, description="port at which learner ranks meet, on rank 0's node; null: a free one"
+    )
     start_deadline_s: float = Field(120.0, gt=0, description="seconds the cluster may take to place all actors")

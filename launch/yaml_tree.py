@@ -34,8 +34,8 @@ _resolve("float", r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]
 def parse(text: str, source: str) -> tuple[Any, Origins]:
     """The value of a YAML text, and for every key path below it the `source:line` where it is written.
 
-    Raises `UserError` naming source and line: not YAML, a key written twice (YAML would silently keep the last), an alias,
-    a tag.
+    Raises `UserError` naming source and line: not YAML, a key written twice (YAML would silently keep the last), an
+    alias, a tag.
     """
     loader = _Loader(text)
     origins: Origins = {}

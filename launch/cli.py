@@ -1,0 +1,258 @@
+"""`reprise`: the command line. Heavy imports happen inside the commands, so that `--help` answers at once.
+
+Exit codes: 0 fine, 1 the run failed, 2 bad input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from buffer.errors import UserError
+
+if TYPE_CHECKING:
+    from launch.nodes import Node
+    from launch.recipe import Recipe
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+_EXIT_CODES = "exit codes: 0 fine, 1 the run failed, 2 bad input (one clear message), 130 interrupted"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; `argv` defaults to the process's arguments."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.command(args) or 0
+    except UserError as error:
+        print(f"reprise: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("reprise: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `reprise recipe ... | head`
+        sys.stderr.close()
+        return FAILED
+    except Exception as error:  # noqa: BLE001  whatever ended the run: it is reported whole, and the exit code tells
+        traceback.print_exc()
+        print(f"reprise: failed: {type(error).__name__}: {error}", file=sys.stderr)
+        return FAILED
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _train(args: argparse.Namespace) -> int | None:
+    if (args.nodes, args.node_cpus, args.node_gpus, args.node_memory_gb) != (None,) * 4 and not args.dry_run:
+        raise UserError("--nodes and --node-* describe a cluster to plan for; they go with --dry-run only")
+    recipe = _load(args)
+    if args.dry_run:
+        from rich.console import Console
+
+        from launch import preflight
+        from launch.dry_run import show
+
+        show(recipe, preflight.check(recipe, _nodes(args)).plan, Console())
+        return 0
+    from launch.train import train
+
+    # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.
+    signal.signal(signal.SIGTERM, _interrupt)
+    return train(recipe)
+
+
+def _recipe(args: argparse.Namespace) -> None:
+    if args.keys is not None:
+        from rich.console import Console
+
+        from launch.dry_run import keys_table
+        from launch.keys import keys
+
+        chosen = [k for k in keys() if not args.keys or f"{k.path}.".startswith(f"{args.keys}.")]
+        if not chosen:
+            raise UserError(f"--keys {args.keys}: no such key or section; --keys alone lists all")
+        console = Console()
+        console.print(keys_table(chosen), width=max(console.width, 100))
+        return
+    if args.recipe is None:
+        raise UserError("give a recipe file to print, or --keys to list what a recipe may say")
+    from launch.loading import to_yaml
+
+    print(to_yaml(_load(args)), end="")
+
+
+def _report(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    run = Path(args.run_dir)
+    if not (run / "metrics.jsonl").is_file():
+        raise UserError(f"{run} is not a run's folder: it has no metrics.jsonl; name a folder such as runs/demo")
+    from launch.report import write_report
+
+    write_report(run)
+    print(run / "report.html")
+
+
+def _interrupt(signal_number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _load(args: argparse.Namespace) -> Recipe:
+    from launch.loading import load
+
+    named = [f"name={json.dumps(args.name)}"] if getattr(args, "name", None) is not None else []
+    return load(args.recipe, [*args.set, *named])
+
+
+def _nodes(args: argparse.Namespace) -> list[Node]:
+    """This machine, or the cluster that `--nodes` and `--node-*` describe; what these leave out is as here."""
+    from launch.nodes import Node, local_nodes
+
+    here = local_nodes()[0]
+    count = 1 if args.nodes is None else args.nodes
+    cpus = here.cpus if args.node_cpus is None else args.node_cpus
+    gpus = here.gpus if args.node_gpus is None else args.node_gpus
+    memory = here.memory if args.node_memory_gb is None else args.node_memory_gb * 2**30
+    return [Node(cpus, gpus, memory, here.host if count == 1 else f"host {i}") for i in range(count)]
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reprise",
+        description="Reinforcement-learning post-training of reasoning models with mixed-policy trajectory reuse.\n"
+        "A run is described by a recipe, a YAML file; everything it writes lands in runs/<name>/.",
+        epilog=f"""\
+start here:
+  reprise train recipes/demo.yaml --dry-run       what would run, and where; starts nothing
+  reprise train recipes/demo.yaml                 the demo: a small policy learns on this machine
+  reprise recipe --keys                           every key a recipe may have
+
+`reprise COMMAND --help` says more. `python -m launch` is the same program, for `ray job submit`.
+{_EXIT_CODES}""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_train(commands)
+    _add_recipe(commands)
+    _add_report(commands)
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    train = _command(
+        commands,
+        "train",
+        _train,
+        "train a policy by a recipe",
+        "Check the recipe, its tasks, verifiers and resources, then train. Progress is shown live; runs/<name>/ gets\n"
+        "metrics.jsonl, summary.json, report.html and the final policy as a Hugging Face folder. Ctrl-C stops cleanly\n"
+        "and still writes the report. A name that is taken gets a number (demo-2).",
+        f"""\
+examples:
+  reprise train recipes/demo.yaml
+  reprise train recipes/demo.yaml --set seed=1 --set learner.lr=5e-4 --name lr5e-4
+  reprise train recipes/demo.yaml --set policy.path=/models/my-policy --set warm_start=null
+  reprise train recipes/demo.yaml --set rollout.max_staleness=0        synchronous training, for comparison
+  reprise train recipes/demo.yaml --dry-run --nodes 2 --node-cpus 8    plan for two nodes that are not here
+on a Ray cluster (README: going on to a cluster):
+  ray job submit --working-dir . -- python -m launch train recipes/demo.yaml
+{_EXIT_CODES}""",
+    )
+    _add_recipe_arguments(train)
+    train.add_argument("--name", metavar="N", help="name of the run and of its folder (default: the recipe's name)")
+    train.add_argument(
+        "--dry-run", action="store_true", help="print the resolved recipe and the resource plan, and start nothing"
+    )
+    cluster = train.add_argument_group("planning for a cluster that is not here (with --dry-run)")
+    cluster.add_argument("--nodes", type=_positive(int), metavar="N", help="number of nodes (default: this machine)")
+    cluster.add_argument("--node-cpus", type=_positive(float), metavar="C", help="CPUs of each node")
+    cluster.add_argument("--node-gpus", type=_natural, metavar="G", help="GPUs of each node")
+    cluster.add_argument("--node-memory-gb", type=_positive(float), metavar="M", help="free memory of each node, GiB")
+
+
+def _add_recipe(commands: Any) -> None:
+    recipe = _command(
+        commands,
+        "recipe",
+        _recipe,
+        "print a resolved recipe, or list all keys",
+        "Print a recipe as it would run: `extends` followed, --set applied, defaults filled in. The output is\n"
+        "a recipe itself. With --keys, list every key with its type, default and meaning.",
+        """\
+examples:
+  reprise recipe recipes/demo.yaml
+  reprise recipe recipes/demo.yaml --set learner.epochs=2 > mine.yaml
+  reprise recipe --keys
+  reprise recipe --keys learner
+
+how a recipe is put together:
+  extends: demo.yaml        start from another recipe (path relative to the file); own keys are merged over it,
+                            section by section; a list replaces a list
+  --set a.b.c=value         merged last; the value is YAML: 1e-4, true, null, [a, b], {use: exact};
+                            data.train.0.weight=2 reaches into a list""",
+    )
+    _add_recipe_arguments(recipe, optional=True)
+    recipe.add_argument("--keys", nargs="?", const="", metavar="SECTION", help="list all keys, or those of one section")
+
+
+def _add_report(commands: Any) -> None:
+    report = _command(
+        commands,
+        "report",
+        _report,
+        "rebuild a run's report.html",
+        "Write report.html again from what a run has left in its folder, finished or not.",
+        "example:\n  reprise report runs/demo",
+    )
+    report.add_argument("run_dir", metavar="RUN_DIR", help="the run's folder, such as runs/demo")
+
+
+def _command(
+    commands: Any, name: str, run: Any, summary: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _add_recipe_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", nargs="?" if optional else None, help="a YAML file")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one key, such as learner.lr=1e-4; may be given again and again",
+    )
+
+
+def _positive(kind: type[int] | type[float]) -> Any:
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+        return value
+
+    parse.__name__ = "whole number" if kind is int else "number"  # argparse: "invalid number value: 'x'"
+    return parse
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    return value

@@ -1,0 +1,60 @@
+"""What `--dry-run` and `recipe --keys` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from launch.keys import Key
+from launch.loading import to_yaml
+from launch.memory import gib
+from launch.nodes import Plan
+from launch.recipe import Recipe, notes
+
+
+def show(recipe: Recipe, plan: Plan, console: Console) -> None:
+    """The resolved recipe, the plan and what is worth knowing."""
+    console.rule("Recipe, as resolved")
+    console.print(to_yaml(recipe), markup=False, highlight=False, soft_wrap=True, end="")
+    console.rule("Plan")
+    console.print(plan_table(plan))
+    for note in notes(recipe):
+        console.print(f"Note: {note}", markup=False, highlight=False)
+    console.print("All checks passed. Nothing was started.", highlight=False)
+
+
+def plan_table(plan: Plan) -> Table:
+    """One row for each actor by node, then what each node has."""
+    table = Table("node", "actor", *(("CPUs", "GPUs", "memory")))
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for number, node in enumerate(plan.nodes):
+        here = plan.on(number)
+        label = f"{number} ({node.host})"
+        for actor in here:
+            memory = gib(actor.memory) if actor.memory else "-"
+            table.add_row(label, actor.name, f"{actor.cpus:g}", f"{actor.gpus:g}", memory)
+            label = ""
+        cpus, gpus, memory_used = (sum(getattr(a, what) for a in here) for what in ("cpus", "gpus", "memory"))
+        table.add_row(
+            label,
+            "of what the node has",
+            f"{cpus:g} / {node.cpus:g}",
+            f"{gpus:g} / {node.gpus:g}",
+            f"{gib(memory_used)} / {gib(node.memory)}",
+            style="bold",
+            end_section=True,
+        )
+    return table
+
+
+def keys_table(keys: Iterable[Key]) -> Table:
+    """Every key with what it takes, its default and what it does."""
+    table = Table("key", "takes", "default", "what it does", show_lines=False, expand=True)
+    table.columns[0].overflow = "fold"
+    for key in keys:
+        style = "bold" if key.takes == "section" else None
+        table.add_row(key.path, key.takes, key.default, key.description, style=style)
+    return table

@@ -1,0 +1,91 @@
+"""What the resource plan is made of: nodes (this machine is one), the actors of a run, and where they go."""
+
+from __future__ import annotations
+
+import glob
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Role = Literal["driver", "learner", "engine", "verifier", "buffer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine, or one Ray node of it. Nodes of the same `host` share memory; `memory` is in bytes."""
+
+    cpus: float
+    gpus: float
+    memory: float
+    host: str = "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One process of the run and what it asks for. `kind` is the verifier's name; `memory` is in bytes."""
+
+    role: Role
+    index: int
+    cpus: float = 0.0
+    gpus: float = 0.0
+    memory: float = 0.0
+    kind: str = ""
+
+    @property
+    def name(self) -> str:
+        """`learner 0`, `verifier math 1`, `buffer`"""
+        if self.role in ("driver", "buffer"):
+            return self.role
+        return " ".join(filter(None, (self.role, self.kind, str(self.index))))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement(Actor):
+    """An actor on the node with this number."""
+
+    node: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where every actor goes. `nodes[p.node]` is the node of placement `p`."""
+
+    nodes: tuple[Node, ...]
+    placements: tuple[Placement, ...]
+
+    def of(self, role: Role) -> list[Placement]:
+        """The placements of one role, by index."""
+        return [p for p in self.placements if p.role == role]
+
+    def on(self, node: int) -> list[Placement]:
+        """The placements on one node."""
+        return [p for p in self.placements if p.node == node]
+
+
+def local_nodes() -> list[Node]:
+    """This machine as a single node: CPUs this process may use, memory that is free now, GPUs by their device files.
+
+    `/dev/nvidia<n>` tells of GPUs without importing torch, which takes seconds; `CUDA_VISIBLE_DEVICES` narrows them.
+    """
+    gpus = len(glob.glob("/dev/nvidia[0-9]*"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = min(gpus, len([d for d in visible.split(",") if d.strip() not in ("", "-1")]))
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [Node(cpus, gpus, _free_memory())]
+
+
+def _free_memory() -> float:
+    """Bytes: what the kernel calls available, or less if a container's limit is nearer."""
+    meminfo, limit, used = (
+        Path(p) for p in ("/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")
+    )
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+    else:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if limit.exists() and used.exists() and (most := limit.read_text().strip()) != "max":
+        free = min(free, int(most) - int(used.read_text()))
+    return float(max(free, 0))

@@ -1,0 +1,76 @@
+"""The resource plan: which actor gets which CPUs, GPUs and memory on which node. A pure function of recipe and nodes.
+
+Everything that a run starts is planned before anything is started, and what cannot fit is refused with the arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from buffer.errors import UserError
+from launch.demand import actors, is_bound, one_host
+from launch.memory import PolicySize
+from launch.nodes import Actor, Node, Placement, Plan
+from launch.recipe import Recipe
+from launch.refusal import refusal
+
+# Float sums of CPU fractions such as 0.1 must still fit.
+_SLACK = 1e-9
+
+
+def plan(recipe: Recipe, nodes: Sequence[Node], size: PolicySize | None = None) -> Plan:
+    """Place every actor of a run; the driver runs on `nodes[0]`. Without `size` the policy's weights are not counted.
+
+    Learner ranks are kept together, engines and verifiers spread, so that every node takes part where it can. Weights
+    that travel through shared memory, or over a shared GPU, keep learner rank 0 and all engines on one host.
+    Raises `UserError` with the arithmetic if it does not fit.
+    """
+    wanted = actors(recipe, size)
+    hosts: Sequence[str | None] = [None]
+    if one_host(recipe):
+        hosts = list(dict.fromkeys(node.host for node in nodes))
+    for host in hosts:
+        for preference in (_spread, _pack):
+            placed = _place(wanted, nodes, host, preference)
+            if placed is not None:
+                order = {actor.name: i for i, actor in enumerate(wanted)}
+                return Plan(tuple(nodes), tuple(sorted(placed, key=lambda p: order[p.name])))
+    raise UserError(refusal(recipe, wanted, nodes, size))
+
+
+# --- placing ----------------------------------------------------------------------------------------------------------
+
+_Preference = Callable[[Actor, int, Sequence[Placement]], tuple[int, ...]]
+
+
+def _spread(actor: Actor, node: int, placed: Sequence[Placement]) -> tuple[int, ...]:
+    """Learner ranks to their fellows, the buffer to learner rank 0, others to the node with the fewest actors."""
+    here = [p for p in placed if p.node == node]
+    fellows = sum(p.role == "learner" for p in here)
+    return (-fellows if actor.role in ("learner", "buffer") else 0, len(here), node)
+
+
+def _pack(actor: Actor, node: int, placed: Sequence[Placement]) -> tuple[int, ...]:
+    """First fit: wastes the least when room is short."""
+    return (node,)
+
+
+def _place(
+    wanted: Sequence[Actor], nodes: Sequence[Node], host: str | None, preference: _Preference
+) -> list[Placement] | None:
+    """The bound first, then the largest, each on the most preferred node with room; None if one finds none."""
+    free = [[node.cpus, node.gpus, node.memory] for node in nodes]
+    placed: list[Placement] = []
+    bound = {actor.name for actor in wanted if host is not None and is_bound(actor)}
+    for actor in sorted(wanted, key=lambda a: (a.name not in bound, -a.gpus, -a.cpus)):
+        room = [i for i, node in enumerate(nodes) if actor.name not in bound or node.host == host]
+        if actor.role == "driver":
+            room = [0]
+        demand = (actor.cpus, actor.gpus, actor.memory)
+        room = [i for i in room if all(d <= f + _SLACK for d, f in zip(demand, free[i], strict=True))]
+        if not room:
+            return None
+        chosen = min(room, key=lambda i: preference(actor, i, placed))
+        free[chosen] = [f - d for f, d in zip(free[chosen], demand, strict=True)]
+        placed.append(Placement(actor.role, actor.index, actor.cpus, actor.gpus, actor.memory, actor.kind, node=chosen))
+    return placed

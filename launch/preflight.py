@@ -1,0 +1,116 @@
+"""What is checked before any actor is started, so that bad input costs seconds and is named exactly.
+
+Each check raises `UserError` naming the key, file or record at fault and what would be right.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from buffer.errors import UserError
+from buffer.plugins import resolve
+from buffer.types import Task
+from data.tasks import TaskSets, check_sources
+from launch.memory import PolicySize, check_cache_holds_a_sequence, gib, policy_size
+from launch.nodes import Node, Plan
+from launch.plan import plan
+from launch.recipe import Recipe
+from models.policy import check_policy
+from rewards.registry import build_verifiers
+
+# Metrics, report, samples and an offline wandb run of a few thousand steps, beside the policy itself.
+_RUN_BYTES = 256 * 2**20
+# Tokenising is done for the longest prompts (by characters) only: data sets may have millions.
+_PROMPTS_TOKENISED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """A recipe that may start: its tasks, read and checked, and where its actors go."""
+
+    tasks: TaskSets
+    plan: Plan
+
+
+def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
+    """All checks that need no policy folder; those of `check_folder` too if `policy.path` already gives one."""
+    check_policy(recipe.policy)
+    tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
+    if recipe.warm_start is not None:
+        resolve(recipe.warm_start.traces, "warm_start.traces")
+    placed = plan(recipe, nodes)
+    rank_0 = placed.nodes[placed.of("learner")[0].node]
+    if recipe.cluster.learner_port is not None and rank_0.host == nodes[0].host:
+        check_port(recipe.cluster.learner_port)
+    size = None
+    if recipe.policy.path is not None:
+        size = policy_size(Path(recipe.policy.path))
+        placed = check_folder(recipe, nodes, Path(recipe.policy.path), tasks)
+    check_disk(recipe, size)
+    return Preflight(tasks, placed)
+
+
+def check_folder(recipe: Recipe, nodes: Sequence[Node], folder: Path, tasks: TaskSets) -> Plan:
+    """The checks that need the policy's folder: memory with its weights counted, prompts as tokenized.
+
+    Returns the plan with the weights' memory counted.
+    """
+    size = policy_size(folder)
+    check_cache_holds_a_sequence(recipe, size)
+    placed = plan(recipe, nodes, size)
+    check_prompts(recipe, folder, [*(task for source in tasks.train for task in source), *tasks.held_out])
+    return placed
+
+
+def check_prompts(recipe: Recipe, folder: Path, tasks: Sequence[Task]) -> None:
+    """Refuse a prompt that leaves no room for a response of the length that the recipe allows."""
+    from transformers import AutoTokenizer  # takes seconds: only where a tokenizer is needed
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+    if tokenizer.chat_template is None:
+        raise UserError(f"{folder}: its tokenizer has no chat template; prompts are made with it, so add one")
+    room = recipe.rollout.engine.max_model_len - recipe.rollout.max_response_tokens
+    longest = sorted(tasks, key=lambda task: -sum(len(m["content"]) for m in task.messages()))[:_PROMPTS_TOKENISED]
+    for task in longest:
+        text = tokenizer.apply_chat_template(task.messages(), add_generation_prompt=True, tokenize=False)
+        length = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        if length > room:
+            raise UserError(
+                f"task {task.id!r} of domain {task.domain!r} has a prompt of {length} tokens, but "
+                f"rollout.engine.max_model_len {recipe.rollout.engine.max_model_len} - rollout.max_response_tokens "
+                f"{recipe.rollout.max_response_tokens} leaves {room}; raise max_model_len or leave the task out"
+            )
+
+
+def check_port(port: int) -> None:
+    """Refuse a port of this machine that something else listens on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise UserError(
+                f"cluster.learner_port {port} cannot be used ({error.strerror}); choose another, or null for a free one"
+            ) from None
+
+
+def check_disk(recipe: Recipe, size: PolicySize | None) -> None:
+    """Refuse a `runs_dir` that cannot be written or is too full for the run's files and its final policy."""
+    folder = Path(recipe.runs_dir).absolute()
+    there = next(p for p in (folder, *folder.parents) if p.exists())
+    if not there.is_dir():
+        raise UserError(f"runs_dir {recipe.runs_dir}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"runs_dir {recipe.runs_dir}: no permission to write in {there}; choose another folder")
+    needed = _RUN_BYTES + (size.parameters * 4 if size else 0)
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise UserError(f"runs_dir {recipe.runs_dir}: {gib(free)} free, the run may write {gib(needed)}; make room")
