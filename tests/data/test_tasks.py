@@ -59,7 +59,7 @@ def test_weights_become_shares() -> None:
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ('{"id": "b", ', r"not valid JSON \(.*column 12\)"),
+        ('{"id": "b", ', r"not valid JSON \(.*column 13\)"),
         ("[1]", "a task is a JSON object"),
         ({k: v for k, v in GOOD.items() if k != "domain"}, "field 'domain' is missing"),
         ({**GOOD, "anwser": "2"}, "unknown field 'anwser'"),
