@@ -28,6 +28,17 @@ INSTEAD_OF: dict[Keys, tuple[Keys, ...]] = {
 }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Lists of plain values on one line, as people write them."""
+
+    def represent_list(self, data: list[Any]) -> yaml.Node:
+        flow = not any(isinstance(item, (list, dict)) for item in data)
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
+
+
+_Dumper.add_representer(list, _Dumper.represent_list)
+
+
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a YAML file, with `key.path=value` overrides.
 
@@ -53,7 +64,7 @@ def validate(values: Mapping[str, Any], origins: Origins) -> Recipe:
 
 def to_yaml(recipe: Recipe) -> str:
     """The whole recipe, defaults included, as YAML that `load` reads back."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _chain(path: Path) -> list[tuple[dict[str, Any], Origins]]:
