@@ -1,0 +1,95 @@
+"""From answers to verdicts: who judges what, what a failing verifier means, and what came of it. Free of Ray."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from buffer.types import Status, Verdict
+from rewards.base import Answer, Reason, Verifier, detail, reason_of
+from rewards.registry import check_task
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of one batch.
+
+    verdicts  one for each answer, in the order of the answers
+    seconds   wall-clock time it took, retries included
+    counts    answers by final status (`scored`, `unparseable`, `infra_error`) and by reason (`reason/timeout`), and
+              `retried`: how often an answer was judged again; zeros are left out
+    """
+
+    verdicts: list[Verdict]
+    seconds: float
+    counts: Counter[str]
+
+
+class Judge:
+    """Hands each answer to the verifier that its task names.
+
+    A verifier that fails does not fail the run, nor the answer: an exception that escapes from it, or a list of verdicts that
+    cannot be the answers', is an `infra_error` of every answer of that call. Answers with an infra error are judged again
+    up to `retries` times. A truncated response without any text has no answer and is not shown to a verifier.
+    """
+
+    def __init__(
+        self, verifiers: Mapping[str, Verifier], retries: int, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._verifiers, self._retries, self._clock = verifiers, retries, clock
+
+    def start(self) -> None:
+        """Start every verifier."""
+        for verifier in self._verifiers.values():
+            verifier.start()
+
+    def close(self) -> None:
+        """Close every verifier."""
+        for verifier in self._verifiers.values():
+            verifier.close()
+
+    def judge(self, answers: Sequence[Answer]) -> Judgement:
+        """Judge a batch, of one task or of many. Raises UserError if a task names an unknown verifier or is malformed."""
+        begin = self._clock()
+        for task in {id(answer.task): answer.task for answer in answers}.values():
+            check_task(self._verifiers, task)
+        verdicts: dict[int, Verdict] = {}
+        counts: Counter[str] = Counter()
+        waiting = list(range(len(answers)))
+        for attempt in range(self._retries + 1):
+            counts["retried"] += len(waiting) if attempt else 0
+            verdicts |= self._attempt({i: answers[i] for i in waiting})
+            waiting = [i for i in waiting if verdicts[i].status is Status.INFRA_ERROR]
+            if not waiting:
+                break
+        final = [verdicts[i] for i in range(len(answers))]
+        counts.update(str(verdict.status) for verdict in final)
+        counts.update(f"reason/{reason_of(verdict)}" for verdict in final)
+        return Judgement(final, self._clock() - begin, +counts)
+
+    def _attempt(self, answers: Mapping[int, Answer]) -> dict[int, Verdict]:
+        verdicts: dict[int, Verdict] = {}
+        routes: dict[str, list[int]] = {}
+        for i, answer in answers.items():
+            if answer.truncated and not answer.text.strip():
+                verdicts[i] = Verdict.unparseable(detail(Reason.NO_ANSWER, "truncated"))
+            else:
+                routes.setdefault(answer.task.verifier, []).append(i)
+        for name, indices in routes.items():
+            judged = _ask(name, self._verifiers[name], [answers[i] for i in indices])
+            verdicts |= zip(indices, judged, strict=True)
+        return verdicts
+
+
+def _ask(name: str, verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
+    """The verifier's verdicts, or an infra error for each answer if it fails."""
+    try:
+        verdicts = verifier.judge(answers)
+        if len(verdicts) == len(answers) and all(isinstance(verdict, Verdict) for verdict in verdicts):
+            return list(verdicts)
+        cause = f"verifier {name!r} did not return {len(answers)} verdicts for {len(answers)} answers"
+    except Exception as error:  # noqa: BLE001 - whatever a verifier raises says nothing about the answer
+        cause = f"verifier {name!r} raised {type(error).__name__}: {error}"
+    return [Verdict.infra_error(detail(Reason.INFRA, cause))] * len(answers)

@@ -1,0 +1,97 @@
+"""The maths verifier: is the last boxed expression equal to a reference, by math-verify in processes that can be killed?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, validate_call
+
+from buffer.types import Task, Verdict
+from rewards.base import Answer, Reason, Verifier, detail
+from rewards.exact import references
+from rewards.parsing import last_boxed
+from rewards.workers import Failure, Limits, Outcome, WorkerPool
+
+_HANDLER = "rewards.maths_worker:handle"
+_WARM_UP = {"references": [r"\frac{1}{2}", "x^2+2x+1"], "answer": "(x+1)^2"}
+
+
+class MathsVerifier(Verifier):
+    r"""Scores 1 if the content of the last `\boxed{…}` equals a reference mathematically, 0 if not.
+
+    processes  worker processes, started ahead of the first answer
+    cpu_s      CPU seconds an answer may use before it scores 0 (timeout)
+    wall_s     seconds an answer may take; reached without that CPU time, twice, it is an infra error
+    memory_mb  MiB of address space of a worker
+    max_chars  a longer boxed content is not read and scores 0 (output_limit)
+
+    `task.answer` is a string, in LaTeX, or a list of acceptable ones. No box is `no_answer` and one that math-verify cannot
+    read is `unreadable`, both unparseable. A box that hangs, crashes or overfills two workers, the second time alone, scores 0.
+    """
+
+    @validate_call(config=ConfigDict(strict=True))
+    def __init__(
+        self,
+        processes: Annotated[int, Field(ge=1)] = 2,
+        cpu_s: Annotated[float, Field(gt=0)] = 5.0,
+        wall_s: Annotated[float, Field(gt=0)] = 30.0,
+        memory_mb: Annotated[int, Field(ge=512)] = 2048,
+        max_chars: Annotated[int, Field(ge=1, le=5000)] = 1000,
+    ) -> None:
+        if wall_s < cpu_s:
+            raise ValueError(f"wall_s must be at least cpu_s ({cpu_s:g}), not {wall_s:g}")
+        self._max_chars = max_chars
+        self.pool = WorkerPool(_HANDLER, _WARM_UP, processes, Limits(cpu_s, wall_s, memory_mb))
+
+    def start(self) -> None:
+        self.pool.start()
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def check_task(self, task: Task) -> None:
+        references(task)
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        verdicts: list[Verdict | None] = []
+        # Samples of one group often agree: each distinct answer to the same references is compared once.
+        to_compare: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+        for i, answer in enumerate(answers):
+            boxed = last_boxed(answer.text)
+            accepted = tuple(_bare(reference) for reference in references(answer.task))
+            verdict = self._judge_without_worker(boxed, accepted)
+            verdicts.append(verdict)
+            if verdict is None and boxed is not None:
+                to_compare.setdefault((_bare(boxed), accepted), []).append(i)
+        requests = [{"answer": answer, "references": list(accepted)} for answer, accepted in to_compare]
+        for outcome, indices in zip(self.pool.run(requests), to_compare.values(), strict=True):
+            for i in indices:
+                verdicts[i] = _verdict(outcome)
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def _judge_without_worker(self, boxed: str | None, accepted: tuple[str, ...]) -> Verdict | None:
+        if boxed is None:
+            return Verdict.unparseable(detail(Reason.NO_ANSWER))
+        if len(boxed) > self._max_chars:
+            return Verdict.scored(0.0, detail(Reason.OUTPUT_LIMIT, f"{len(boxed)} characters in the box"))
+        if _bare(boxed) in accepted:
+            return Verdict.scored(1.0, detail(Reason.CORRECT))
+        return None
+
+
+def _bare(latex: str) -> str:
+    """The expression without the dollar signs, box and spaces around it."""
+    return (last_boxed(latex) or latex).strip().strip("$").strip()
+
+
+def _verdict(outcome: Outcome) -> Verdict:
+    if outcome.failure is Failure.INFRA:
+        return Verdict.infra_error(detail(Reason.INFRA, outcome.detail))
+    if outcome.failure is not None:
+        return Verdict.scored(0.0, detail(Reason(outcome.failure), outcome.detail))
+    if not outcome.value["reference_read"]:
+        return Verdict.infra_error(detail(Reason.INFRA, "math-verify cannot read the task's reference"))
+    if not outcome.value["answer_read"]:
+        return Verdict.unparseable(detail(Reason.UNREADABLE))
+    return Verdict.scored(1.0, detail(Reason.CORRECT)) if outcome.value["right"] else Verdict.scored(0.0, detail(Reason.WRONG))
