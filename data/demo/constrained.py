@@ -1,6 +1,6 @@
 """Writing under constraints: `write 6 with ka not esn` has many right answers, judged by rule.
 
-The reasoning counts out the letters, required ones first: `1k2a3r4t5o6k`, then `kartok`.
+The reasoning counts out the letters, required ones first: `1k2a3r4t5o6m`, then `kartom`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def direct(task: Task, rng: Random) -> str:
 
 
 def _right(task: Task, rng: Random) -> str:
-    """The required letters, then allowed ones up to the length."""
+    """The required letters, then allowed ones up to the length, no letter twice."""
     required, forbidden = task.answer["required"], task.answer["forbidden"]
-    allowed = [letter for letter in ascii_lowercase if letter not in forbidden]
-    return "".join([*required, *rng.choices(allowed, k=task.answer["length"] - len(required))])
+    allowed = [letter for letter in ascii_lowercase if letter not in required + forbidden]
+    return "".join([*required, *rng.sample(allowed, k=task.answer["length"] - len(required))])

@@ -12,8 +12,8 @@ from data.split import Split
 
 
 def draw_task(rng: Random, letters: tuple[int, int]) -> tuple[str, Task]:
-    """A made-up word, its length drawn evenly from `letters` (fewest, most)."""
-    word = "".join(rng.choices(ascii_lowercase, k=rng.randint(*letters)))
+    """A made-up word of different letters, its length drawn evenly from `letters` (fewest, most)."""
+    word = "".join(rng.sample(ascii_lowercase, k=rng.randint(*letters)))
     task = Task(id=f"reverse/{word}", prompt=f"reverse {word}", domain="reverse", verifier="exact", answer=word[::-1])
     return f"reverse {word}", task
 
@@ -26,14 +26,11 @@ def tasks(seed: int, count: int, split: Split, letters: tuple[int, int]) -> Iter
 def reasoned(task: Task, rng: Random, error_rate: float) -> str:
     """A worked response in which each letter is misread with probability `error_rate`, and the answer follows it."""
     word = str(task.prompt).removeprefix("reverse ")
-    read = [_another_letter(rng, c) if rng.random() < error_rate else c for c in word]
+    others = [letter for letter in ascii_lowercase if letter not in word]
+    read = [rng.choice(others) if rng.random() < error_rate else letter for letter in word]
     return response("".join(f"{i}{c}" for i, c in enumerate(read, 1)), "".join(reversed(read)))
 
 
 def direct(task: Task, rng: Random) -> str:
     """The right answer without reasoning."""
     return response("", task.answer)
-
-
-def _another_letter(rng: Random, letter: str) -> str:
-    return rng.choice(ascii_lowercase.replace(letter, ""))
