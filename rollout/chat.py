@@ -49,7 +49,7 @@ class ChatCodec:
 
     def text(self, response_ids: Int32) -> str:
         """The response as a verifier reads it: special tokens left out."""
-        return self._tokenizer.decode(response_ids, skip_special_tokens=True)
+        return str(self._tokenizer.decode(response_ids, skip_special_tokens=True))
 
     @property
     def vocabulary_size(self) -> int:

@@ -32,12 +32,13 @@ class SharedMemoryInit(WeightTransferInitInfo):
 
 @dataclass
 class SharedMemoryUpdate(WeightTransferUpdateInfo):
-    """One bucket: where each tensor lies in the mapped file (offsets in bytes)."""
+    """One bucket: where each tensor lies in the mapped file (offsets in bytes); `last` closes the update."""
 
     names: list[str]
     dtypes: list[str]
     shapes: list[list[int]]
     offsets: list[int]
+    last: bool
 
 
 class SharedMemoryReceiver(WeightTransferEngine[SharedMemoryInit, SharedMemoryUpdate]):
@@ -75,18 +76,22 @@ class SharedMemoryReceiver(WeightTransferEngine[SharedMemoryInit, SharedMemoryUp
             weights.append((name, self._bytes[offset : offset + size].view(dtype).view(shape)))
         self.model.load_weights(weights)
         self._received.update(update_info.names)
+        if update_info.last:
+            self._refuse_incomplete()
 
-    def update_weights(self, update_info: dict) -> None:
-        # The base class also synchronises an accelerator, and a CPU has none.
-        self.receive_weights(self.parse_update_info(update_info))
-
-    def finish_weight_update(self) -> None:
+    def _refuse_incomplete(self) -> None:
         missing = sorted(self._expected - self._received)
         if missing:
             raise RuntimeError(
                 f"the update lacks {len(missing)} of {len(self._expected)} parameters, first {missing[0]!r}: "
                 "the fused layer it belongs to would be left half-filled"
             )
+
+    def update_weights(self, update_info: dict) -> None:
+        # The base class also synchronises an accelerator, and a CPU has none.
+        self.receive_weights(self.parse_update_info(update_info))
+
+    def finish_weight_update(self) -> None:
         finalize_layerwise_reload(self.model, self.model_config)
         self._repack_tied_heads()
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from vllm import SamplingParams
@@ -25,6 +25,7 @@ from rollout.engine import EngineStats, Episode, SampleRequest
 from rollout.settings import RolloutSettings
 
 GIB = 1024**3
+Dtype = Literal["float32", "bfloat16"]
 
 
 class VllmEngine:
@@ -33,12 +34,14 @@ class VllmEngine:
     Args:
         settings: the recipe's `rollout` section.
         policy_dir: Hugging Face folder; its weights may be stale, version 0 is published before the first sample.
-        dtype: "float32" or "bfloat16".
+        dtype: of weights, activations and cache.
         weight_backend: vLLM's name of the weight-transfer engine.
         seed: seeds the sampler.
     """
 
-    def __init__(self, settings: RolloutSettings, policy_dir: Path, dtype: str, weight_backend: str, seed: int) -> None:
+    def __init__(
+        self, settings: RolloutSettings, policy_dir: Path, *, dtype: Dtype, weight_backend: str, seed: int
+    ) -> None:
         self._settings = settings
         self.codec = ChatCodec(policy_dir, settings.stop)
         self._clock = BusyClock()
@@ -88,7 +91,9 @@ class VllmEngine:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         output = await self._finish(prompt.tolist(), parameters, self._settings.engine.group_deadline_s)
-        trajectories = tuple(self._trajectory(request, prompt, c) for c in sorted(output.outputs, key=lambda c: c.index))
+        trajectories = tuple(
+            self._trajectory(request, prompt, c) for c in sorted(output.outputs, key=lambda c: c.index)
+        )
         group = Group(request.group_id, request.task, trajectories, request.start_version)
         texts = tuple(self.codec.text(t.response_ids) for t in trajectories)
         return Episode(group, texts, generate_seconds=time.monotonic() - started)
@@ -133,8 +138,8 @@ class VllmEngine:
         parameters = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
         ids = [int(i) for i in token_ids]
         output = await self._finish(ids, parameters, self._settings.engine.group_deadline_s)
-        rows = (output.prompt_logprobs or [])[1:]
-        return np.asarray([row[i].logprob for row, i in zip(rows, ids[1:], strict=True)], dtype=np.float32)
+        rows: Any = output.prompt_logprobs
+        return np.asarray([row[i].logprob for row, i in zip(rows[1:], ids[1:], strict=True)], dtype=np.float32)
 
     async def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
         await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=init_info))

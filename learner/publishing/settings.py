@@ -28,13 +28,15 @@ class PublishSettings(BaseModel):
 
     transport: Literal["shared_memory", "nccl", "ipc"] = Field(
         "shared_memory",
-        description="shared_memory: CPU, learner and engines on one host; nccl: GPUs anywhere; ipc: GPUs shared by both",
+        description="shared_memory: on CPU, learner and engines on one host; nccl: GPUs; ipc: GPUs shared by both",
     )
     bucket_mb: float = Field(256.0, gt=0, description="MiB sent in one piece; bounds the extra memory of an update")
     check_tokens: int = Field(
         64, ge=8, description="fixed tokens whose log-probabilities engine and learner must agree on after every update"
     )
     max_mismatch: float = Field(
-        1e-3, gt=0, description="nats, mean absolute per token: above it at start-up or after an update the run is refused"
+        1e-3,
+        gt=0,
+        description="nats, mean absolute per token: above it at start-up or after an update the run is refused",
     )
     deadlines: Deadlines = Deadlines()

@@ -1,0 +1,149 @@
+"""One published version: gather, pause, transfer, finish, resume, and the check that engine and learner agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from vllm.distributed.weight_transfer.base import TrainerInitInfo, TrainerWeightTransferEngine
+from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
+
+from buffer.types import Float32
+from learner.publishing.control import EngineCallError, EngineControl, PublishError, StagedClient
+from learner.publishing.settings import PublishSettings
+from learner.publishing.shared_memory import SharedMemorySender, SharedMemoryTrainerInit
+from learner.publishing.source import LearnerSource
+
+T = TypeVar("T")
+
+# vLLM's name of each transport's engine, on the engines' side.
+ENGINE_BACKENDS = {"shared_memory": SharedMemoryTrainerInit.backend, "nccl": "nccl", "ipc": "ipc"}
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """What one update took. mismatch is the mean absolute difference of the fixed tokens' log-probabilities, nats."""
+
+    version: int
+    seconds: float
+    nbytes: int
+    mismatch: float
+
+
+class Publisher:
+    """Publishes the learner's weights to all engines. Built on every learner rank; rank 0 talks to the engines.
+
+    Args:
+        settings: the recipe's `weights` section.
+        module: the policy.
+        weights: (name, full tensor) pairs, a collective under ZeRO-3.
+        logprobs: the learner's log-probabilities, float32[len-1], of a token sequence at temperature 1; a collective.
+        control: the engines; only used on rank 0.
+        rank: this learner rank.
+        master_address: address of this rank's host, where NCCL meets.
+        master_port: a free port there.
+        vocabulary_size: fixed check tokens are drawn below it.
+        seed: draws the fixed tokens.
+        shared_folder: where the shared-memory transport maps its file.
+    """
+
+    def __init__(
+        self,
+        settings: PublishSettings,
+        *,
+        module: torch.nn.Module,
+        weights: Callable[[], Iterator[tuple[str, torch.Tensor]]],
+        logprobs: Callable[[Sequence[int]], Float32],
+        control: EngineControl,
+        rank: int,
+        master_address: str,
+        master_port: int,
+        vocabulary_size: int,
+        seed: int,
+        shared_folder: Path = Path("/dev/shm"),
+    ) -> None:
+        self._settings = settings
+        self._rank = rank
+        self._source = LearnerSource(module, weights)
+        self._logprobs = logprobs
+        self._client = StagedClient(control, settings.deadlines)
+        self._check_tokens = np.random.default_rng(seed).integers(0, vocabulary_size, settings.check_tokens).tolist()
+        self._sender = self._run(
+            "init",
+            settings.deadlines.init,
+            lambda: self._open(self._init_info(control, master_address, master_port, shared_folder)),
+        )
+
+    def _init_info(self, control: EngineControl, address: str, port: int, folder: Path) -> TrainerInitInfo:
+        bucket = int(self._settings.bucket_mb * 2**20)
+        if self._settings.transport == "shared_memory":
+            return SharedMemoryTrainerInit(rank=self._rank, folder=folder, bucket_bytes=bucket)
+        if self._settings.transport == "nccl":
+            from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo
+
+            world = 1 + control.engines * control.workers_per_engine
+            return NCCLTrainerInitInfo(address, port, world, packed_buffer_size_bytes=bucket, rank=self._rank)
+        from vllm.distributed.weight_transfer.ipc_engine import IPCTrainerInitInfo
+
+        return IPCTrainerInitInfo(rank=self._rank, packed=True, packed_buffer_size_bytes=bucket)
+
+    def _open(self, init_info: TrainerInitInfo) -> TrainerWeightTransferEngine:
+        if isinstance(init_info, SharedMemoryTrainerInit):
+            return SharedMemorySender.trainer_init(init_info, client=self._client, source=self._source)
+        return WeightTransferTrainerFactory.trainer_init(init_info, client=self._client, source=self._source)
+
+    def publish(self, version: int) -> PublishReport:
+        """Give every engine the current weights as `version`, then compare. Called on every rank; `PublishError`."""
+        started = time.monotonic()
+        self._client.version = version
+        limits = self._settings.deadlines
+        total = limits.gather + limits.pause + limits.transfer + limits.finish + limits.resume
+        self._run("gather", total, self._sender.send_weights)
+        seconds = time.monotonic() - started
+        return PublishReport(version, seconds, self._source.nbytes, self._check())
+
+    def _check(self) -> float:
+        """Mean absolute difference between engine and learner on fixed tokens, nats; `PublishError` if too large."""
+        ours = self._logprobs(self._check_tokens)
+        if self._rank != 0:
+            return 0.0
+        theirs = self._run(
+            "check", self._settings.deadlines.check, lambda: self._client.prompt_logprobs(self._check_tokens)
+        )
+        mismatches = [float(np.abs(ours - engine).mean()) for engine in theirs]
+        worst = int(np.argmax(mismatches))
+        # Not `>`: a NaN must not pass.
+        if not mismatches[worst] <= self._settings.max_mismatch:
+            raise PublishError(
+                "check",
+                self._rank,
+                self._client.version,
+                f"engine {worst} disagrees with the learner by {mismatches[worst]:.3g} nats a token on fixed tokens "
+                f"(weights.max_mismatch = {self._settings.max_mismatch:g}): it does not hold the weights sent",
+            )
+        return mismatches[worst]
+
+    def _run(self, stage: str, deadline_s: float, work: Callable[[], T]) -> T:
+        """`work()` under a deadline that holds even where a library call would wait for ever."""
+        self._client.stage = stage
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="publish")
+        try:
+            return thread.submit(work).result(deadline_s)
+        except FutureTimeout:
+            reason = f"no answer within its deadline of {deadline_s:g} s"
+            raise PublishError(self._client.stage, self._rank, self._client.version, reason) from None
+        except EngineCallError as error:
+            raise PublishError(self._client.stage, self._rank, self._client.version, str(error)) from error
+        finally:
+            thread.shutdown(wait=False)
+
+    def close(self) -> None:
+        """Release the transfer's buffers."""
+        self._sender.shutdown()

@@ -1,0 +1,35 @@
+"""Shared by all tests: a real vLLM engine, started once a session, and the environment its processes need."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything imports torch or vLLM: two cores are shared by pytest, engines and learner ranks.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engine_harness import LiveEngine
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's policy, randomly initialised, as a Hugging Face folder."""
+    from models.tiny import build
+
+    return build(tmp_path_factory.mktemp("policy"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def live_engine(tiny_policy: Path) -> Iterator[LiveEngine]:
+    """A real vLLM engine on the tiny policy, driven from a thread of its own."""
+    engine = LiveEngine(tiny_policy)
+    yield engine
+    engine.close()

@@ -1,0 +1,69 @@
+"""Drives a real `VllmEngine` from synchronous tests, in the place that an actor has in a run."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from buffer.types import Task, Trajectory
+from learner.publishing.control import EngineCallError
+from rollout.engine import Episode, SampleRequest
+from rollout.settings import EngineSettings, RolloutSettings
+
+SETTINGS = RolloutSettings(
+    group_size=4,
+    temperature=0.7,
+    max_response_tokens=160,
+    engine=EngineSettings(max_model_len=256, kv_cache_gb=0.25),
+)
+
+
+class LiveEngine:
+    """One engine on an event loop in a thread. Also an `EngineControl` of that one engine."""
+
+    engines = 1
+    workers_per_engine = 1
+
+    def __init__(self, policy_dir: Path, settings: RolloutSettings = SETTINGS) -> None:
+        self.settings = settings
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.engine = self.run(self._start(policy_dir))
+
+    async def _start(self, policy_dir: Path) -> Any:
+        from rollout.vllm_engine import VllmEngine
+
+        return VllmEngine(self.settings, policy_dir, dtype="float32", weight_backend="reprise_shared_memory", seed=0)
+
+    def submit(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def run(self, work: Coroutine[Any, Any, Any], timeout: float = 120.0) -> Any:
+        return self.submit(work).result(timeout)
+
+    def sample(self, prompts: Sequence[str], group_size: int = 4) -> Any:
+        """A future of the episodes of these prompts, sampled side by side."""
+
+        async def everything() -> list[Episode]:
+            tasks = [Task(f"t{i}", prompt, "test", "exact") for i, prompt in enumerate(prompts)]
+            requests = [SampleRequest(task, f"{task.id}#0", 0, group_size) for task in tasks]
+            return await asyncio.gather(*(self.engine.sample(r) for r in requests))
+
+        return self.submit(everything())
+
+    def call(self, method: str, arguments: Sequence[tuple[Any, ...]], deadline_s: float) -> list[Any]:
+        try:
+            return [self.run(getattr(self.engine, method)(*arguments[0]), deadline_s)]
+        except Exception as error:
+            raise EngineCallError(0, f"{type(error).__name__}: {error}") from error
+
+    def close(self) -> None:
+        self.run(self.engine.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+
+def trajectories(episodes: Sequence[Episode]) -> list[Trajectory]:
+    return [t for episode in episodes for t in episode.group.trajectories]

@@ -1,0 +1,159 @@
+"""The real engine: what it records of each token is what the learner would compute."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from engine_harness import LiveEngine, trajectories
+from transformers import AutoModelForCausalLM
+
+from buffer.types import FinishReason, Trajectory
+from learner.publishing.control import PublishError
+from learner.publishing.publisher import Publisher
+from learner.publishing.settings import PublishSettings
+
+pytestmark = pytest.mark.slow
+
+PROMPTS = [f"what comes after {word}?" for word in ("one", "two", "three", "four", "five", "six", "seven", "eight")]
+
+
+def logprobs(model: torch.nn.Module, ids: np.ndarray, temperature: float) -> np.ndarray:
+    """float64[len-1], with full logits: the plain reference."""
+    with torch.no_grad():
+        logits = model(torch.as_tensor(ids, dtype=torch.long)[None]).logits[0].double() / temperature
+    table = torch.log_softmax(logits, -1)
+    return table[torch.arange(len(ids) - 1), torch.as_tensor(ids[1:], dtype=torch.long)].numpy()
+
+
+class Policies:
+    """The policy at each version: random steps apart, so that a token of the wrong version is seen at once."""
+
+    def __init__(self, folder: Path, live: LiveEngine) -> None:
+        self.model = AutoModelForCausalLM.from_pretrained(folder).float()
+        self.at_version: dict[int, torch.nn.Module] = {}
+        self.drop: str | None = None
+        self.publisher = Publisher(
+            PublishSettings(bucket_mb=0.5),
+            module=self.model,
+            weights=self._weights,
+            logprobs=lambda ids: logprobs(self.model, np.asarray(ids), 1.0).astype(np.float32),
+            control=live,
+            rank=0,
+            master_address="127.0.0.1",
+            master_port=0,
+            vocabulary_size=self.model.config.vocab_size,
+            seed=0,
+        )
+
+    def _weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        return ((name, p.detach()) for name, p in self.model.named_parameters())
+
+    def publish(self, version: int) -> None:
+        generator = torch.Generator().manual_seed(version)
+        with torch.no_grad():
+            for p in self.model.parameters():
+                p.add_(0.3 * p.std() * torch.randn(p.shape, generator=generator) if p.dim() > 1 else 0.0)
+        self.at_version[version] = copy.deepcopy(self.model)
+        self.publisher.publish(version)
+
+    def worst_error(self, trajectory: Trajectory, temperature: float) -> float:
+        """Largest difference, nats, between recorded log-probabilities and those of each token's own version."""
+        start = len(trajectory.prompt_ids) - 1
+        sequence = np.concatenate([trajectory.prompt_ids, trajectory.response_ids])
+        worst = 0.0
+        for version in np.unique(trajectory.versions):
+            ours = logprobs(self.at_version[int(version)], sequence, temperature)[start:]
+            of_version = trajectory.versions == version
+            worst = max(worst, np.abs(ours - trajectory.behaviour_logprobs)[of_version].max())
+        return float(worst)
+
+
+@pytest.fixture(scope="module")
+def policies(tiny_policy: Path, live_engine: LiveEngine) -> Policies:
+    policies = Policies(tiny_policy, live_engine)
+    policies.publish(0)
+    return policies
+
+
+def test_recorded_logprobs_are_those_of_the_sampled_distribution(live_engine: LiveEngine, policies: Policies) -> None:
+    sampled = trajectories(live_engine.sample(PROMPTS).result(120))
+    assert len(sampled) == len(PROMPTS) * 4
+    for trajectory in sampled:
+        assert policies.worst_error(trajectory, live_engine.settings.temperature) < 1e-4
+
+
+def test_a_response_that_spans_an_update_has_each_tokens_logprob_at_its_own_version(
+    live_engine: LiveEngine, policies: Policies
+) -> None:
+    live_engine.engine.stats()
+    first = max(policies.at_version) + 1
+    pending = live_engine.sample(PROMPTS)
+    version = first
+    while not pending.done() and version < first + 4:
+        time.sleep(0.15)
+        policies.publish(version)
+        version += 1
+    sampled = trajectories(pending.result(120))
+    spanning = [t for t in sampled if len(np.unique(t.versions)) > 1]
+    assert spanning, "no response was in flight during an update"
+    assert max(policies.worst_error(t, live_engine.settings.temperature) for t in sampled) < 1e-4
+    assert live_engine.engine.stats().recomputed_tokens > 0
+
+
+def test_a_dropped_shard_of_a_stacked_layer_is_caught(
+    live_engine: LiveEngine, policies: Policies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = live_engine.engine.update_weights
+
+    async def without_one_shard(update: dict) -> None:
+        keep = [i for i, name in enumerate(update["names"]) if "layers.1.self_attn.k_proj" not in name]
+        await original({k: [v[i] for i in keep] if isinstance(v, list) else v for k, v in update.items()})
+
+    version = max(policies.at_version) + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(live_engine.engine, "update_weights", without_one_shard)
+        with pytest.raises(PublishError, match=rf"version {version} failed in stage 'transfer'.*lacks 1 of .*k_proj"):
+            policies.publish(version)
+    policies.publish(version + 1)
+    sampled = trajectories(live_engine.sample(PROMPTS[:2]).result(120))
+    assert max(policies.worst_error(t, live_engine.settings.temperature) for t in sampled) < 1e-4
+
+
+def test_an_engine_with_other_weights_than_the_learners_is_caught(
+    live_engine: LiveEngine, policies: Policies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = max(policies.at_version) + 1
+    with monkeypatch.context() as patch:
+        learners = policies.publisher._logprobs
+        patch.setattr(policies.publisher, "_logprobs", lambda ids: learners(ids) + np.float32(2e-3))
+        with pytest.raises(PublishError, match=r"stage 'check'.*disagrees with the learner by 0\.002 nats"):
+            policies.publish(version)
+
+
+def test_a_truncated_response_is_marked_and_a_stopped_one_ends_with_the_end_token(
+    live_engine: LiveEngine, policies: Policies
+) -> None:
+    policies.publish(max(policies.at_version) + 1)
+    ends = set(live_engine.engine.codec.stop_ids)
+    sampled = trajectories(live_engine.sample(PROMPTS * 2).result(120))
+    for trajectory in sampled:
+        ended = int(trajectory.response_ids[-1]) in ends
+        assert (trajectory.finish_reason is FinishReason.STOP) == ended
+        assert trajectory.truncated == (len(trajectory.response_ids) == live_engine.settings.max_response_tokens)
+
+
+def test_busy_time_lies_within_the_time_that_passed(live_engine: LiveEngine, policies: Policies) -> None:
+    live_engine.engine.stats()
+    started = time.monotonic()
+    sampled = trajectories(live_engine.sample(PROMPTS).result(120))
+    stats = live_engine.engine.stats()
+    passed = time.monotonic() - started
+    busy = sum(end - start for start, end in stats.busy)
+    assert 0 < busy <= passed
+    assert stats.tokens == sum(len(t.response_ids) for t in sampled)
