@@ -31,7 +31,7 @@ class LearnerSettings(BaseModel):
     clip_low: float = Field(0.2, gt=0, lt=1, description="The ratio is clipped below at 1 - clip_low.")
     clip_high: float = Field(0.28, gt=0, description="The ratio is clipped above at 1 + clip_high.")
     importance_cap: float = Field(
-        2.0, gt=0, description="Upper bound c of the importance weight min(proximal / behaviour, c); `recompute` only."
+        2.0, ge=1, description="Upper bound c of the importance weight min(proximal / behaviour, c); `recompute` only."
     )
 
     optimizer: Literal["adamw", "sgd"] = Field(

@@ -1,0 +1,33 @@
+"""GRPO with an asymmetric clip and a truncated importance weight: the objective of docs/architecture.md.
+
+    rho = pi_theta / pi_prox          w = min(pi_prox / mu, c), no gradient
+    L = -(1/N) sum  w * min(rho * A, clip(rho, 1 - eps_low, 1 + eps_high) * A)
+
+With `proximal: behaviour` the caller passes mu as pi_prox; then rho = pi_theta / mu and w = 1, since c >= 1.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from learner.losses.tokens import LossSum, PolicyTokens
+from learner.settings import LearnerSettings
+
+
+def grpo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:
+    """The sum over the tokens (the caller divides by the global N), and what the clip and the cap did."""
+    low, high = 1 - settings.clip_low, 1 + settings.clip_high
+    advantages = tokens.advantages
+
+    importance = torch.exp(tokens.proximal - tokens.behaviour)
+    weight = importance.clamp(max=settings.importance_cap)
+    ratio = torch.exp(tokens.logprobs - tokens.proximal)
+    loss = -(weight * torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)).sum()
+
+    return LossSum(
+        loss,
+        clip_low=((ratio < low) & (advantages < 0)).sum(),
+        clip_high=((ratio > high) & (advantages > 0)).sum(),
+        is_truncated=(importance > settings.importance_cap).sum(),
+        ratio=ratio.detach(),
+    )

@@ -1,0 +1,91 @@
+"""Optimisers, learning-rate schedules, and DeepSpeed's configuration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from learner.settings import LearnerSettings, WarmStartSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The learning rate of an optimiser step (counted from 0; a skipped step counts too).
+
+    It rises linearly over `warmup_steps`, so that step `warmup_steps` is the first at the full `lr`, stays there until
+    `decay_start` and falls to zero at `decay_end` along a `cosine` or `linear` shape.
+    """
+
+    lr: float
+    warmup_steps: int = 0
+    shape: str = "constant"
+    decay_start: int = 0
+    decay_end: int = 0
+
+    def at(self, step: int) -> float:
+        if step < self.warmup_steps:
+            return self.lr * (step + 1) / (self.warmup_steps + 1)
+        if self.shape == "constant" or step < self.decay_start:
+            return self.lr
+        left = max(0.0, 1 - (step - self.decay_start) / (self.decay_end - self.decay_start))
+        return self.lr * (left if self.shape == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
+
+
+def rl_schedule(settings: LearnerSettings) -> Schedule:
+    return Schedule(
+        settings.lr, settings.warmup_steps, settings.schedule, settings.warmup_steps, settings.decay_steps or 0
+    )
+
+
+def warm_start_schedule(settings: WarmStartSettings) -> Schedule:
+    start = round(settings.steps * (1 - settings.decay_fraction))
+    shape = "linear" if start < settings.steps else "constant"
+    return Schedule(settings.lr, settings.warmup_steps, shape, start, settings.steps)
+
+
+def build_optimizer(module: torch.nn.Module, settings: LearnerSettings, on_gpu: bool) -> torch.optim.Optimizer:
+    """AdamW (fused on GPU) or plain SGD, with matrices and the rest (norms, biases) as two groups; see `set_weight_decay`."""
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "decays": True},
+        {"params": [p for p in parameters if p.ndim < 2], "decays": False},
+    ]
+    groups = [g for g in groups if g["params"]]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr)
+    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=on_gpu or None)
+    set_weight_decay(optimizer, settings.weight_decay)
+    return optimizer
+
+
+def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
+    """Decoupled weight decay, on matrices only."""
+    for group in optimizer.param_groups:
+        group["weight_decay"] = weight_decay if group["decays"] else 0.0
+
+
+def deepspeed_config(settings: LearnerSettings, dtype: str, parameters: int, hidden_size: int) -> dict[str, Any]:
+    """DeepSpeed's configuration. Accumulation is ours (gas 1, boundaries set by hand), and so is the schedule."""
+    zero: dict[str, Any] = {
+        "stage": settings.zero_stage,
+        "overlap_comm": False,
+        # DeepSpeed allocates whole buckets; a small model needs no 2 GB of them.
+        "reduce_bucket_size": min(parameters, 200_000_000),
+        "allgather_bucket_size": min(parameters, 200_000_000),
+    }
+    if settings.zero_stage == 3:
+        # Norms stay on every rank; anything bigger is sharded.
+        zero["stage3_param_persistence_threshold"] = 10 * hidden_size
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": settings.grad_clip,
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,  # plain SGD
+        # check_grad_overflow: a non-finite gradient skips the step in bf16 as it does in fp32.
+        "bf16": {"enabled": dtype == "bfloat16", "check_grad_overflow": True},
+        "steps_per_print": 2**31,
+    }

@@ -1,0 +1,69 @@
+"""The policy as the learner trains it: a transformers causal LM whose forward pass yields log-probabilities, not logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import torch
+from transformers import AutoModelForCausalLM
+
+from buffer.errors import UserError
+from learner import attention
+from learner.logprobs import entropies, selected_logprobs
+from learner.packing import Cost, MicroBatch
+
+
+def load_model(policy_dir: str | Path, dtype: str) -> Any:
+    """The causal LM in a Hugging Face folder, in `dtype`, with attention that keeps packed documents apart."""
+    if not (Path(policy_dir) / "config.json").is_file():
+        raise UserError(f"policy folder {policy_dir} holds no config.json: give a Hugging Face model folder")
+    model = AutoModelForCausalLM.from_pretrained(
+        policy_dir, dtype=getattr(torch, dtype), attn_implementation=attention.NAME, local_files_only=True
+    )
+    if getattr(model.get_output_embeddings(), "bias", None) is not None:
+        raise UserError(f"policy folder {policy_dir}: an lm_head with a bias is not supported")
+    model.config.use_cache = False
+    return model
+
+
+class Policy(torch.nn.Module):
+    """Wraps the causal LM so that backbone and chunked head are one module, one forward pass for DeepSpeed's hooks."""
+
+    def __init__(self, model: Any, temperature: float) -> None:
+        super().__init__()
+        self.model = model
+        self.temperature = temperature
+        self.parameter_count = sum(p.numel() for p in model.parameters())
+        self.hidden_size: int = model.config.hidden_size
+        self._head = (model.get_output_embeddings(),)  # in a tuple: not a submodule a second time
+
+    def forward(self, batch: MicroBatch, with_entropy: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Log-probabilities float32[M] of the targets at the policy's temperature, and entropies float32[M] if asked."""
+        row = self.model.base_model(
+            input_ids=batch.input_ids,
+            position_ids=batch.position_ids,
+            use_cache=False,
+            rectangle=batch.rectangle,
+            row_slots=batch.row_slots,
+        ).last_hidden_state[0]
+        hidden = row.index_select(0, batch.predictors)
+        weight = self._head[0].weight
+        logprobs = selected_logprobs(hidden, weight, batch.targets, self.temperature)
+        return logprobs, entropies(hidden.detach(), weight, self.temperature) if with_entropy else None
+
+    def share_head(self) -> None:
+        """Under ZeRO-3: have the head's weight gathered with this module, since Liger reads it past its own module."""
+        deepspeed.zero.register_external_parameter(self, self._head[0].weight)
+
+    def cost(self) -> Cost:
+        """Forward FLOPs of a document: 2 a weight for each token, and 4 a head dimension for each pair of tokens seen."""
+        config = self.model.config
+        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        weights = sum(p.numel() for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n)
+        pairs_per_square = 0.5  # causal
+        return Cost(
+            per_token=2.0 * weights,
+            per_pair=4.0 * pairs_per_square * config.num_hidden_layers * config.num_attention_heads * head_dim,
+        )

@@ -1,0 +1,82 @@
+"""The warm start: a minimal supervised stage through the learner's own engine, before RL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from buffer.errors import UserError
+from buffer.types import Int32
+from learner.learner import Learner, OptimizerStep
+from learner.losses import sft
+from learner.optim import set_weight_decay, warm_start_schedule
+from learner.packing import document
+from learner.settings import WarmStartSettings
+
+
+class WarmStart:
+    """Supervised steps on a learner, with their own schedule and betas, until `finish` hands it to RL.
+
+    The loss is the mean negative log-likelihood of response tokens at the learner's temperature, so that the policy
+    which the engines will sample is the one that is fitted.
+    """
+
+    def __init__(self, learner: Learner, settings: WarmStartSettings) -> None:
+        self.learner, self.settings = learner, settings
+        self._schedule = warm_start_schedule(settings)
+        self._set_hyperparameters(settings.betas, settings.weight_decay)
+
+    def sft_steps(self, traces: Sequence[tuple[Int32, Int32]]) -> dict[str, float]:
+        """One optimiser step for every `batch_size` of the (prompt_ids, response_ids); the same traces on every rank.
+
+        Returns means over these steps: `loss/sft` (nats a token), `optim/grad_norm`, `optim/lr`, `optim/skipped`
+        (a count), `tokens/trained` (a count). Collective.
+        """
+        size = self.settings.batch_size
+        if not traces or len(traces) % size:
+            raise ValueError(f"{len(traces)} traces do not make whole optimiser steps of {size}")
+        losses, steps = zip(*(self._step(traces[i : i + size]) for i in range(0, len(traces), size)))
+        applied = [s for s in steps if s.applied]
+        metrics: dict[str, float] = {
+            "optim/lr": steps[-1].lr,
+            "optim/skipped": len(steps) - len(applied),
+            "tokens/trained": sum(s.tokens for s in steps),
+        }
+        if applied:
+            metrics["loss/sft"] = float(np.mean([loss for loss, s in zip(losses, steps) if s.applied]))
+            metrics["optim/grad_norm"] = float(np.mean([s.grad_norm for s in applied]))
+        return metrics
+
+    def _step(self, traces: Sequence[tuple[Int32, Int32]]) -> tuple[float, OptimizerStep]:
+        budget = self.learner.settings.token_budget
+        for prompt, response in traces:
+            if len(prompt) + len(response) > budget:
+                raise UserError(
+                    f"a trace of {len(prompt)} prompt + {len(response)} response tokens does not fit "
+                    f"learner.token_budget {budget}; raise it to at least {len(prompt) + len(response)}"
+                )
+        total = torch.zeros((), dtype=torch.float64, device=self.learner.device)
+
+        def loss_of(indices: list[int], logprobs: torch.Tensor, entropies: torch.Tensor | None) -> torch.Tensor:
+            loss = sft(logprobs)
+            total.add_(loss.detach().double())
+            return loss
+
+        lr = self._schedule.at(self.learner.optimizer_steps)
+        step = self.learner.optimizer_step([document(*trace) for trace in traces], lr, loss_of)
+        torch.distributed.all_reduce(total)
+        return total.item() / step.tokens, step
+
+    def finish(self) -> None:
+        """Restore the learner's own hyperparameters and forget the optimiser state: RL starts fresh from the weights."""
+        self._set_hyperparameters(self.learner.settings.betas, self.learner.settings.weight_decay)
+        self.learner.reset_optimizer()
+
+    def _set_hyperparameters(self, betas: tuple[float, float], weight_decay: float) -> None:
+        optimizer = self.learner.engine.basic_optimizer
+        if isinstance(optimizer, torch.optim.AdamW):
+            for group in optimizer.param_groups:
+                group["betas"] = betas
+            set_weight_decay(optimizer, weight_decay)
