@@ -82,6 +82,8 @@ class SharedMemoryReceiver(WeightTransferEngine[SharedMemoryInit, SharedMemoryUp
     def _refuse_incomplete(self) -> None:
         missing = sorted(self._expected - self._received)
         if missing:
+            # Close vLLM's reload first, so that a complete update can still follow on this engine.
+            finalize_layerwise_reload(self.model, self.model_config)
             raise RuntimeError(
                 f"the update lacks {len(missing)} of {len(self._expected)} parameters, first {missing[0]!r}: "
                 "the fused layer it belongs to would be left half-filled"
