@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -27,7 +28,7 @@ def show(recipe: Recipe, plan: Plan, console: Console) -> None:
 
 def plan_table(plan: Plan) -> Table:
     """One row for each actor by node, then what each node has."""
-    table = Table("node", "actor", *(("CPUs", "GPUs", "memory")))
+    table = Table("node", "actor", "CPUs", "GPUs", "memory")
     for column in table.columns[2:]:
         column.justify = "right"
     for number, node in enumerate(plan.nodes):
@@ -52,8 +53,9 @@ def plan_table(plan: Plan) -> Table:
 
 def keys_table(keys: Iterable[Key]) -> Table:
     """Every key with what it takes, its default and what it does."""
-    table = Table("key", "takes", "default", "what it does", show_lines=False, expand=True)
-    table.columns[0].overflow = "fold"
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    for name, ratio in (("key", 5), ("takes", 5), ("default", 2), ("what it does", 9)):
+        table.add_column(name, ratio=ratio, overflow="fold")
     for key in keys:
         style = "bold" if key.takes == "section" else None
         table.add_row(key.path, key.takes, key.default, key.description, style=style)

@@ -38,7 +38,8 @@ def keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[Key]:
         path = f"{prefix}{name}"
         suffix, inner = _model_in(field.annotation)
         description = field.description or (_summary(inner) if inner else "")
-        yield Key(path + suffix, "section" if inner and not suffix else takes(field), _default(field), description)
+        kind = {"": "section", "[]": "a list", ".*": "a mapping of names"}[suffix] if inner else takes(field)
+        yield Key(path + suffix, kind, _default(field), description)
         if inner is not None:
             yield from keys(inner, f"{path}{suffix}.")
 
@@ -77,7 +78,7 @@ def model_at(path: Keys) -> type[BaseModel] | None:
 def takes(field: FieldInfo) -> str:
     """In words: "a whole number of at least 1, or null"."""
     limits = [
-        f"{words} {getattr(rule, name):g}"
+        f"{words} {getattr(rule, name)}"
         for rule in field.metadata
         for kind, (name, words) in _BOUNDS.items()
         if isinstance(rule, kind)

@@ -28,7 +28,7 @@ def _resolve(kind: str, pattern: str, first: str) -> None:
 _resolve("null", "~|null|", "~n")
 _resolve("bool", "true|false|True|False", "tfTF")
 _resolve("int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789")
-_resolve("float", r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", "-+.0123456789")
+_resolve("float", r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)", "-+.0123456789")
 
 
 def parse(text: str, source: str) -> tuple[Any, Origins]:
@@ -37,9 +37,9 @@ def parse(text: str, source: str) -> tuple[Any, Origins]:
     Raises `UserError` naming source and line: not YAML, a key written twice (YAML would silently keep the last), an
     alias, a tag.
     """
-    loader = _Loader(text)
     origins: Origins = {}
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         if root is None:
             return None, origins
@@ -52,8 +52,6 @@ def parse(text: str, source: str) -> tuple[Any, Origins]:
         raise UserError(f"{source}: not valid YAML: {error}") from None
     except RecursionError:
         raise UserError(f"{source}: nested too deeply to be a recipe") from None
-    finally:
-        loader.dispose()
 
 
 def _walk(node: yaml.Node, keys: Keys, source: str, origins: Origins, seen: set[int]) -> None:

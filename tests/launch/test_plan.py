@@ -1,0 +1,184 @@
+"""Where actors go, and what is said when they cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recipe_files import SMALL, write_recipe
+
+from buffer.errors import UserError
+from launch.loading import load, validate
+from launch.memory import GIB, PolicySize, check_cache_holds_a_sequence, engine_parts, learner_parts
+from launch.nodes import Node, local_nodes
+from launch.plan import plan
+from launch.recipe import Recipe
+
+LAPTOP = Node(cpus=2, gpus=0, memory=16 * GIB)
+NCCL = ("weights.transport=nccl", "cluster.learner_gpus=1", "cluster.engine_gpus=1")
+
+
+def where(recipe: Recipe, *nodes: Node) -> dict[str, int]:
+    """The node of each actor, by name."""
+    return {p.name: p.node for p in plan(recipe, nodes).placements}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path):
+    """Makes the small recipe with overrides."""
+    return lambda *overrides: load(write_recipe(tmp_path), overrides)
+
+
+def test_a_laptop_holds_the_whole_run(recipe) -> None:
+    made = plan(recipe(), [LAPTOP])
+    assert [p.name for p in made.placements] == ["driver", "learner 0", "engine 0", "verifier exact 0", "buffer"]
+    assert {p.node for p in made.placements} == {0}
+    assert [(p.cpus, p.gpus) for p in (*made.of("learner"), *made.of("engine"))] == [(1, 0), (1, 0)]
+
+
+def test_two_hosts_both_take_part_and_shared_memory_keeps_learner_and_engine_together(recipe) -> None:
+    placed = where(recipe("rewards.workers=2"), Node(2, 0, 16 * GIB, "a"), Node(2, 0, 16 * GIB, "b"))
+    assert placed["learner 0"] == placed["engine 0"] == placed["driver"] == placed["buffer"] == 0
+    assert placed["verifier exact 0"] == placed["verifier exact 1"] == 1
+
+
+def test_two_nodes_of_one_host_share_its_memory_so_the_engine_may_move(recipe) -> None:
+    placed = where(recipe(), Node(2, 0, 16 * GIB, "a"), Node(2, 0, 16 * GIB, "a"))
+    assert (placed["learner 0"], placed["engine 0"]) == (0, 1)
+
+
+def test_the_other_host_is_taken_if_only_that_has_room(recipe) -> None:
+    placed = where(recipe("learner.world_size=2"), Node(1, 0, 16 * GIB, "head"), Node(2, 0, 16 * GIB, "b"))
+    assert placed["learner 0"] == placed["engine 0"] == 1
+    assert placed["driver"] == placed["learner 1"] == 0
+
+
+def test_engines_over_nccl_spread_and_learner_ranks_stay_together(recipe) -> None:
+    made = recipe(*NCCL, "learner.world_size=4", "rollout.engines=4")
+    placed = where(made, Node(16, 4, 200 * GIB, "a"), Node(16, 4, 200 * GIB, "b"))
+    assert {placed[f"learner {i}"] for i in range(4)} == {0}
+    assert {placed[f"engine {i}"] for i in range(4)} == {1}
+
+
+def test_an_engine_over_eight_gpus_gets_the_node_that_has_them(recipe) -> None:
+    made = recipe(*NCCL, "learner.world_size=4", "rollout.engine.tensor_parallel=8")
+    placed = where(made, Node(16, 8, 200 * GIB, "a"), Node(16, 4, 200 * GIB, "b"))
+    assert (placed["engine 0"], placed["learner 0"], placed["learner 3"]) == (0, 1, 1)
+
+
+def test_learner_and_engine_share_one_gpu_over_ipc(recipe) -> None:
+    made = recipe("weights.transport=ipc", "cluster.learner_gpus=0.4", "cluster.engine_gpus=0.6")
+    assert where(made, Node(8, 1, 64 * GIB))["engine 0"] == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "nodes", "message"),
+    [
+        (
+            ["learner.world_size=2"],
+            [LAPTOP],
+            "the run needs 2 learner x 1 CPU + 1 engine x 1 CPU = 3 CPUs, the machine has 2 CPUs; try fewer",
+        ),
+        (["cluster.engine_cpus=4"], [LAPTOP], "engine 0 needs 4 CPUs, the machine has 2 CPUs"),
+        (["cluster.engine_cpus=4"], [LAPTOP] * 2, "engine 0 needs 4 CPUs, the largest node has 2 CPUs"),
+        (NCCL, [Node(8, 1, 64 * GIB)], "needs 1 learner x 1 GPU + 1 engine x 1 GPU = 2 GPUs, the machine has 1 GPU"),
+        (NCCL, [LAPTOP], "learner 0 needs 1 GPU, the machine has 0 GPUs"),
+        (
+            ["rollout.engine.kv_cache_gb=64"],
+            [LAPTOP],
+            "too little memory for the engine's cache: one engine needs 1.5 GiB libraries + 64 GiB cache = 65.5 GiB, "
+            "the machine has 16 GiB; lower rollout.engine.kv_cache_gb to at most 14.5",
+        ),
+        (["cluster.process_memory_gb=20"], [LAPTOP], "= 21 GiB, the machine has 16 GiB; use a larger machine"),
+        (
+            ["rollout.engines=2", "cluster.engine_cpus=0.5", "rollout.engine.kv_cache_gb=6"],
+            [LAPTOP],
+            "1 learner x 1.5 GiB + 2 engine x 7.5 GiB + 1 buffer x 0.00931 GiB = 16.5 GiB, the machine has 16 GiB",
+        ),
+        (
+            ["rollout.engines=3"],
+            [Node(2, 0, 16 * GIB, "a"), Node(2, 0, 16 * GIB, "b")],
+            "weights.transport shared_memory keeps learner rank 0 and all engines on one host, which needs 1 learner x "
+            "1 CPU + 3 engine x 1 CPU = 4 CPUs, the largest host has 2 CPUs",
+        ),
+        (
+            ["rollout.engines=3", "cluster.engine_cpus=2", "cluster.learner_cpus=0"],
+            [Node(3, 0, 16 * GIB), Node(3, 0, 16 * GIB)],
+            "fits into the nodes' sum but not node by node, as no actor spans two: 3 engine x 2 CPUs = 6 CPUs of "
+            "3 CPUs + 3 CPUs",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_arithmetic(recipe, overrides, nodes, message) -> None:
+    with pytest.raises(UserError) as refused:
+        plan(recipe(*overrides), nodes)
+    assert message in str(refused.value)
+
+
+@given(
+    ranks=st.integers(1, 6),
+    engines=st.integers(1, 6),
+    workers=st.integers(1, 3),
+    cpus=st.sampled_from([0, 0.1, 0.5, 1, 2]),
+    nodes=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 12), st.sampled_from("ab")), min_size=1, max_size=4),
+)
+def test_no_node_is_ever_given_more_than_it_has(ranks, engines, workers, cpus, nodes) -> None:
+    values = {
+        **SMALL,
+        "name": "x",
+        "rewards": {**SMALL["rewards"], "workers": workers},
+        "learner": {"world_size": ranks},
+        "rollout": {"engines": engines},
+        "cluster": {"learner_cpus": cpus, "engine_cpus": cpus, "verifier_cpus": cpus / 2},
+    }
+    there = [Node(c, 0, m * GIB, host) for c, m, host in nodes]
+    try:
+        made = plan(validate(values, {}), there)
+    except UserError:
+        return
+    assert len(made.placements) == 2 + ranks + engines + workers
+    assert made.placements[0].node == 0
+    for number, node in enumerate(there):
+        assert sum(p.cpus for p in made.on(number)) <= node.cpus + 1e-6
+        assert sum(p.memory for p in made.on(number)) <= node.memory + 1e-6
+    bound = {there[p.node].host for p in (made.of("learner")[0], *made.of("engine"))}
+    assert len(bound) == 1
+
+
+def test_memory_counts_weights_gradients_and_moments_as_zero_shards_them(recipe) -> None:
+    size = PolicySize(parameters=10**9, cache_per_token=0)
+    one = learner_parts(recipe(), size)
+    assert (one["weights"], one["gradients"], one["optimiser"]) == (4e9, 4e9, 8e9)
+    sharded = learner_parts(recipe("learner.world_size=2", "learner.zero_stage=3"), size)
+    assert (sharded["weights"], sharded["gradients"], sharded["optimiser"]) == (2e9, 2e9, 4e9)
+    half = learner_parts(recipe("policy.dtype=bfloat16"), size)
+    assert (half["weights"], half["gradients"], half["optimiser"]) == (2e9, 2e9, 12e9)
+    assert engine_parts(recipe("policy.dtype=bfloat16"), size)["weights"] == 2e9
+
+
+def test_a_cache_smaller_than_one_sequence_is_refused(recipe) -> None:
+    small = recipe("rollout.engine.kv_cache_gb=0.01", "rollout.engine.max_model_len=8192")
+    check_cache_holds_a_sequence(small, PolicySize(1, cache_per_token=300))
+    with pytest.raises(UserError, match=r"max_model_len 8192 x 4,000 bytes a token = 0\.0305 GiB"):
+        check_cache_holds_a_sequence(small, PolicySize(1, cache_per_token=1000))
+
+
+def test_this_machine_is_a_node_with_cpus_and_memory() -> None:
+    (node,) = local_nodes()
+    assert node.cpus >= 1
+    assert node.memory > 10**8
+    assert node.gpus >= 0
+
+
+def test_no_gpu_is_counted_that_the_process_may_not_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glob.glob", lambda pattern: ["/dev/nvidia0", "/dev/nvidia1"])
+    counted = []
+    for visible in (None, "", "-1", "1", "0,1", "0,1,2"):
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        counted.append(local_nodes()[0].gpus)
+    assert counted == [2, 0, 0, 1, 2, 2]

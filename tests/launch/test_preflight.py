@@ -1,0 +1,139 @@
+"""What is refused before any actor is started, and by which words."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from recipe_files import write_policy_folder, write_recipe
+
+from buffer.errors import UserError
+from launch import preflight
+from launch.loading import load
+from launch.memory import GIB, PolicySize, policy_size
+from launch.nodes import Node
+
+NODES = [Node(cpus=4, gpus=0, memory=16 * GIB)]
+TASK = {"id": "1", "prompt": "1+1=", "domain": "addition", "verifier": "exact", "answer": "2"}
+
+
+def refusal(file: Path, *overrides: str, nodes: list[Node] = NODES) -> str:
+    with pytest.raises(UserError) as refused:
+        preflight.check(load(file, overrides), nodes)
+    return str(refused.value)
+
+
+def test_a_good_recipe_gives_its_tasks_and_its_plan(tmp_path: Path) -> None:
+    checked = preflight.check(load(write_recipe(tmp_path)), NODES)
+    assert [task.id for task in checked.tasks.train[0]] == ["sum/1", "sum/2"]
+    assert len(checked.plan.placements) == 5
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_policy_folder_counts_in_the_plan(tmp_path: Path) -> None:
+    folder = write_policy_folder(tmp_path / "policy", layers=3, parameters=10**8)
+    assert policy_size(folder) == PolicySize(parameters=10**8, cache_per_token=2 * 3 * 2 * 32)
+    checked = preflight.check(load(write_recipe(tmp_path, policy={"path": str(folder)})), NODES)
+    assert checked.plan.of("engine")[0].memory == 2.5 * GIB + 4e8
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([TASK, "{broken"], "tasks.jsonl:2: "),
+        ([TASK, TASK], "tasks.jsonl:2: id '1' was already used at"),
+        (
+            [{**TASK, "verifier": "exakt"}],
+            "tasks.jsonl:1: verifier 'exakt' is not in rewards.verifiers; did you mean 'exact'?",
+        ),
+        ([{"id": "1"}], "tasks.jsonl:1: field 'prompt' is missing"),
+        ([], "has no task to train on"),
+    ],
+)
+def test_a_bad_record_is_named_by_file_and_line(tmp_path: Path, lines: list[object], message: str) -> None:
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    assert message in refusal(write_recipe(tmp_path, data={"train": [{"path": str(file)}]}))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"data": {"train": [{"path": "nowhere.jsonl"}]}}, "nowhere.jsonl: there is no such task file"),
+        ({"data": {"train": [{"generator": "recipe_files:task"}]}}, "did you mean 'tasks'?"),
+        (
+            {"rewards": {"verifiers": {"exact": {"use": "exakt"}}}},
+            "there is no verifier 'exakt'; did you mean 'exact'?",
+        ),
+        ({"policy": {"build": "models.huge:build"}}, "policy.build: cannot import 'models.huge:build'"),
+        ({"policy": {"build": "recipe_files:build_policy", "build_args": {"wdth": 3}}}, "policy.build_args"),
+        ({"policy": {"path": "/nowhere/policy"}}, "policy.path: /nowhere/policy lacks the folder itself"),
+        ({"warm_start": {"traces": "recipe_files:nothing", "steps": 100}}, "warm_start.traces: 'recipe_files:nothing'"),
+    ],
+)
+def test_what_a_recipe_names_must_be_there(tmp_path: Path, sections: dict, message: str) -> None:
+    assert message in refusal(write_recipe(tmp_path, **sections))
+
+
+def test_a_folder_with_broken_weights_or_configuration_names_the_file(tmp_path: Path) -> None:
+    folder = write_policy_folder(tmp_path / "policy")
+    file = write_recipe(tmp_path, policy={"path": str(folder)})
+    weights = (folder / "model.safetensors").read_bytes()
+    for broken in (b"", weights[:20], b"\xff" * 64, b"\x02\0\0\0\0\0\0\0[]"):
+        (folder / "model.safetensors").write_bytes(broken)
+        assert "model.safetensors is not a readable safetensors file" in refusal(file)
+    (folder / "config.json").write_text("{}")
+    assert "config.json is not the configuration of a transformers model" in refusal(file)
+
+
+def test_a_prompt_that_leaves_no_room_for_a_response_is_named(tmp_path: Path) -> None:
+    folder = write_policy_folder(tmp_path / "policy")
+    tasks = tmp_path / "tasks.jsonl"
+    long = {**TASK, "id": "long", "prompt": "word " * 30}
+    tasks.write_text("\n".join(map(json.dumps, [TASK, long])))
+    file = write_recipe(tmp_path, policy={"path": str(folder)}, data={"train": [{"path": str(tasks)}]})
+    room = ["rollout.max_response_tokens=10", "learner.token_budget=100"]
+    preflight.check(load(file, [*room, "rollout.engine.max_model_len=40"]), NODES)
+    message = refusal(file, *room, "rollout.engine.max_model_len=39")
+    assert "task 'long' of domain 'addition' has a prompt of 30 tokens" in message
+    assert "max_model_len 39 - rollout.max_response_tokens 10 leaves 29" in message
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(tmp_path: Path) -> None:
+    folder = write_policy_folder(tmp_path / "policy", chat_template=False)
+    assert "has no chat template" in refusal(write_recipe(tmp_path, policy={"path": str(folder)}))
+
+
+def test_too_little_memory_for_the_engines_cache_is_refused(tmp_path: Path) -> None:
+    message = refusal(write_recipe(tmp_path), "rollout.engine.kv_cache_gb=100")
+    assert message.startswith("too little memory for the engine's cache: one engine needs")
+
+
+def test_a_port_in_use_is_refused_and_a_free_one_is_not(tmp_path: Path) -> None:
+    file = write_recipe(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"cluster.learner_port {port} cannot be used (Address already in use)" in refusal(
+            file, f"cluster.learner_port={port}"
+        )
+    preflight.check(load(file, [f"cluster.learner_port={port}"]), NODES)
+
+
+def test_a_runs_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    assert "taken is a file; name a folder" in refusal(
+        write_recipe(tmp_path, runs_dir=str(tmp_path / "taken" / "runs"))
+    )
+    if os.geteuid():
+        assert "no permission to write in /" in refusal(write_recipe(tmp_path, runs_dir="/runs"))
+
+
+def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**20))
+    assert "0.000977 GiB free, the run may write 0.25 GiB; make room" in refusal(write_recipe(tmp_path))

@@ -1,0 +1,76 @@
+"""A small valid recipe as a file, and policy folders that have a policy's headers but no weights worth loading."""
+
+from __future__ import annotations
+
+import copy
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SMALL: dict[str, Any] = {
+    "steps": 4,
+    "policy": {"build": "recipe_files:build_policy"},
+    "data": {"train": [{"generator": "recipe_files:tasks"}]},
+    "rewards": {"verifiers": {"exact": {"use": "exact"}}},
+    "buffer": {
+        "batch_groups": 8,
+        "fresh_fraction": 0.5,
+        "max_groups": 64,
+        "max_bytes_mb": 10,
+        "starvation_groups": 50,
+        "normalize_std": False,
+        "truncated": "keep",
+        "take_deadline_s": 60,
+        "reuse": {"max_uses": 2, "max_age": 4},
+    },
+}
+
+
+def write_recipe(folder: Path, name: str = "small.yaml", **sections: Any) -> Path:
+    """`SMALL` with whole sections replaced, as a YAML file with its top-level keys in order."""
+    content = {**copy.deepcopy(SMALL), "runs_dir": str(folder / "runs"), **sections}
+    file = folder / name
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return file
+
+
+def tasks() -> list[Any]:
+    """Two tasks; a generator that a recipe names."""
+    from buffer.types import Task
+
+    return [Task(f"sum/{n}", f"{n}+1=", "addition", "exact", answer=str(n + 1)) for n in (1, 2)]
+
+
+def build_policy(out_dir: Path, seed: int) -> Path:
+    """A builder that a recipe names; never called before a run starts."""
+    raise AssertionError("nothing is built while a recipe is checked")
+
+
+def write_policy_folder(folder: Path, layers: int = 2, parameters: int = 1000, chat_template: bool = True) -> Path:
+    """A policy folder with a whitespace tokenizer, a configuration, and a safetensors header without its data."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder.mkdir(parents=True)
+    config = {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "num_hidden_layers": layers,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    template = "{% for m in messages %}{{ m['content'] }} {% endfor %}" if chat_template else None
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "?", "chat_template": template})
+    )
+    header = json.dumps({"w": {"dtype": "F32", "shape": [parameters], "data_offsets": [0, 4 * parameters]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    return folder
