@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from pydantic import ConfigDict, validate_call
 
 from buffer.errors import UserError
 from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier, detail
-from rewards.parsing import after_reasoning, extract_tag, last_boxed
+from rewards.parsing import Extraction, find_answer
 
 
 class ExactVerifier(Verifier):
     """Scores 1 for a match and 0 for any other answer that was found.
 
-    extract   where the answer stands: `tag` (the last `<tag>…</tag>`), `boxed` (the last \\boxed{…}) or `text` (everything
-              after the reasoning, so that a truncated response has no answer)
+    extract   where the answer stands: `tag`, `boxed` or `text` (see `find_answer`)
     tag       the element's name for `extract: tag`
     strip     ignore white space around answer and reference
     casefold  ignore case
@@ -28,7 +26,7 @@ class ExactVerifier(Verifier):
     @validate_call(config=ConfigDict(strict=True))
     def __init__(
         self,
-        extract: Literal["tag", "boxed", "text"] = "tag",
+        extract: Extraction = "tag",
         tag: str = "ans",
         strip: bool = True,
         casefold: bool = False,
@@ -42,19 +40,11 @@ class ExactVerifier(Verifier):
         return [self._judge(answer) for answer in answers]
 
     def _judge(self, answer: Answer) -> Verdict:
-        found = self._find(answer)
+        found = find_answer(answer.text, answer.truncated, self.extract, self.tag)
         if found is None:
             return Verdict.unparseable(detail(Reason.NO_ANSWER))
         right = self._normal(found) in {self._normal(reference) for reference in references(answer.task)}
         return Verdict.scored(1.0, detail(Reason.CORRECT)) if right else Verdict.scored(0.0, detail(Reason.WRONG))
-
-    def _find(self, answer: Answer) -> str | None:
-        if self.extract == "tag":
-            return extract_tag(answer.text, self.tag)
-        if self.extract == "boxed":
-            return last_boxed(answer.text)
-        text = None if answer.truncated else after_reasoning(answer.text)
-        return text if text and text.strip() else None
 
     def _normal(self, text: str) -> str:
         text = text.strip() if self.strip else text

@@ -30,9 +30,9 @@ class Judgement:
 class Judge:
     """Hands each answer to the verifier that its task names.
 
-    A verifier that fails does not fail the run, nor the answer: an exception that escapes from it, or a list of verdicts that
-    cannot be the answers', is an `infra_error` of every answer of that call. Answers with an infra error are judged again
-    up to `retries` times. A truncated response without any text has no answer and is not shown to a verifier.
+    A verifier that fails fails neither the run nor the answer: an exception that escapes from it, or a list that cannot
+    be the verdicts of these answers, is an `infra_error` of every answer of that call. Answers with an infra error are
+    judged again up to `retries` times. A truncated response without any text has no answer and is shown to no verifier.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Judge:
             verifier.close()
 
     def judge(self, answers: Sequence[Answer]) -> Judgement:
-        """Judge a batch, of one task or of many. Raises UserError if a task names an unknown verifier or is malformed."""
+        """Judge a batch, of one task or many. UserError if a task names an unknown verifier or is malformed."""
         begin = self._clock()
         for task in {id(answer.task): answer.task for answer in answers}.values():
             check_task(self._verifiers, task)

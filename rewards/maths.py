@@ -1,9 +1,9 @@
-"""The maths verifier: is the last boxed expression equal to a reference, by math-verify in processes that can be killed?"""
+"""The maths verifier: does the last boxed expression equal a reference? math-verify says, in processes one can kill."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, validate_call
 
@@ -26,8 +26,9 @@ class MathsVerifier(Verifier):
     memory_mb  MiB of address space of a worker
     max_chars  a longer boxed content is not read and scores 0 (output_limit)
 
-    `task.answer` is a string, in LaTeX, or a list of acceptable ones. No box is `no_answer` and one that math-verify cannot
-    read is `unreadable`, both unparseable. A box that hangs, crashes or overfills two workers, the second time alone, scores 0.
+    `task.answer` is a string, in LaTeX, or a list of acceptable ones. No box is `no_answer`, one that math-verify
+    cannot read is `unreadable`, both unparseable; an empty one is wrong. A box that hangs, crashes or overfills two
+    workers, the second time alone, scores 0, unless the references alone do the same: then it is an infra error.
     """
 
     @validate_call(config=ConfigDict(strict=True))
@@ -65,16 +66,28 @@ class MathsVerifier(Verifier):
             if verdict is None and boxed is not None:
                 to_compare.setdefault((_bare(boxed), accepted), []).append(i)
         requests = [{"answer": answer, "references": list(accepted)} for answer, accepted in to_compare]
-        for outcome, indices in zip(self.pool.run(requests), to_compare.values(), strict=True):
+        outcomes = self._acquit(requests, self.pool.run(requests))
+        for outcome, indices in zip(outcomes, to_compare.values(), strict=True):
             for i in indices:
                 verdicts[i] = _verdict(outcome)
         return [verdict for verdict in verdicts if verdict is not None]
+
+    def _acquit(self, requests: list[dict[str, Any]], outcomes: list[Outcome]) -> list[Outcome]:
+        """The outcomes, where an answer is not blamed for what its references do to the checker by themselves."""
+        blamed = [i for i, outcome in enumerate(outcomes) if outcome.failure not in (None, Failure.INFRA)]
+        probes = [{**requests[i], "answer": requests[i]["references"][0]} for i in blamed]
+        for i, probe in zip(blamed, self.pool.run(probes), strict=True):
+            if probe.failure is not None:
+                outcomes[i] = Outcome(failure=Failure.INFRA, detail=f"the task's reference: {probe.detail}")
+        return outcomes
 
     def _judge_without_worker(self, boxed: str | None, accepted: tuple[str, ...]) -> Verdict | None:
         if boxed is None:
             return Verdict.unparseable(detail(Reason.NO_ANSWER))
         if len(boxed) > self._max_chars:
             return Verdict.scored(0.0, detail(Reason.OUTPUT_LIMIT, f"{len(boxed)} characters in the box"))
+        if not boxed:
+            return Verdict.scored(0.0, detail(Reason.WRONG, "empty box"))
         if _bare(boxed) in accepted:
             return Verdict.scored(1.0, detail(Reason.CORRECT))
         return None
@@ -94,4 +107,6 @@ def _verdict(outcome: Outcome) -> Verdict:
         return Verdict.infra_error(detail(Reason.INFRA, "math-verify cannot read the task's reference"))
     if not outcome.value["answer_read"]:
         return Verdict.unparseable(detail(Reason.UNREADABLE))
-    return Verdict.scored(1.0, detail(Reason.CORRECT)) if outcome.value["right"] else Verdict.scored(0.0, detail(Reason.WRONG))
+    if outcome.value["right"]:
+        return Verdict.scored(1.0, detail(Reason.CORRECT))
+    return Verdict.scored(0.0, detail(Reason.WRONG))

@@ -3,8 +3,8 @@ r"""What a maths worker process does: does the answer equal one of the reference
 How math-verify reads text, and what of it is used here (math-verify 0.9.0, latex2sympy2_extended 1.11.0, sympy 1.14.0):
 - `ExprExtractionConfig` hands the matched text to sympy's `parse_expr`, which ends in Python's `eval`. It is not used.
 - `LatexExtractionConfig` parses LaTeX with an ANTLR grammar and builds sympy objects node by node. No text is evaluated
-  but number literals: `sympy.Number("12")` calls `sympify`, hence `eval`. Such a literal is a token of the grammar and so
-  harmless, but here numbers are built without `eval`, which is also several times faster,
+  but number literals: `sympy.Number("12")` calls `sympify`, hence `eval`. Such a literal is a token of the grammar and
+  so harmless, but here numbers are built without `eval`, which is also several times faster,
 - and the `eval` and `exec` of sympy's expression parser and of its `lambdify` (which prints symbol names, that is model
   text, into Python source) are taken away. A comparison that wants them fails, which math-verify counts as not equal.
 """
@@ -54,7 +54,7 @@ def _refuse(*_: Any, **__: Any) -> NoReturn:
 
 
 def _take_away_evaluation() -> None:
-    importlib.import_module("sympy.physics.units")  # imported by `simplify`; names its units by evaluating constant text
+    importlib.import_module("sympy.physics.units")  # `simplify` imports it; it evaluates (constant) names of units
     latex2sympy2._Latex2Sympy.parse_number = lambda self, text: _number(text.replace(",", ""))
     latex2sympy2.Number = _number
     for name in ("sympy.parsing.sympy_parser", "sympy.utilities.lambdify"):

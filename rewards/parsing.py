@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Literal
+
+Extraction = Literal["tag", "boxed", "text"]
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
@@ -11,11 +14,25 @@ THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 _BRACES = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 
 
+def find_answer(text: str, truncated: bool, extract: Extraction, tag: str) -> str | None:
+    r"""The answer of a response, or None if it has none.
+
+    extract  `tag`: the last `<tag>…</tag>` (`extract_tag`); `boxed`: the last `\boxed{…}` (`last_boxed`); `text`:
+             everything after the reasoning, if there is anything and the response is not truncated
+    """
+    if extract == "tag":
+        return extract_tag(text, tag)
+    if extract == "boxed":
+        return last_boxed(text)
+    answer = None if truncated else after_reasoning(text)
+    return answer if answer and answer.strip() else None
+
+
 def after_reasoning(text: str) -> str | None:
     """The part of a response that may hold the answer.
 
     Everything after the last `</think>`; the whole text if it holds neither `<think>` nor `</think>`; None if reasoning
-    was begun and never ended. (A chat template that opens `<think>` in the prompt leaves only `</think>` in the response.)
+    was begun and never ended. (A chat template that opens `<think>` in the prompt leaves only `</think>` to respond.)
     """
     _, closed, answer = text.rpartition(THINK_CLOSE)
     if not closed and THINK_OPEN in text:
@@ -27,8 +44,8 @@ def extract_tag(text: str, tag: str) -> str | None:
     """The content of the last well-formed `<tag>…</tag>` of the answer part (`after_reasoning`), as it stands.
 
     Well-formed: the opening tag, then any characters (also newlines, also none) but neither of the two tags, then the
-    closing tag. Tags are matched exactly, case and all, and take no attributes. An empty element is an answer (the empty
-    string); a missing, unclosed or only nested-open one is None.
+    closing tag. Tags are matched exactly, case and all, and take no attributes. An empty element is an answer (the
+    empty string); None if no element is well-formed.
     """
     answer = after_reasoning(text)
     if answer is None:
@@ -40,8 +57,8 @@ def extract_tag(text: str, tag: str) -> str | None:
 def last_boxed(text: str) -> str | None:
     r"""The content of the last `\boxed{…}` or `\fbox{…}` of the answer part whose braces balance, without outer spaces.
 
-    Last means opening last: of `\boxed{1} wait \boxed{2}` it is 2, of `\boxed{\boxed{3}}` the inner 3. A box that is never
-    closed (a truncated one) does not count. `\{` and `\}` are characters, not braces.
+    Last means opening last: of `\boxed{1} wait \boxed{2}` it is 2, of `\boxed{\boxed{3}}` the inner 3. A box that is
+    never closed (a truncated one) does not count. `\{` and `\}` are characters, not braces. An empty box is an answer.
     """
     answer = after_reasoning(text)
     if answer is None:

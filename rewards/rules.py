@@ -19,7 +19,7 @@ _LOWER_CASE = re.compile("[a-z]+")
 
 
 class StringRules(BaseModel):
-    """What `task.answer` asks for: a string of `length` lower-case letters, with all `required`, without any `forbidden`."""
+    """What `task.answer` asks for: `length` lower-case letters, among them all `required` and none `forbidden`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -40,7 +40,7 @@ class StringRules(BaseModel):
 
 
 class RulesVerifier(Verifier):
-    """Judges the content of the last `<ans>…</ans>` by the rules in `task.answer`; every string that keeps them is right.
+    """Judges the content of the last `<ans>…</ans>` by the rules in `task.answer`; any string that keeps them is right.
 
     partial  False: all rules or 0. True: the share of rules kept (the length, each required and each forbidden letter);
              0 for anything but lower-case letters, so that an empty answer keeps no rule.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,8 +18,8 @@ MAX_RESPONSE_BYTES = 1 << 20
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _EXIT_GRACE_S = 1.0
 
-# A fresh interpreter, neither forked (unsafe beside the threads of Ray, torch or vLLM) nor multiprocessing's spawn (which
-# imports the parent's main module). -I keeps the environment out; the module path is handed over as it is here.
+# A fresh interpreter: neither forked (unsafe beside the threads of Ray, torch or vLLM) nor multiprocessing's spawn,
+# which imports the parent's main module. -I keeps Python's variables out; the module path is handed over as it is here.
 _BOOTSTRAP = (
     "import json, sys; start = json.loads(sys.argv[1]); sys.path[:] = start.pop('path'); "
     "from rewards.worker_process import main; main(**start)"
@@ -43,7 +44,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How a worker ended. `signal` is None if it exited by itself; `killed` says why the parent killed it, if it did."""
+    """How a worker ended: by itself (`exit_code`), by a signal, and why the parent `killed` it if it did."""
 
     exit_code: int | None
     signal: int | None
@@ -63,8 +64,9 @@ class WorkerHandle:
     """One worker process. `request` is what it works on now (None: nothing), `served` how many it was ever given."""
 
     def __init__(self, handler: str, warm_up: Any, limits: Limits) -> None:
-        """Start the process; it sends `{"ready": true}` when it can take requests. Raises OSError if it cannot start."""
+        """Start the process, which sends `{"ready": true}` when it can take requests. OSError if it cannot start."""
         self.ready = False
+        self.start_error = ""
         self.request: int | None = None
         self.served = 0
         self._limits = limits
@@ -110,7 +112,7 @@ class WorkerHandle:
         self._process.stdin.flush()
 
     def read(self) -> dict[str, Any] | None:
-        """The next message if a whole one has arrived. Raises EOFError at the end of the pipe or of what makes sense."""
+        """The next message if a whole one has arrived. EOFError at the end of the pipe, or of what makes sense."""
         try:
             chunk = os.read(self.fd, 1 << 16)
         except BlockingIOError:
@@ -135,7 +137,7 @@ class WorkerHandle:
         return self._cpu_time() - self._cpu_before
 
     def check_at(self) -> float:
-        """When (`time.monotonic`) a limit of the current request may first be reached: CPU time is at most wall time."""
+        """When (`time.monotonic`) a limit may first be reached; CPU time is at most wall time."""
         if self.request is None:
             return self.deadline
         return min(self.deadline, self.deadline - self._limits.wall_s + self._limits.cpu_s)
@@ -143,10 +145,8 @@ class WorkerHandle:
     def end(self, killed: str = "") -> Death:
         """Kill the process (at once if the parent has a reason, else after a moment to exit by itself) and bury it."""
         assert self._process.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it was dead already
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it was dead already
         if not killed:
             try:
                 self._process.wait(_EXIT_GRACE_S)

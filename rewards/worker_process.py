@@ -1,6 +1,6 @@
 """The inside of a worker process: reads requests from stdin, answers each with one JSON line on its own pipe.
 
-Started by `rewards.workers` and by nothing else. The handler is a function `handle(request) -> response` of JSON values.
+Started by `rewards.worker_handle` only. The handler is a function `handle(request) -> response` of JSON values.
 The parent bounds what a request may cost; here are only the bounds that the kernel keeps if the parent cannot.
 """
 
@@ -77,7 +77,7 @@ def _die_with(parent: int) -> None:
 
 
 def _limit_cpu(cpu_s: float) -> None:
-    """Let the kernel end this process (SIGXCPU) a second after the parent should have, in whole seconds as it counts."""
+    """Let the kernel end this process (SIGXCPU) a little after the parent should have; it counts whole seconds."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit = int(used.ru_utime + used.ru_stime + cpu_s) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))

@@ -5,9 +5,9 @@ big-integer power. Here the parent keeps every deadline and enforces it with SIG
 one's place.
 
 Blame follows `Verdict`: a request whose worker died is run once more, alone (no other worker of the pool busy) and in a
-fresh process that has just proved with the warm-up request that it works. Only a second death by the request's own doing is
-the request's fault. What did not depend on it (workers that cannot start, one killed from outside, a machine too busy to
-give it CPU, an exception of the handler) is `Failure.INFRA`.
+fresh process that has just proved with the warm-up request that it works. Only a second death by the request's own doing
+is the request's fault. What did not depend on it (workers that cannot start, one killed from outside, a machine too busy
+to give it CPU, an exception of the handler) is `Failure.INFRA`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rewards.worker_handle import Death, Limits, WorkerHandle
 
 __all__ = ["Failure", "Limits", "Outcome", "WorkerPool"]
 
-MAX_REQUEST_BYTES = 60_000  # fits into the pipe (64 KiB) of a worker that waits for a request, so writing does not block
+MAX_REQUEST_BYTES = 60_000  # fits into the pipe (64 KiB) of an idle worker, so writing does not block
 START_ATTEMPTS = 3  # failed starts in a row after which requests are given up, until the next call tries again
 START_BACK_OFF_S = 0.2  # before the second attempt; doubles with each further one
 MAX_BACK_OFF_S = 10.0
@@ -116,7 +116,10 @@ class WorkerPool:
                 for worker in self._ready():
                     if waiting and worker.request is None and not (alone and worker.served):
                         outcomes |= self._send(worker, waiting.popleft(), lines)
-                if waiting and not self._workers and self._failed_starts >= START_ATTEMPTS:
+                usable = [
+                    worker for worker in self._workers if worker.request is not None or not (alone and worker.served)
+                ]
+                if waiting and not usable and self._failed_starts >= START_ATTEMPTS:
                     lost = Outcome(failure=Failure.INFRA, detail=f"no worker starts: {self._give_up_starting()}")
                     return outcomes | dict.fromkeys(waiting, lost)
                 outcomes |= self._wait(lines)
@@ -156,7 +159,7 @@ class WorkerPool:
             return {}
         if not worker.ready:
             worker.ready = "ready" in message
-            self._start_error = str(message.get("error", ""))
+            worker.start_error = str(message.get("error", ""))
             self._failed_starts = 0 if worker.ready else self._failed_starts
             return {}
         number, worker.request = worker.request, None
@@ -168,7 +171,7 @@ class WorkerPool:
 
     def _enforce_limits(self, worker: WorkerHandle) -> dict[int, Outcome]:
         now = time.monotonic()
-        if worker.ready and worker.request is None or now < worker.check_at():
+        if (worker.ready and worker.request is None) or now < worker.check_at():
             return {}
         if not worker.ready:
             return self._bury(worker, f"was not ready within {self._limits.start_s:g} s")
@@ -187,7 +190,7 @@ class WorkerPool:
         self.deaths += 1
         death = worker.end(killed)
         if not worker.ready:
-            self._start_failed(self._start_error or str(death))
+            self._start_failed(worker.start_error or str(death))
         if worker.request is None:
             return {}
         return {worker.request: Outcome(failure=fault or _fault(death), detail=str(death), died=True)}
@@ -234,7 +237,7 @@ def _fault(death: Death) -> Failure:
         return Failure.MEMORY
     if death.signal == signal.SIGXCPU:
         return Failure.TIMEOUT
-    # The address space is bounded, so the kernel's out-of-memory killer comes for the machine's state, not the request's.
+    # From outside. The address space is bounded, so the kernel's out-of-memory killer comes for the machine's state.
     if death.signal in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         return Failure.INFRA
     return Failure.CRASH

@@ -1,0 +1,77 @@
+"""The contract of a verifier, as a check that a plug-in's author runs on their own class:
+
+def test_my_verifier_keeps_the_contract() -> None:
+    task = Task(id="1", prompt="2+2?", domain="sums", verifier="mine", answer="4")
+    check_contract(MyVerifier, right=Answer(task, "<ans>4</ans>"), wrong=Answer(task, "<ans>5</ans>"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from buffer.types import Status, Verdict
+from rewards.base import Answer, Verifier
+
+HOSTILE_TEXTS = {
+    "empty": "",
+    "blank": " \n\t ",
+    "NUL characters": "\0" * 100,
+    "lone surrogates": "\ud800\udfff",
+    "mixed scripts, combining marks and direction changes": "٣ à́́́ \u202e321\u202c 𝟜 👩‍👩‍👧 \ufeff\uffff",
+    "reasoning that never ends": "<think>" + "so it is 4, or is it? " * 50,
+    "tags opened and never closed": "<ans>" * 20_000 + "<answer>" * 20_000,
+    "boxes opened and never closed": r"\boxed{" * 20_000,
+    "tags inside out": "</ans></answer></think><ans><answer>" * 2_000,
+    "a megabyte of text": "wait, " * 170_000,
+    "a megabyte in every kind of element": "<ans><answer>\\boxed{" + "9" * 1_000_000 + "}</answer></ans>",
+    "text that looks like code": "<ans>__import__('os')._exit(1)</ans><answer>exit()</answer>\\boxed{__import__('os')}",
+}
+
+
+def check_contract(make: Callable[[], Verifier], right: Answer, wrong: Answer) -> None:
+    """Raise AssertionError, saying what is broken, unless the verifiers that `make` builds keep the contract.
+
+    right, wrong  answers to one task that must be scored, the right one higher
+    """
+    never_started = make()
+    never_started.close()
+    never_started.close()
+
+    verifier = make()
+    verifier.check_task(right.task)
+    verifier.start()
+    try:
+        _check_order(verifier, right, wrong)
+        _check_hostile_texts(verifier, right, wrong)
+    finally:
+        verifier.close()
+        verifier.close()
+
+
+def _check_order(verifier: Verifier, right: Answer, wrong: Answer) -> None:
+    assert list(verifier.judge([])) == [], "no answers must give no verdicts"
+    good, bad = _judge(verifier, [right])[0], _judge(verifier, [wrong])[0]
+    assert good.score is not None, f"the right answer must be scored, not {good}"
+    assert bad.score is not None, f"the wrong answer must be scored, not {bad}"
+    assert good.score > bad.score, f"the right answer must score more than the wrong one: {good.score}, {bad.score}"
+    scores = [verdict.score for verdict in _judge(verifier, [wrong, right, right, wrong])]
+    assert scores == [bad.score, good.score, good.score, bad.score], f"verdicts must come in order, not as {scores}"
+
+
+def _check_hostile_texts(verifier: Verifier, right: Answer, wrong: Answer) -> None:
+    answers = [Answer(right.task, text) for text in HOSTILE_TEXTS.values()]
+    first, again = _judge(verifier, [*answers, right]), _judge(verifier, [*answers, right])
+    for name, one, other in zip(HOSTILE_TEXTS, first, again):
+        assert one.status is not Status.INFRA_ERROR, f"{name}: is the answer's doing and no infra_error: {one}"
+        assert one.score is None or one.score < (first[-1].score or 0), f"{name}: scores like the right answer: {one}"
+        assert (one.status, one.score) == (other.status, other.score), f"{name}: judged twice, {one} and {other}"
+    [truncated] = _judge(verifier, [Answer(right.task, "", truncated=True)])
+    assert truncated.status is Status.UNPARSEABLE, f"a truncated response without an answer is unparseable: {truncated}"
+    assert _judge(verifier, [wrong])[0].score is not None, "after hostile answers, honest ones must be scored again"
+
+
+def _judge(verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
+    verdicts = verifier.judge(answers)
+    assert len(verdicts) == len(answers), f"{len(answers)} answers must give as many verdicts, not {len(verdicts)}"
+    assert all(isinstance(verdict, Verdict) for verdict in verdicts), "judge must return buffer.types.Verdict objects"
+    return verdicts
