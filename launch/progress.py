@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TextIO
@@ -45,7 +44,7 @@ class Progress:
         self._seconds: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
         self._rewards: list[float] = []
-        self._recent: deque[float] = deque(maxlen=10)
+        self._recent: list[float] = []  # seconds of the last steps, for the estimate
         terminal = self._stream.isatty()
         self._console = Console(file=self._stream, **({} if terminal else _PLAIN))
         self._live: Live | None = None
@@ -68,13 +67,13 @@ class Progress:
     def step(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Show one RL step, or an evaluation (`eval/` names only), named as in launch/metrics.py."""
         numbers = {name: float(value) for name, value in metrics.items() if value is not None}
-        self._metrics |= numbers
+        self._metrics = self._metrics | numbers  # replaced, not changed: the live display reads it from its own thread
         if "time/step" not in numbers:
             self._line(f"step {step} held-out {_pass_at_1(numbers)}")
             return
         self._done = step
         self._rewards.append(numbers.get("reward/mean", math.nan))
-        self._recent.append(numbers["time/step"])
+        self._recent = [*self._recent, numbers["time/step"]][-10:]
         if self._line_is_due(last=step == self._total, first=len(self._rewards) == 1):
             self._line(self._compact())
 
@@ -145,7 +144,7 @@ class Progress:
     def _render(self) -> RenderableType:
         return Panel(
             Group(self._phases_row(), *([self._bar_row()] if self._total else []), *self._number_rows()),
-            title=f"[bold]reprise[/] {self.name}",
+            title=Text.assemble(("reprise", "bold"), " ", self.name),
             subtitle=duration(self._clock() - self._started),
             title_align="left",
             subtitle_align="right",
@@ -165,7 +164,7 @@ class Progress:
         row.add_column(ratio=1)
         row.add_column(no_wrap=True)
         left = f"eta {duration(self._eta())}" if self._phase == "RL" else self._text
-        row.add_row(_of(self._done, self._total), ProgressBar(total=self._total, completed=self._done), left)
+        row.add_row(_of(self._done, self._total), ProgressBar(total=self._total, completed=self._done), Text(left))
         return row
 
     def _number_rows(self) -> list[RenderableType]:
@@ -176,17 +175,17 @@ class Progress:
         table.add_column(style="dim", no_wrap=True)
         table.add_column()
         if self._rewards:
-            reward = Text(f"{_number(m.get('reward/mean'), '.3f')}  ", "bold")
-            reward.append(sparkline(self._rewards, 32), "cyan").append(f"  {_domains(m, 'reward/', 'mean')}", "")
-            table.add_row("reward", reward)
+            mean = (_number(m.get("reward/mean"), ".3f"), "bold")
+            domains = _domains(m, "reward/", "mean")
+            table.add_row("reward", Text.assemble(mean, "  ", (sparkline(self._rewards, 32), "cyan"), "  ", domains))
         if any(name.startswith("eval/pass_at_1/") for name in m):
             table.add_row("pass@1", Text(_pass_at_1(m).removeprefix("pass@1 ")))
         if self._rewards:
-            for start in range(0, len(_NUMBERS), 4):
-                row = [
-                    f"[dim]{label}[/] {_number(m.get(name), spec)}" for label, name, spec in _NUMBERS[start : start + 4]
-                ]
-                table.add_row("", "   ".join(row))
+            numbers = Table.grid(padding=(0, 3))
+            shown = [Text.assemble((f"{name} ", "dim"), _number(m.get(key), spec)) for name, key, spec in _NUMBERS]
+            numbers.add_row(*shown[:4])
+            numbers.add_row(*shown[4:])
+            table.add_row("", numbers)
         return [Text(), table]
 
 

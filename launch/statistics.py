@@ -112,14 +112,16 @@ def rate(samples_by_task: Sequence[Sequence[bool]]) -> Estimate:
     """Mean over tasks of the share passed, with its 95% interval; each task has at least one sample.
 
     The interval is Wilson's with n = value·(1−value) / (variance of the mean of task means), kept between the number of
-    tasks and the number of samples: the first if a task's samples all agree, the second if they are independent.
+    tasks and the number of samples: the first if a task's samples all agree, the second if they are independent. When
+    every sample passed, or none did, nothing is known of their dependence and n is the number of tasks.
     """
     means = np.array([np.mean(samples) for samples in samples_by_task], dtype=np.float64)
     tasks, samples, value = len(means), sum(len(s) for s in samples_by_task), float(means.mean())
     if samples == tasks or tasks < 2:
         return wilson(value, tasks)
     variance = float(means.var(ddof=1)) / tasks
-    effective = value * (1 - value) / variance if variance > 0 else tasks
+    spread = value * (1 - value)
+    effective = spread / variance if variance > 0 else samples if spread > 0 else tasks
     return wilson(value, min(max(effective, tasks), samples))
 
 

@@ -37,7 +37,7 @@ def escaped(text: Any) -> str:
 
 
 def _head(run: RunRecord) -> str:
-    status = run.summary.get("status", "no summary")
+    status = str(run.summary.get("status", "no summary"))
     steps = run.summary.get("steps", run.training_steps)
     wall = number(run.summary.get("wall_seconds"))
     tone = _BADGES.get(status, "warn")
@@ -53,9 +53,10 @@ def _notices(run: RunRecord) -> str:
     if run.summary.get("reason"):
         reason = escaped(run.summary["reason"])
         parts.append(f'<div class="card notice bad"><b>Why it ended</b><pre>{reason}</pre></div>')
-    if run.summary.get("fallen"):
-        fallen = ", ".join(map(escaped, run.summary["fallen"]))
-        parts.append(f'<div class="card notice bad"><b>Fell beyond the 95% interval:</b> {fallen}</div>')
+    fallen = run.summary.get("fallen")
+    if isinstance(fallen, list) and fallen:
+        names = ", ".join(map(escaped, fallen))
+        parts.append(f'<div class="card notice bad"><b>Fell beyond the 95% interval:</b> {names}</div>')
     missing = [*run.missing, *([] if run.training_steps else ["No training step was recorded."])]
     if missing:
         items = "".join(f"<li>{escaped(sentence)}</li>" for sentence in missing)
@@ -66,10 +67,11 @@ def _notices(run: RunRecord) -> str:
 def _tiles(run: RunRecord) -> str:
     s = run.summary
     before, after = (number(lookup(s, "pass_at_1", when, "all")) for when in ("before", "after"))
-    change = f"{100 * (after - before):+.1f} points" if math.isfinite(after - before) else ""
+    ends = _range((number(lookup(s, "pass_at_1_change", "all", end)) for end in ("low", "high")), _points)
+    change = f"<br>{_points(after - before)} points, 95% interval {ends}" if math.isfinite(after - before) else ""
     trained, reused = (number(lookup(s, "trajectories", name)) for name in ("trained", "reused"))
     tiles = [
-        (f"{_percent(before)} → {_percent(after)}", f"held-out pass@1, all domains {f'({change})' if change else ''}"),
+        (f"{_percent(before)} → {_percent(after)}", f"held-out pass@1, all domains{change}"),
         (_percent(reused / trained) if trained > 0 else "–", "of trained trajectories were reused"),
         (_percent(number(s.get("overlap"))), "of learning overlapped with sampling"),
         (_format(number(s.get("tokens_per_second")), ",.0f"), "response tokens a second"),
@@ -129,7 +131,8 @@ def _plots(run: RunRecord) -> str:
         return ""
     first = "".join(map(_plot, headline_plots(run)))
     rest = "".join(map(_plot, detail_plots(run)))
-    return f'<h2>Over the run</h2><div class="grid two">{first}</div><div class="grid">{rest}</div>\n'
+    head = '<h2>Over the run <small class="muted">by step</small></h2>'
+    return f'{head}<div class="grid two">{first}</div><div class="grid">{rest}</div>\n'
 
 
 def _plot(plot: Plot) -> str:
@@ -138,7 +141,7 @@ def _plot(plot: Plot) -> str:
     legend = f'<div class="keys">{keys}</div>' if keys else ""
     drawing = drawing or '<div class="none">not reported by this run</div>'
     title, caption = escaped(plot.title), escaped(plot.caption)
-    return f'<figure class="card plot"><h3>{title}</h3>{legend}{drawing}<p>{caption}</p></figure>'
+    return f'<figure class="card plot"><h3>{title}</h3><p>{caption}</p>{legend}{drawing}</figure>'
 
 
 def _samples(run: RunRecord) -> str:
@@ -150,7 +153,7 @@ def _samples(run: RunRecord) -> str:
     parts = ["<h2>Sampled responses</h2>"]
     for domain, tasks in sorted(by_domain.items()):
         # Tasks seen both before and after RL say most.
-        ordered = sorted(tasks.items(), key=lambda item: -len({s.get("when") for s in item[1]}))
+        ordered = sorted(tasks.items(), key=lambda item: -len({str(s.get("when")) for s in item[1]}))
         shown = ordered[:SAMPLES_PER_DOMAIN]
         count = f' <span class="muted">{len(shown)} of {len(tasks)} tasks in samples.jsonl</span>'
         cards = "".join(_task(task_id, samples) for task_id, samples in shown)

@@ -63,10 +63,12 @@ def detail_plots(run: RunRecord) -> list[Plot]:
         _lines(run, "Reuse", "Share of the batch's trajectories that had been trained on before.",
                [Line("reused", "reuse/fraction", 2)], percent=True, floor=0),
         _lines(run, "Gradient norm", "Before clipping. Spikes that do not come back are the first sign of trouble.",
-               [Line("gradient norm", "optim/grad_norm", 4)], smooth=True, floor=0),
+               [Line("gradient norm", "optim/grad_norm", 4)], floor=0),
         _lines(run, "Clipping", "Shares of tokens: ratio clipped below or above, correction cut at the importance cap.",
                [Line("low", "policy/clip_low", 0), Line("high", "policy/clip_high", 3),
                 Line("importance cap", "policy/is_truncated", 2)], percent=True, floor=0),
+        _lines(run, "Largest importance ratio", "Of any trained token: current policy over proximal policy.",
+               [Line("ratio", "policy/ratio_max", 1)], floor=0),
         _time(run),
         _lines(run, "Idle shares", "Part of each step in which the learner waited for a batch or engines had no work.",
                [Line("learner", "time/learner_idle", 0), Line("engines", "time/engine_idle", 3)],
@@ -109,13 +111,19 @@ def _pass_at_1(run: RunRecord) -> Plot:
         return Plot(title, caption, None)
 
     def draw(axes: Axes) -> None:
-        for line in lines:
+        for place, line in enumerate(lines):
             steps, values = run.series(line.metric)
             low, high = (run.series(line.metric.replace("pass_at_1", f"pass_at_1_{e}"))[1] for e in ("low", "high"))
             colour, strong = _colour(line), line.colour < 0
-            axes.plot(steps, values, color=colour, lw=2.2 if strong else 1.4, marker="o", ms=4 if strong else 3)
-            if len(low) == len(high) == len(steps):
-                axes.fill_between(steps, low, high, color=colour, alpha=0.16 if strong else 0.09, lw=0)
+            beside = 0 if strong else 0.006 * max(steps) * (place - len(lines) / 2)  # no interval hides another
+            at = [step + beside for step in steps]
+            axes.plot(at, values, color=colour, lw=2.2 if strong else 1.4, marker="o", ms=4 if strong else 3)
+            if not len(low) == len(high) == len(steps):
+                continue
+            if strong:
+                axes.fill_between(steps, low, high, color=colour, alpha=0.14, lw=0)
+            else:
+                axes.vlines(at, low, high, color=colour, lw=1.1, alpha=0.7)
         axes.yaxis.set_major_formatter(_percent)
 
     return Plot(title, caption, _svg(draw, wide=True), _keys(lines))
@@ -123,7 +131,7 @@ def _pass_at_1(run: RunRecord) -> Plot:
 
 def _time(run: RunRecord) -> Plot:
     title = "Time of a step"
-    caption = "Seconds. Areas are the learner's step; generation and verification of a group run beside it (dashed)."
+    caption = "Seconds. Areas: the learner's step (other: evaluation and the rest). Dashed: a group's way, beside it."
     steps, total = run.series("time/step")
     if not _reported(run, "time/step"):
         return Plot(title, caption, None)
@@ -202,8 +210,8 @@ def _svg(draw: Callable[[Axes], None], wide: bool = False) -> str:
     axes.spines["bottom"].set_color(LINE)
     axes.grid(axis="y", color=LINE, lw=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(which="both", length=0, colors=MUTED, labelsize=8.5)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    axes.tick_params(which="both", length=0, colors=MUTED, labelsize=9.5 if wide else 8.5)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.margins(x=0.02)
     text = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "reprise"}):

@@ -16,6 +16,7 @@ main { max-width: 1240px; margin: 0 auto; padding: 28px 20px 64px; }
 header h1 { margin: 0; font-size: 26px; letter-spacing: -.01em; overflow-wrap: anywhere; }
 header p { margin: 4px 0 0; color: var(--muted); }
 h2 { margin: 40px 0 12px; font-size: 18px; letter-spacing: -.005em; }
+h2 small { font-weight: 400; font-size: 14px; margin-left: 4px; }
 h3 { margin: 0; font-size: 14.5px; }
 .badge { display: inline-block; vertical-align: 4px; margin-left: 8px; padding: 1px 10px; border-radius: 99px;
   font-size: 12.5px; font-weight: 600; border: 1px solid currentColor; }
@@ -35,13 +36,13 @@ h3 { margin: 0; font-size: 14.5px; }
 .tile span { color: var(--muted); font-size: 13px; display: block; }
 .tile.first { grid-column: span 2; }
 .plot { margin: 0; display: flex; flex-direction: column; }
-.plot svg { display: block; width: 100%; height: auto; margin: 8px 0 4px; font-family: inherit; }
-.plot p { margin: auto 0 0; color: var(--muted); font-size: 12.5px; line-height: 1.4; }
+.plot svg { display: block; width: 100%; height: auto; margin-top: auto; padding-top: 8px; font-family: inherit; }
+.plot p { margin: 2px 0 4px; color: var(--muted); font-size: 12.5px; line-height: 1.4; }
 .plot .none { margin: 24px 0; text-align: center; color: var(--muted); }
 .keys { display: flex; flex-wrap: wrap; gap: 2px 14px; margin-top: 2px; font-size: 12.5px; color: var(--muted); }
 .keys i { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 5px;
   background: var(--k); }
-th.scale span { float: right; } td.scale { width: 26%; } .keys.under { margin: 8px 4px; }
+th.scale { text-align: left; } th.scale span { float: right; } td.scale { width: 26%; } .keys.under { margin: 8px 4px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th { text-align: right; color: var(--muted); font-weight: 500; font-size: 13px;
@@ -74,6 +75,6 @@ details > pre { margin-top: 10px; max-height: 640px; overflow: auto; }
 footer { margin-top: 40px; color: var(--muted); font-size: 13px; }
 @media (max-width: 560px) { main { padding: 18px 12px 40px; } header h1 { font-size: 21px; }
   .tile b { font-size: 19px; }
-  .card { padding: 12px; } th, td { padding: 6px 7px; } }
+  .card { padding: 12px; } th, td { padding: 6px; } td small { display: block; line-height: 1.2; } }
 @media print { body { background: none; } .card { break-inside: avoid; } }
 """

@@ -1,0 +1,89 @@
+"""metrics.jsonl: its names, its one table, and what a line may hold."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from launch.metrics import CORE, METRICS, MetricsLog, as_markdown, check, is_known
+
+# The names people and programs were promised; a change here breaks their dashboards.
+PROMISED = """
+reward/mean policy/entropy policy/clip_low policy/clip_high policy/ratio_max policy/mismatch_kl policy/offpolicy_kl
+policy/is_truncated loss/policy optim/grad_norm optim/lr optim/skipped reuse/fraction reuse/staleness_mean
+groups/zero_variance trajectories/unparseable trajectories/truncated trajectories/infra_error tokens/response_mean
+time/step time/learn time/generate time/verify time/publish time/learner_idle time/engine_idle
+throughput/tokens_per_second
+"""
+
+
+def full_step(**changes: float) -> dict[str, float]:
+    return dict.fromkeys(CORE, 0.0) | {name.replace("__", "/"): value for name, value in changes.items()}
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_the_promised_names_are_the_core_names():
+    assert set(PROMISED.split()) == CORE
+
+
+def test_every_metric_is_in_the_table_once_with_unit_and_meaning():
+    names = [metric.name for metric in METRICS]
+    assert len(names) == len(set(names))
+    assert all(metric.unit and metric.meaning for metric in METRICS)
+
+
+def test_the_documentation_is_printed_from_the_table():
+    document = Path(__file__).parents[2] / "docs" / "metrics.md"
+    assert document.read_text() == as_markdown(), "run: python -m launch.metrics > docs/metrics.md"
+
+
+def test_a_domain_may_have_any_name_but_a_metric_may_not():
+    assert is_known("reward/addition")
+    assert is_known("eval/pass_at_1/all")
+    assert not is_known("reward/")
+    assert not is_known("reward/addition/mean")
+    assert not is_known("policy/entropie")
+
+
+def test_an_unknown_name_is_refused_by_name():
+    with pytest.raises(ValueError, match="policy/entropie"):
+        check(full_step(policy__entropie=0.1))
+
+
+def test_a_step_without_a_core_name_is_refused_by_name():
+    metrics = full_step()
+    del metrics["optim/grad_norm"]
+    with pytest.raises(ValueError, match="optim/grad_norm"):
+        check(metrics)
+
+
+def test_an_evaluation_alone_needs_no_core_names():
+    check({"eval/pass_at_1/all": 0.5})
+
+
+def test_each_step_is_one_line_and_on_disk_when_written(tmp_path):
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        log.write(0, {"eval/pass_at_1/all": 0.25})
+        log.write(1, full_step(reward__mean=np.float32(0.5), reward__addition=1))
+        first, second = lines(log.path)  # before the file is closed
+    assert first == {"step": 0, "eval/pass_at_1/all": 0.25}
+    assert second["step"] == 1
+    assert second["reward/mean"] == 0.5
+    assert second["reward/addition"] == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan")])
+def test_what_is_not_a_number_is_written_as_null(tmp_path, value):
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        log.write(1, full_step(policy__entropy=value))
+    assert lines(log.path)[0]["policy/entropy"] is None
+
+
+def test_a_refused_line_leaves_the_file_as_it_was(tmp_path):
+    with MetricsLog(tmp_path / "metrics.jsonl") as log, pytest.raises(ValueError, match="unknown"):
+        log.write(1, full_step(nonsense=1.0))
+    assert log.path.read_text() == ""
