@@ -76,8 +76,7 @@ def _recipe(args: argparse.Namespace) -> None:
         chosen = [k for k in keys() if not args.keys or f"{k.path}.".startswith(f"{args.keys}.")]
         if not chosen:
             raise UserError(f"--keys {args.keys}: no such key or section; --keys alone lists all")
-        console = Console()
-        console.print(keys_table(chosen), width=max(console.width, 100))
+        Console(width=max(Console().width, 120)).print(keys_table(chosen))
         return
     if args.recipe is None:
         raise UserError("give a recipe file to print, or --keys to list what a recipe may say")

@@ -54,7 +54,8 @@ def plan_table(plan: Plan) -> Table:
 def keys_table(keys: Iterable[Key]) -> Table:
     """Every key with what it takes, its default and what it does."""
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
-    for name, ratio in (("key", 5), ("takes", 5), ("default", 2), ("what it does", 9)):
+    table.add_column("key", no_wrap=True)
+    for name, ratio in (("takes", 5), ("default", 2), ("what it does", 9)):
         table.add_column(name, ratio=ratio, overflow="fold")
     for key in keys:
         style = "bold" if key.takes == "section" else None

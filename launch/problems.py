@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -37,19 +38,22 @@ def explain(error: ValidationError, origins: Origins) -> Iterator[str]:
         kind, context = detail["type"], detail.get("ctx", {})
         if kind == "contradiction":
             for found in context["found"]:
-                yield from _line(tuple(found.keys[0].split(".")), found.message, origins)
+                yield _line(_blamed([tuple(key.split(".")) for key in found.keys], origins), found.message, origins)
         elif kind == "extra_forbidden":
-            yield from _line(path, f"{dotted(path)}: {_unknown(path)}", origins)
+            yield _line(path, f"{dotted(path)}: {_unknown(path)}", origins)
         elif kind == "missing":
             missing = path[:-1] if isinstance(path[-1], int) else path
             field = field_at(missing)
             what = f"; it takes {takes(field)}" if field else ""
             short = "is too short" if missing != path else "is missing"
-            yield from _line(path[:-1], f"{dotted(missing)} {short}{what}", origins)
+            yield _line(path[:-1], f"{dotted(missing)} {short}{what}", origins)
         elif kind == "value_error":
-            yield from _line(path, f"{dotted(path)}: {context['error']}", origins)
+            message, model = str(context["error"]), model_at(path)
+            words = re.findall(r"\w+", message)
+            named = [(*path, name) for name in (model.model_fields if model else ()) if name in words]
+            yield _line(_blamed([*named, path], origins), f"{dotted(path)}: {message}", origins)
         else:
-            yield from _line(path, _wrong(path, detail["input"], detail["msg"]), origins)
+            yield _line(path, _wrong(path, detail["input"], detail["msg"]), origins)
 
 
 def where(path: Keys, origins: Origins) -> str:
@@ -59,9 +63,16 @@ def where(path: Keys, origins: Origins) -> str:
     return origins.get(path) or inside or next(around, "")
 
 
-def _line(path: Keys, message: str, origins: Origins) -> Iterator[str]:
+def _line(path: Keys, message: str, origins: Origins) -> str:
     place = where(path, origins)
-    yield f"{place}: {message}" if place else message
+    return f"{place}: {message}" if place else message
+
+
+def _blamed(paths: Sequence[Keys], origins: Origins) -> Keys:
+    """Of keys that contradict each other the one to point at: one that --set changed, else one that a file sets."""
+    changed = (path for path in paths if where(path, origins).startswith("--set"))
+    written = (path for path in paths if path in origins)
+    return next(changed, None) or next(written, paths[-1])
 
 
 def _unknown(path: Keys) -> str:
