@@ -115,7 +115,7 @@ def _pass_at_1(run: RunRecord) -> Plot:
             steps, values = run.series(line.metric)
             low, high = (run.series(line.metric.replace("pass_at_1", f"pass_at_1_{e}"))[1] for e in ("low", "high"))
             colour, strong = _colour(line), line.colour < 0
-            beside = 0 if strong else 0.006 * max(steps) * (place - len(lines) / 2)  # no interval hides another
+            beside = 0 if strong else 0.006 * max(1, *steps) * (place - len(lines) / 2)  # no interval hides another
             at = [step + beside for step in steps]
             axes.plot(at, values, color=colour, lw=2.2 if strong else 1.4, marker="o", ms=4 if strong else 3)
             if not len(low) == len(high) == len(steps):
