@@ -10,7 +10,7 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 
 
 class BusyClock:
-    """Turns "a step has just ended, and n requests are still running" into busy intervals. Times are seconds.
+    """Turns "a step has just ended, and n requests are still running" into busy intervals, in seconds of `time.time`.
 
     vLLM reports the end of a step. Its start is the end of the step before it if requests were running then; the first
     step after idleness is counted from its report on, so busy time is never overstated.
@@ -74,7 +74,7 @@ class StepListener(StatLoggerBase):
     ) -> None:
         if scheduler_stats is not None:
             tokens = iteration_stats.num_generation_tokens if iteration_stats else 0
-            self.clock.step(time.monotonic(), scheduler_stats.num_running_reqs, tokens)
+            self.clock.step(time.time(), scheduler_stats.num_running_reqs, tokens)
 
     def log_engine_initialized(self) -> None:
         """Nothing to say."""

@@ -47,6 +47,11 @@ class ChatCodec:
         ids = self._tokenizer.apply_chat_template(task.messages(), add_generation_prompt=True, return_dict=False)
         return np.asarray(ids, dtype=np.int32)
 
+    def response_ids(self, text: str) -> Int32:
+        """int32[R]: a response to imitate, closed with the tokenizer's end token."""
+        ids = [*self._tokenizer.encode(text, add_special_tokens=False), self._tokenizer.eos_token_id]
+        return np.asarray(ids, dtype=np.int32)
+
     def text(self, response_ids: Int32) -> str:
         """The response as a verifier reads it: special tokens left out."""
         return str(self._tokenizer.decode(response_ids, skip_special_tokens=True))

@@ -40,7 +40,7 @@ class Episode:
 class EngineStats:
     """What an engine did since the last time it was asked.
 
-    busy                 intervals (start, end) of time.monotonic seconds in which engine steps ran
+    busy                 intervals (start, end) in which engine steps ran, seconds of time.time: hosts are compared
     tokens               response tokens sampled
     recomputed_tokens    tokens whose keys were computed again because a weight update cleared the cache
     """

@@ -14,7 +14,9 @@ class EngineSettings(BaseModel):
 
     max_model_len: int = Field(256, ge=8, description="longest prompt + response, in tokens")
     max_num_seqs: int = Field(128, ge=1, description="sequences decoded at once")
-    max_num_batched_tokens: int | None = Field(None, ge=8, description="tokens in one engine step; vLLM's choice if null")
+    max_num_batched_tokens: int | None = Field(
+        None, ge=8, description="tokens in one engine step; vLLM's choice if null"
+    )
     kv_cache_gb: float = Field(1.0, gt=0, description="memory of the key-value cache, GiB")
     tensor_parallel: int = Field(1, ge=1, description="GPUs (or CPU ranks) that share one engine")
     enforce_eager: bool = Field(True, description="no graph capture or compilation: slower on GPUs, starts faster")

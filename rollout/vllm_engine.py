@@ -147,7 +147,7 @@ class VllmEngine:
     async def pause(self) -> None:
         # keep: requests go on after the update. clear_cache: no token is sampled from keys of the old weights.
         await self._llm.pause_generation(mode="keep", clear_cache=True)
-        self._clock.idle(time.monotonic())
+        self._clock.idle(time.time())
         self._recomputed += sum(self._cached_tokens())
 
     def _cached_tokens(self) -> list[int]:
@@ -170,9 +170,14 @@ class VllmEngine:
         await self._llm.resume_generation()
 
     def stats(self) -> EngineStats:
-        busy, tokens = self._clock.drain(time.monotonic())
+        busy, tokens = self._clock.drain(time.time())
         recomputed, self._recomputed = self._recomputed, 0
         return EngineStats(busy=busy, tokens=tokens, recomputed_tokens=recomputed)
+
+    def check_health(self) -> None:
+        """Raise if the engine's own process is gone: this object would outlive it and wait for ever."""
+        if self._llm.errored:
+            raise RuntimeError("the engine's core process has died; its log says why")
 
     async def close(self) -> None:
         self._llm.shutdown()

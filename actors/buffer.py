@@ -1,0 +1,83 @@
+"""The buffer actor: the trajectory buffer, and what the driver needs to know of what passes through it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from buffer.settings import BufferSettings
+from buffer.trajectory_buffer import Admitted, TrajectoryBuffer
+from buffer.types import Group
+from rollout.engine import Episode
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a group, with its times in seconds. `reason` is None if it was stored."""
+
+    reason: str | None
+    generate_seconds: float
+    verify_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchInfo:
+    """A batch without its arrays, for the driver: ids of its fresh groups, and metrics."""
+
+    fresh_ids: tuple[str, ...]
+    metrics: dict[str, float]
+
+
+class BufferActor:
+    """Hosts the `TrajectoryBuffer`; batches go from here to the learner without passing the driver."""
+
+    def __init__(self, settings: BufferSettings, seed: int, uses_per_take: int) -> None:
+        self._buffer = TrajectoryBuffer(settings, seed, uses_per_take)
+
+    async def start(self) -> None:
+        """Nothing to acquire."""
+
+    async def alive(self) -> None:
+        """Never returns: its caller learns of the actor's death."""
+        await asyncio.Event().wait()
+
+    async def add(self, episodes: list[Episode]) -> Added:
+        """Store or reject one judged group. `Starvation` ends the run."""
+        (episode,) = episodes
+        outcome = self._buffer.add(episode.group)
+        reason = None if isinstance(outcome, Admitted) else str(outcome.reason)
+        return Added(reason, episode.generate_seconds, episode.verify_seconds)
+
+    async def take(self, version: int, fresh: int) -> tuple[list[Group], BatchInfo]:
+        """The batch of `version` in two parts: the groups for the learner, the rest for the driver."""
+        batch = self._buffer.take(version, fresh)
+        if batch is None:
+            raise RuntimeError(f"the buffer holds {self._buffer.ready()} fresh groups and was asked for {fresh}")
+        fresh_ids = tuple(g.id for g, again in zip(batch.groups, batch.reused, strict=True) if not again)
+        return list(batch.groups), BatchInfo(fresh_ids, batch.metrics | _contents(batch.groups))
+
+    async def counters(self) -> dict[str, int]:
+        return self._buffer.counters()
+
+    async def state(self) -> dict[str, Any]:
+        return self._buffer.state()
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def _contents(groups: tuple[Group, ...]) -> dict[str, float]:
+    """Mean raw scores over the batch and by domain, and the mean response length in tokens."""
+    scores: dict[str, list[np.ndarray]] = {}
+    for group in groups:
+        scores.setdefault(group.task.domain, []).append(group.scores)
+    by_domain = {domain: np.concatenate(parts) for domain, parts in scores.items()}
+    lengths = [len(t.response_ids) for group in groups for t in group.trajectories]
+    return {
+        "reward/mean": float(np.nanmean(np.concatenate(list(by_domain.values())))),
+        **{f"reward/{domain}": float(np.nanmean(values)) for domain, values in sorted(by_domain.items())},
+        "tokens/response_mean": float(np.mean(lengths)),
+    }

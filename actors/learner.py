@@ -1,0 +1,151 @@
+"""The learner actor: one DeepSpeed rank with its end of weight publishing."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from actors.engine_control import RayEngineControl
+from actors.threaded import ThreadedActor
+from buffer.types import Float32, Group, Int32
+from learner.publishing.settings import PublishSettings
+from learner.settings import LearnerSettings, WarmStartSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The metrics of one batch and when the learner worked on it (seconds of time.time)."""
+
+    metrics: dict[str, float]
+    started: float
+    ended: float
+
+
+class LearnerActor(ThreadedActor):
+    """Hosts a `Learner`. Every rank gets every call, with the same arguments, at the same time."""
+
+    async def address(self) -> str:
+        """IP address of this rank's node."""
+        return ray.util.get_node_ip_address()
+
+    async def free_port(self) -> int:
+        """A port that nothing listens on now."""
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return int(probe.getsockname()[1])
+
+    async def start(
+        self,
+        settings: LearnerSettings,
+        policy_dir: Path,
+        dtype: str,
+        temperature: float,
+        rank: int,
+        master: tuple[str, int],
+        seed: int,
+    ) -> None:
+        """Join the other ranks and load the policy."""
+        await self._run(lambda: self._start(settings, policy_dir, dtype, temperature, rank, master, seed))
+
+    def _start(
+        self,
+        settings: LearnerSettings,
+        policy_dir: Path,
+        dtype: str,
+        temperature: float,
+        rank: int,
+        master: tuple[str, int],
+        seed: int,
+    ) -> None:
+        from learner.learner import Learner
+
+        self._seed = seed
+        self._temperature = temperature
+        self._learner = Learner(
+            settings, policy_dir, dtype, temperature, rank, settings.world_size, master[0], master[1], seed
+        )
+
+    async def connect(
+        self, settings: PublishSettings, engines: Sequence[Any], workers_per_engine: int, master: tuple[str, int]
+    ) -> None:
+        """Agree with the engines on how weights will travel."""
+        from learner.publishing.publisher import Publisher
+
+        learner = self._learner
+        model = learner.policy.model
+        self._publisher = await self._run(
+            lambda: Publisher(
+                settings,
+                module=model,
+                weights=learner.named_weights,
+                logprobs=self._logprobs_of_tokens,
+                control=RayEngineControl(engines, workers_per_engine),
+                rank=learner.rank,
+                master_address=master[0],
+                master_port=master[1],
+                vocabulary_size=model.config.vocab_size,
+                seed=self._seed,
+            )
+        )
+
+    def _logprobs_of_tokens(self, ids: Sequence[int]) -> Float32:
+        """float32[len-1] at temperature 1."""
+        tokens = np.asarray(ids, dtype=np.int32)
+        (logprobs,) = self._learner.logprobs([(tokens[:1], tokens[1:])], temperature=1.0)
+        return logprobs
+
+    async def warm_start(
+        self, settings: WarmStartSettings, traces: Sequence[tuple[Int32, Int32]], last: bool
+    ) -> dict[str, float]:
+        """Supervised steps on `traces`, a part of the warm start; `last` closes it."""
+        return await self._run(lambda: self._warm_start(settings, traces, last))
+
+    def _warm_start(
+        self, settings: WarmStartSettings, traces: Sequence[tuple[Int32, Int32]], last: bool
+    ) -> dict[str, float]:
+        from learner.warm_start import WarmStart
+
+        if not hasattr(self, "_warm"):
+            self._warm = WarmStart(self._learner, settings)
+        metrics = self._warm.sft_steps(traces)
+        if last:
+            self._warm.finish()
+        return metrics
+
+    async def train(self, groups: list[Group], version: int) -> Trained:
+        """One batch, taken at `version`."""
+
+        def work() -> Trained:
+            started = time.time()
+            metrics = self._learner.train_batch(groups, version)
+            return Trained(metrics, started, time.time())
+
+        return await self._run(work)
+
+    async def publish(self, version: int) -> Any:
+        """Give the engines the current weights as `version`; a `PublishReport`."""
+        return await self._run(lambda: self._publisher.publish(version))
+
+    async def logprobs(self, sequences: Sequence[tuple[Int32, Int32]]) -> list[Float32]:
+        """Log-probabilities of responses, at the recipe's temperature."""
+        return await self._run(lambda: self._learner.logprobs(sequences))
+
+    async def export(self, folder: Path) -> None:
+        """Write the policy as a Hugging Face folder."""
+        from learner.export import export
+
+        await self._run(lambda: export(self._learner, folder))
+
+    async def close(self) -> None:
+        """Leave the process group and release the transfer's buffers."""
+        if hasattr(self, "_publisher"):
+            self._publisher.close()
+        if hasattr(self, "_learner"):
+            await self._run(self._learner.close)
