@@ -5,22 +5,26 @@ A step reads: digit + digit + carry = new carry and digit of the sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from buffer.types import Task
-from data.demo.problems import draw_distinct, response
+from data.demo.problems import draw_distinct, pick, response
 from data.split import Split
 
 
-def draw_task(rng: Random, digits: tuple[int, int]) -> tuple[str, Task]:
+def draw_task(rng: Random, digits: Sequence[int]) -> tuple[str, Task]:
     """A sum of two numbers, the length of each drawn evenly from `digits` (fewest, most)."""
-    a, b = (rng.randrange(10 ** (n - 1) if n > 1 else 0, 10**n) for n in (rng.randint(*digits), rng.randint(*digits)))
+    a, b = (_number(rng, pick(rng, "digits", digits, most=9)) for _ in range(2))
     task = Task(id=f"addition/{a}+{b}", prompt=f"{a}+{b}=", domain="addition", verifier="exact", answer=str(a + b))
     return f"{min(a, b)}+{max(a, b)}", task
 
 
-def tasks(seed: int, count: int, split: Split, digits: tuple[int, int]) -> Iterator[Task]:
+def _number(rng: Random, digits: int) -> int:
+    return rng.randrange(10 ** (digits - 1) if digits > 1 else 0, 10**digits)
+
+
+def tasks(seed: int, count: int, split: Split, digits: Sequence[int]) -> Iterator[Task]:
     """`count` different sums. a+b and b+a are on the same side of the split."""
     return draw_distinct(lambda rng: draw_task(rng, digits), seed, count, split)
 

@@ -5,22 +5,26 @@ The reasoning counts out the letters, required ones first: `1k2a3r4t5o6m`, then 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from string import ascii_lowercase
 
 from buffer.types import Task
-from data.demo.problems import draw_distinct, response
+from data.demo.problems import draw_distinct, pick, response
 from data.split import Split
+
+# Short enough that letters allowed never run out, however many are forbidden.
+_LONGEST = 16
 
 
 def draw_task(
-    rng: Random, length: tuple[int, int], required: tuple[int, int], forbidden: tuple[int, int]
+    rng: Random, length: Sequence[int], required: Sequence[int], forbidden: Sequence[int]
 ) -> tuple[str, Task]:
     """A length and letters to use and to avoid, the number of each drawn evenly from (fewest, most)."""
-    n = rng.randint(*length)
-    wanted_count = min(rng.randint(*required), n)
-    letters = "".join(rng.sample(ascii_lowercase, wanted_count + rng.randint(*forbidden)))
+    n = pick(rng, "length", length, most=_LONGEST)
+    wanted_count = min(pick(rng, "required", required, most=_LONGEST), n)
+    banned_count = pick(rng, "forbidden", forbidden, most=len(ascii_lowercase) - _LONGEST)
+    letters = "".join(rng.sample(ascii_lowercase, wanted_count + banned_count))
     wanted, banned = letters[:wanted_count], letters[wanted_count:]
     task = Task(
         id=f"constrained/{n}/{wanted}/{banned}",
@@ -36,9 +40,9 @@ def tasks(
     seed: int,
     count: int,
     split: Split,
-    length: tuple[int, int],
-    required: tuple[int, int],
-    forbidden: tuple[int, int],
+    length: Sequence[int],
+    required: Sequence[int],
+    forbidden: Sequence[int],
 ) -> Iterator[Task]:
     """`count` different sets of constraints. The order of the letters does not move one across the split."""
     return draw_distinct(lambda rng: draw_task(rng, length, required, forbidden), seed, count, split)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 from buffer.errors import UserError
@@ -38,6 +38,15 @@ def draw_distinct(
                 f"{count} different {split} tasks of {task.domain} were asked for, but these sizes hold only about "
                 f"{len(seen)}; ask for fewer, or for larger problems"
             )
+
+
+def pick(rng: Random, name: str, bounds: Sequence[int], most: int) -> int:
+    """A number drawn evenly from `bounds`. Raises UserError unless they are [low, high] with 1 <= low <= high <= `most`."""
+    if isinstance(bounds, Sequence) and len(bounds) == 2 and all(isinstance(bound, int) for bound in bounds):
+        low, high = bounds
+        if 1 <= low <= high <= most:
+            return rng.randint(low, high)
+    raise UserError(f"{name}: {bounds!r} is no [fewest, most] with 1 <= fewest <= most <= {most}")
 
 
 def response(reasoning: str, answer: str) -> str:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from string import ascii_lowercase
 
 from buffer.types import Task
-from data.demo.problems import draw_distinct, response
+from data.demo.problems import draw_distinct, pick, response
 from data.split import Split
 
 
-def draw_task(rng: Random, letters: tuple[int, int]) -> tuple[str, Task]:
+def draw_task(rng: Random, letters: Sequence[int]) -> tuple[str, Task]:
     """A made-up word of different letters, its length drawn evenly from `letters` (fewest, most)."""
-    word = "".join(rng.sample(ascii_lowercase, k=rng.randint(*letters)))
+    word = "".join(rng.sample(ascii_lowercase, k=pick(rng, "letters", letters, most=len(ascii_lowercase))))
     task = Task(id=f"reverse/{word}", prompt=f"reverse {word}", domain="reverse", verifier="exact", answer=word[::-1])
     return f"reverse {word}", task
 
 
-def tasks(seed: int, count: int, split: Split, letters: tuple[int, int]) -> Iterator[Task]:
+def tasks(seed: int, count: int, split: Split, letters: Sequence[int]) -> Iterator[Task]:
     """`count` different words to reverse."""
     return draw_distinct(lambda rng: draw_task(rng, letters), seed, count, split)
 

@@ -93,6 +93,12 @@ def test_more_tasks_than_there_are_is_refused() -> None:
         list(addition.tasks(seed=0, count=1000, split="train", digits=(1, 1)))
 
 
+@pytest.mark.parametrize("digits", [3, (0, 2), (3, 1), (1, 10), (1,), ("1", "2")])
+def test_sizes_that_are_no_range_are_refused(digits: Any) -> None:
+    with pytest.raises(UserError, match=r"digits: .* is no \[fewest, most\] with 1 <= fewest <= most <= 9"):
+        list(addition.tasks(seed=0, count=1, split="train", digits=digits))
+
+
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(UserError, match="train or held_out"):
         list(addition.tasks(seed=0, count=1, split="test", digits=(1, 1)))  # type: ignore[arg-type]
