@@ -25,8 +25,8 @@ from rewards.registry import build_verifiers
 
 # Metrics, report, samples and an offline wandb run of a few thousand steps, beside the policy itself.
 _RUN_BYTES = 256 * 2**20
-# Tokenising is done for the longest prompts (by characters) only: data sets may have millions.
-_PROMPTS_TOKENISED = 64
+# Only the longest prompts, by characters, are tokenized: data sets may have millions.
+_PROMPTS_TOKENIZED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +68,19 @@ def check_folder(recipe: Recipe, nodes: Sequence[Node], folder: Path, tasks: Tas
 
 
 def check_prompts(recipe: Recipe, folder: Path, tasks: Sequence[Task]) -> None:
-    """Refuse a prompt that leaves no room for a response of the length that the recipe allows."""
-    from transformers import AutoTokenizer  # takes seconds: only where a tokenizer is needed
+    """Refuse a tokenizer that cannot serve, and a prompt that leaves no room for a response of the allowed length."""
+    from rollout.chat import ChatCodec  # imports transformers, which takes seconds: only where there is a tokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        codec = ChatCodec(folder, recipe.rollout.stop)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
-    if tokenizer.chat_template is None:
-        raise UserError(f"{folder}: its tokenizer has no chat template; prompts are made with it, so add one")
     room = recipe.rollout.engine.max_model_len - recipe.rollout.max_response_tokens
-    longest = sorted(tasks, key=lambda task: -sum(len(m["content"]) for m in task.messages()))[:_PROMPTS_TOKENISED]
+    longest = sorted(tasks, key=lambda task: -sum(len(m["content"]) for m in task.messages()))[:_PROMPTS_TOKENIZED]
     for task in longest:
-        text = tokenizer.apply_chat_template(task.messages(), add_generation_prompt=True, tokenize=False)
-        length = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        length = len(codec.prompt_ids(task))
         if length > room:
             raise UserError(
                 f"task {task.id!r} of domain {task.domain!r} has a prompt of {length} tokens, but "

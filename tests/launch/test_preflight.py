@@ -103,6 +103,18 @@ def test_a_prompt_that_leaves_no_room_for_a_response_is_named(tmp_path: Path) ->
     assert "max_model_len 39 - rollout.max_response_tokens 10 leaves 29" in message
 
 
+def test_a_stop_text_of_several_tokens_is_refused(tmp_path: Path) -> None:
+    folder = write_policy_folder(tmp_path / "policy")
+    message = refusal(write_recipe(tmp_path, policy={"path": str(folder)}, rollout={"stop": ["a b"]}))
+    assert message.startswith("rollout.stop: 'a b' is 2 tokens of this tokenizer")
+
+
+def test_a_tokenizer_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
+    folder = write_policy_folder(tmp_path / "policy")
+    (folder / "tokenizer.json").write_text("{broken")
+    assert f"{folder}: its tokenizer cannot be loaded" in refusal(write_recipe(tmp_path, policy={"path": str(folder)}))
+
+
 def test_a_tokenizer_without_a_chat_template_is_refused(tmp_path: Path) -> None:
     folder = write_policy_folder(tmp_path / "policy", chat_template=False)
     assert "has no chat template" in refusal(write_recipe(tmp_path, policy={"path": str(folder)}))
