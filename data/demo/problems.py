@@ -41,7 +41,7 @@ def draw_distinct(
 
 
 def pick(rng: Random, name: str, bounds: Sequence[int], most: int) -> int:
-    """A number drawn evenly from `bounds`. Raises UserError unless they are [low, high] with 1 <= low <= high <= `most`."""
+    """A number drawn evenly from `bounds`; UserError unless they are [low, high] with 1 <= low <= high <= `most`."""
     if isinstance(bounds, Sequence) and len(bounds) == 2 and all(isinstance(bound, int) for bound in bounds):
         low, high = bounds
         if 1 <= low <= high <= most:
