@@ -16,10 +16,12 @@ from buffer.errors import UserError
 from buffer.plugins import resolve
 from buffer.types import Task
 from data.tasks import TaskSets, check_sources
+from data.traces import Trace
 from launch.memory import PolicySize, check_cache_holds_a_sequence, gib, policy_size
 from launch.nodes import Node, Plan
 from launch.plan import plan
 from launch.recipe import Recipe
+from learner.settings import WarmStartSettings
 from models.policy import check_policy
 from rewards.registry import build_verifiers
 
@@ -42,7 +44,7 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     check_policy(recipe.policy)
     tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
     if recipe.warm_start is not None:
-        resolve(recipe.warm_start.traces, "warm_start.traces")
+        check_traces(recipe.warm_start, recipe.seed)
     placed = plan(recipe, nodes)
     rank_0 = placed.nodes[placed.of("learner")[0].node]
     if recipe.cluster.learner_port is not None and rank_0.host == nodes[0].host:
@@ -75,18 +77,34 @@ def check_prompts(recipe: Recipe, folder: Path, tasks: Sequence[Task]) -> None:
         codec = ChatCodec(folder, recipe.rollout.stop)
     except UserError:
         raise
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: its tokenizer cannot be loaded: {error}") from error
+    except Exception as error:  # a damaged file makes the parsers raise anything, KeyError and TypeError included
+        raise UserError(f"{folder}: its tokenizer cannot be loaded: {type(error).__name__}: {error}") from error
     room = recipe.rollout.engine.max_model_len - recipe.rollout.max_response_tokens
     longest = sorted(tasks, key=lambda task: -sum(len(m["content"]) for m in task.messages()))[:_PROMPTS_TOKENIZED]
     for task in longest:
-        length = len(codec.prompt_ids(task))
+        try:
+            length = len(codec.prompt_ids(task))
+        except Exception as error:  # a template is a program and refuses messages in its own ways
+            raise UserError(f"task {task.id!r}: {folder}'s chat template refuses its prompt: {error}") from error
         if length > room:
             raise UserError(
                 f"task {task.id!r} of domain {task.domain!r} has a prompt of {length} tokens, but "
                 f"rollout.engine.max_model_len {recipe.rollout.engine.max_model_len} - rollout.max_response_tokens "
                 f"{recipe.rollout.max_response_tokens} leaves {room}; raise max_model_len or leave the task out"
             )
+
+
+def check_traces(warm_start: WarmStartSettings, seed: int) -> None:
+    """Refuse a generator of traces that is not there, does not take its args, or gives something else."""
+    traces = resolve(warm_start.traces, "warm_start.traces")
+    try:
+        first = next(iter(traces(seed=seed, count=1, **warm_start.args)), None)
+    except TypeError as error:
+        raise UserError(
+            f"warm_start: {warm_start.traces} is called as traces(seed=..., count=..., **args), which fails: {error}"
+        ) from error
+    if not isinstance(first, Trace):
+        raise UserError(f"warm_start.traces: {warm_start.traces} gives data.traces.Trace, not {type(first).__name__}")
 
 
 def check_port(port: int) -> None:

@@ -28,6 +28,8 @@ SMALL: dict[str, Any] = {
     },
 }
 
+PLAIN_TEMPLATE = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+
 
 def write_recipe(folder: Path, name: str = "small.yaml", **sections: Any) -> Path:
     """`SMALL` with whole sections replaced, as a YAML file with its top-level keys in order."""
@@ -49,7 +51,9 @@ def build_policy(out_dir: Path, seed: int) -> Path:
     raise AssertionError("nothing is built while a recipe is checked")
 
 
-def write_policy_folder(folder: Path, layers: int = 2, parameters: int = 1000, chat_template: bool = True) -> Path:
+def write_policy_folder(
+    folder: Path, layers: int = 2, parameters: int = 1000, chat_template: str | None = PLAIN_TEMPLATE
+) -> Path:
     """A policy folder with a whitespace tokenizer, a configuration, and a safetensors header without its data."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -67,14 +71,13 @@ def write_policy_folder(folder: Path, layers: int = 2, parameters: int = 1000, c
     tokenizer = Tokenizer(models.WordLevel({"?": 0, "<end>": 1}, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
-    template = "{% for m in messages %}{{ m['content'] }} {% endfor %}" if chat_template else None
     (folder / "tokenizer_config.json").write_text(
         json.dumps(
             {
                 "tokenizer_class": "PreTrainedTokenizerFast",
                 "unk_token": "?",
                 "eos_token": "<end>",
-                "chat_template": template,
+                "chat_template": chat_template,
             }
         )
     )

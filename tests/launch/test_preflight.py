@@ -20,6 +20,8 @@ from launch.nodes import Node
 NODES = [Node(cpus=4, gpus=0, memory=16 * GIB)]
 TASK = {"id": "1", "prompt": "1+1=", "domain": "addition", "verifier": "exact", "answer": "2"}
 
+TRACES = {"domains": {"reverse": {"letters": [3, 5]}}, "styles": {"clean": 1}, "error_rate": 0.1}
+
 
 def refusal(file: Path, *overrides: str, nodes: list[Node] = NODES) -> str:
     with pytest.raises(UserError) as refused:
@@ -73,6 +75,21 @@ def test_a_bad_record_is_named_by_file_and_line(tmp_path: Path, lines: list[obje
         ({"policy": {"build": "recipe_files:build_policy", "build_args": {"wdth": 3}}}, "policy.build_args"),
         ({"policy": {"path": "/nowhere/policy"}}, "policy.path: /nowhere/policy lacks the folder itself"),
         ({"warm_start": {"traces": "recipe_files:nothing", "steps": 100}}, "warm_start.traces: 'recipe_files:nothing'"),
+        (
+            {"warm_start": {"traces": "recipe_files:tasks", "steps": 100}},
+            "is called as traces(seed=..., count=..., **args)",
+        ),
+        ({"warm_start": {"traces": "builtins:dict", "steps": 100}}, "builtins:dict gives data.traces.Trace, not str"),
+        (
+            {
+                "warm_start": {
+                    "traces": "data.demo.traces:traces",
+                    "steps": 100,
+                    "args": {**TRACES, "styles": {"neat": 1}},
+                }
+            },
+            "styles names neat; there are clean, direct, sloppy",
+        ),
     ],
 )
 def test_what_a_recipe_names_must_be_there(tmp_path: Path, sections: dict, message: str) -> None:
@@ -111,12 +128,23 @@ def test_a_stop_text_of_several_tokens_is_refused(tmp_path: Path) -> None:
 
 def test_a_tokenizer_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
     folder = write_policy_folder(tmp_path / "policy")
-    (folder / "tokenizer.json").write_text("{broken")
-    assert f"{folder}: its tokenizer cannot be loaded" in refusal(write_recipe(tmp_path, policy={"path": str(folder)}))
+    for broken in ("{broken", "{}", "[]"):
+        (folder / "tokenizer.json").write_text(broken)
+        file = write_recipe(tmp_path, policy={"path": str(folder)})
+        assert f"{folder}: its tokenizer cannot be loaded" in refusal(file)
+
+
+def test_a_prompt_that_the_chat_template_refuses_is_named(tmp_path: Path) -> None:
+    folder = write_policy_folder(
+        tmp_path / "policy", chat_template="{{ raise_exception('no ' + messages[0]['role']) }}"
+    )
+    message = refusal(write_recipe(tmp_path, policy={"path": str(folder)}))
+    assert message.startswith("task 'sum/1': ")
+    assert message.endswith("chat template refuses its prompt: no user")
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused(tmp_path: Path) -> None:
-    folder = write_policy_folder(tmp_path / "policy", chat_template=False)
+    folder = write_policy_folder(tmp_path / "policy", chat_template=None)
     assert "has no chat template" in refusal(write_recipe(tmp_path, policy={"path": str(folder)}))
 
 
