@@ -98,7 +98,7 @@ class LearnerActor(ThreadedActor):
     def _logprobs_of_tokens(self, ids: Sequence[int]) -> Float32:
         """float32[len-1] at temperature 1."""
         tokens = np.asarray(ids, dtype=np.int32)
-        (logprobs,) = self._learner.logprobs([(tokens[:1], tokens[1:])], temperature=1.0)
+        (logprobs,) = self._learner.logprobs([(tokens[:1], tokens[1:])])
         return logprobs
 
     async def warm_start(

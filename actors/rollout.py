@@ -17,9 +17,7 @@ _HEALTH_PERIOD_S = 1.0
 class RolloutActor:
     """Hosts a `VllmEngine`. See `rollout.engine.RolloutEngine` for what the calls mean."""
 
-    def __init__(
-        self, settings: RolloutSettings, policy_dir: Path, dtype: Any, weight_backend: str, seed: int
-    ) -> None:
+    def __init__(self, settings: RolloutSettings, policy_dir: Path, dtype: Any, weight_backend: str, seed: int) -> None:
         self._arguments = (settings, policy_dir, dtype, weight_backend, seed)
 
     async def start(self) -> None:
@@ -35,8 +33,10 @@ class RolloutActor:
             await asyncio.sleep(_HEALTH_PERIOD_S)
             self._engine.check_health()
 
-    async def sample(self, requests: Sequence[SampleRequest]) -> list[Episode]:
-        return await asyncio.gather(*(self._engine.sample(request) for request in requests))
+    async def sample(self, requests: Sequence[SampleRequest]) -> tuple[list[Episode], int]:
+        """The episodes, and apart from them how many tokens they have: a caller can wait for that and fetch nothing."""
+        episodes = await asyncio.gather(*(self._engine.sample(request) for request in requests))
+        return episodes, sum(len(t.response_ids) for episode in episodes for t in episode.group.trajectories)
 
     async def prompt_logprobs(self, token_ids: Sequence[int]) -> Float32:
         return await self._engine.prompt_logprobs(token_ids)

@@ -63,7 +63,8 @@ def _train(args: argparse.Namespace) -> int | None:
 
     # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.
     signal.signal(signal.SIGTERM, _interrupt)
-    return train(recipe)
+    train(recipe)
+    return 0
 
 
 def _recipe(args: argparse.Namespace) -> None:

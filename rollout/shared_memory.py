@@ -11,6 +11,7 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from vllm.distributed.weight_transfer.base import (
@@ -101,7 +102,8 @@ class SharedMemoryReceiver(WeightTransferEngine[SharedMemoryInit, SharedMemoryUp
         """On CPU a linear layer computes from a packed copy; a tied head shares the parameter, not the copy."""
         heads = [m for m in self.model.modules() if isinstance(m, ParallelLMHead)]
         for head in heads:
-            head.quant_method.process_weights_after_loading(head)
+            method: Any = head.quant_method
+            method.process_weights_after_loading(head)
 
     def shutdown(self) -> None:
         self._bytes = torch.empty(0, dtype=torch.uint8)

@@ -23,9 +23,6 @@ from learner.publishing.source import LearnerSource
 
 T = TypeVar("T")
 
-# vLLM's name of each transport's engine, on the engines' side.
-ENGINE_BACKENDS = {"shared_memory": SharedMemoryTrainerInit.backend, "nccl": "nccl", "ipc": "ipc"}
-
 
 @dataclass(frozen=True, slots=True)
 class PublishReport:

@@ -25,6 +25,7 @@ from vllm.distributed.weight_transfer.base import (
     WeightSource,
 )
 
+from learner.publishing.backends import ENGINE_BACKENDS
 from learner.publishing.source import tensor_bytes
 
 ALIGNMENT = 64  # bytes; a view of any dtype may start there, and no two tensors share a cache line
@@ -34,7 +35,7 @@ ALIGNMENT = 64  # bytes; a view of any dtype may start there, and no two tensors
 class SharedMemoryTrainerInit(TrainerInitInfo):
     """Where the mapped file goes, and how large a bucket is."""
 
-    backend: ClassVar[str] = "reprise_shared_memory"
+    backend: ClassVar[str] = ENGINE_BACKENDS["shared_memory"]
 
     folder: Path
     bucket_bytes: int

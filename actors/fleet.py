@@ -1,0 +1,52 @@
+"""Engines and verifiers taken together: requests go in, judged episodes come out, as references.
+
+Trajectories travel from engine to verifier to buffer through the object store; the driver only passes the references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rollout.engine import EngineStats, SampleRequest
+from rollout.routing import LeastLoaded
+
+
+class Fleet:
+    """Routes requests to the least loaded engine and episodes to the verifiers of their kind, in turn.
+
+    Args:
+        engines: rollout actors.
+        verifiers: verifier actors by the name that tasks use.
+    """
+
+    def __init__(self, engines: Sequence[Any], verifiers: Mapping[str, Sequence[Any]]) -> None:
+        self.engines = list(engines)
+        self._routing = LeastLoaded(len(engines))
+        self._verifiers = {name: list(actors) for name, actors in verifiers.items()}
+        self._turn = dict.fromkeys(self._verifiers, 0)
+
+    async def judged(self, requests: Sequence[SampleRequest]) -> Any:
+        """A reference to the judged episodes of these requests, whose tasks share a verifier.
+
+        Returns once they are sampled and their verifier has been asked. Raises what sampling raised; what judging
+        raises comes out of the reference.
+        """
+        responses = sum(request.group_size for request in requests)
+        engine = self._routing.assign(responses)
+        try:
+            episodes, sampled = self.engines[engine].sample.options(num_returns=2).remote(list(requests))
+            await sampled
+        finally:
+            self._routing.done(engine, responses)
+        return self._verifier(requests[0].task.verifier).judge.remote(episodes)
+
+    def _verifier(self, name: str) -> Any:
+        actors = self._verifiers[name]
+        self._turn[name] = (self._turn[name] + 1) % len(actors)
+        return actors[self._turn[name]]
+
+    async def stats(self) -> list[EngineStats]:
+        """What each engine did since the last call."""
+        references = [engine.stats.remote() for engine in self.engines]
+        return [await reference for reference in references]

@@ -1,0 +1,73 @@
+"""All learner ranks as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from actors.learner import Trained
+from buffer.types import Float32, Int32
+from learner.publishing.settings import PublishSettings
+from learner.settings import LearnerSettings, WarmStartSettings
+
+
+class LearnerGroup:
+    """Calls every rank at the same time with the same arguments, and answers with rank 0's answer.
+
+    A rank that raises is reported at once, though the others may still wait for it in a collective.
+    """
+
+    def __init__(self, ranks: Sequence[Any], settings: LearnerSettings) -> None:
+        self._ranks = list(ranks)
+        self._settings = settings
+
+    async def start(self, policy_dir: Path, dtype: str, temperature: float, seed: int, port: int | None) -> None:
+        """All ranks join each other at rank 0's node and load the policy."""
+        address = await self._ranks[0].address.remote()
+        master = (address, port or await self._ranks[0].free_port.remote())
+        await _all(
+            rank.start.remote(self._settings, policy_dir, dtype, temperature, i, master, seed)
+            for i, rank in enumerate(self._ranks)
+        )
+
+    async def connect(self, settings: PublishSettings, engines: Sequence[Any], workers_per_engine: int) -> None:
+        """Agree with the engines on how weights will travel."""
+        master = (await self._ranks[0].address.remote(), await self._ranks[0].free_port.remote())
+        await self._call("connect", settings, engines, workers_per_engine, master)
+
+    async def warm_start(
+        self, settings: WarmStartSettings, traces: Sequence[tuple[Int32, Int32]], last: bool
+    ) -> dict[str, float]:
+        """Supervised steps; see `learner.warm_start`."""
+        return await self._call("warm_start", settings, traces, last)
+
+    async def train(self, groups: Any, version: int) -> Trained:
+        """One batch; `groups` is a reference."""
+        return await self._call("train", groups, version, deadline_s=self._settings.step_deadline_s)
+
+    async def publish(self, version: int) -> Any:
+        """Give every engine the current weights as `version`; a `PublishReport`. It has its own deadlines."""
+        return await self._call("publish", version)
+
+    async def logprobs(self, sequences: Sequence[tuple[Int32, Int32]]) -> list[Float32]:
+        """Log-probabilities of responses, at the recipe's temperature."""
+        return await self._call("logprobs", sequences)
+
+    async def export(self, folder: Path) -> None:
+        """Write the policy as a Hugging Face folder."""
+        await self._call("export", folder)
+
+    async def _call(self, method: str, *arguments: Any, deadline_s: float | None = None) -> Any:
+        calls = (getattr(rank, method).remote(*arguments) for rank in self._ranks)
+        try:
+            async with asyncio.timeout(deadline_s):
+                return (await _all(calls))[0]
+        except TimeoutError:
+            raise TimeoutError(f"the learner did not finish `{method}` within {deadline_s:g} s") from None
+
+
+async def _all(references: Any) -> list[Any]:
+    """All results, or the first error."""
+    return await asyncio.gather(*references)

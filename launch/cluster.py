@@ -1,0 +1,217 @@
+"""The actors of a run: placed by the plan, started side by side, watched while they work, and gone at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.buffer import BufferActor
+from actors.fleet import Fleet
+from actors.learner import LearnerActor
+from actors.learner_group import LearnerGroup
+from actors.rollout import RolloutActor
+from actors.verifier import VerifierActor
+from launch.nodes import Node, Placement, Plan, local_nodes
+from launch.recipe import Recipe
+from learner.publishing.backends import ENGINE_BACKENDS
+
+_CLOSE_DEADLINE_S = 15.0
+
+
+def on_a_cluster() -> bool:
+    """Whether RAY_ADDRESS names a cluster to run on; Ray sets it for a submitted job."""
+    return "RAY_ADDRESS" in os.environ
+
+
+def join_ray() -> None:
+    """Join the cluster that RAY_ADDRESS names, or start Ray on this machine alone."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if on_a_cluster():
+        ray.init(**quiet)
+    else:
+        ray.init(address="local", include_dashboard=False, **quiet)
+
+
+def ray_nodes() -> tuple[list[Node], list[str]]:
+    """The nodes of the cluster, this process's first, and their Ray ids; call after `join_ray`."""
+    here = ray.get_runtime_context().get_node_id()
+    alive = sorted((n for n in ray.nodes() if n["Alive"]), key=lambda n: n["NodeID"] != here)
+    nodes = []
+    for node in alive:
+        resources = node["Resources"]
+        memory = local_nodes()[0].memory if node["NodeID"] == here else resources.get("memory", 0.0)
+        nodes.append(Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), memory, node["NodeManagerHostname"]))
+    return nodes, [node["NodeID"] for node in alive]
+
+
+class ActorFailure(RuntimeError):
+    """An actor of the run has died or failed in the background; the message says which and why."""
+
+
+class Cluster:
+    """All actors of one run, as an asynchronous context.
+
+    Entering creates every actor and begins to start engines, verifiers and learner side by side; `learner_ready` and
+    `engines_ready` wait for them. When any actor dies, the body is cancelled and the context raises `ActorFailure`.
+    Leaving closes all actors and kills what does not close in time.
+    """
+
+    def __init__(self, recipe: Recipe, plan: Plan, node_ids: list[str], policy_dir: Path) -> None:
+        self._recipe = recipe
+        self._plan = plan
+        self._node_ids = node_ids
+        self._policy_dir = policy_dir
+        self._actors: dict[str, Any] = {}
+        self._watchers: list[asyncio.Task[None]] = []
+        self._failure: BaseException | None = None
+
+    async def __aenter__(self) -> Self:
+        self._body = asyncio.current_task()
+        recipe = self._recipe
+        engines = [self._create(p, RolloutActor, *self._engine_arguments(p.index)) for p in self._plan.of("engine")]
+        verifiers: dict[str, list[Any]] = {}
+        for p in self._plan.of("verifier"):
+            verifiers.setdefault(p.kind, []).append(self._create(p, VerifierActor, recipe.rewards, p.kind))
+        (placed,) = self._plan.of("buffer")
+        self.buffer = self._create(placed, BufferActor, recipe.buffer, recipe.seed, recipe.learner.epochs)
+        ranks = [self._create(p, LearnerActor) for p in self._plan.of("learner")]
+        self.fleet = Fleet(engines, verifiers)
+        self.learner = LearnerGroup(ranks, recipe.learner)
+        judges = [actor for actors in verifiers.values() for actor in actors]
+        self._engines_up = asyncio.gather(*(actor.start.remote() for actor in [*engines, *judges, self.buffer]))
+        self._learner_up = asyncio.create_task(self._start_learner())
+        self._watchers = [asyncio.create_task(self._watch(name, actor)) for name, actor in self._actors.items()]
+        return self
+
+    def _engine_arguments(self, index: int) -> tuple[Any, ...]:
+        recipe = self._recipe
+        backend = ENGINE_BACKENDS[recipe.weights.transport]
+        return (recipe.rollout, self._policy_dir, recipe.policy.dtype, backend, recipe.seed + index)
+
+    def _create(self, placed: Placement, cls: type, *arguments: Any) -> Any:
+        options = {
+            "num_cpus": placed.cpus,
+            "num_gpus": placed.gpus,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(self._node_ids[placed.node], soft=False),
+            "runtime_env": {"env_vars": environment(placed)},
+            "max_concurrency": 1000,
+        }
+        actor: Any = ray.remote(cls).options(**options).remote(*arguments)
+        self._actors[placed.name] = actor
+        return actor
+
+    async def _start_learner(self) -> None:
+        recipe = self._recipe
+        await self.learner.start(
+            self._policy_dir, recipe.policy.dtype, recipe.rollout.temperature, recipe.seed, recipe.cluster.learner_port
+        )
+
+    async def learner_ready(self) -> None:
+        """Wait for the learner's ranks."""
+        await self._within(self._learner_up, "the learner", self._recipe.cluster.start_deadline_s)
+
+    async def engines_ready(self) -> None:
+        """Wait for engines, verifiers and buffer, and connect the learner to the engines."""
+        await self._within(self._engines_up, "engines and verifiers", self._recipe.rollout.engine.start_deadline_s)
+        parallel = self._recipe.rollout.engine.tensor_parallel
+        await self.learner.connect(self._recipe.weights, self.fleet.engines, parallel)
+
+    async def _within(self, work: Awaitable[Any], what: str, deadline_s: float) -> None:
+        try:
+            async with asyncio.timeout(deadline_s):
+                await work
+        except TimeoutError:
+            raise TimeoutError(f"{what} did not start within {deadline_s:g} s; is the cluster busy?") from None
+
+    def nodes(self) -> dict[str, list[str]]:
+        """Names of the actors on each Ray node, by the node's id."""
+        return {
+            node_id: [p.name for p in self._plan.on(i) if p.role != "driver"]
+            for i, node_id in enumerate(self._node_ids)
+        }
+
+    def fail(self, error: BaseException) -> None:
+        """End the body of the context with `error`; the first one counts."""
+        if self._failure is None:
+            self._failure = unwrapped(error)
+            if self._body is not None:
+                self._body.cancel()
+
+    async def _watch(self, name: str, actor: Any) -> None:
+        """`alive` returns only by raising, when the actor or what it hosts is gone."""
+        try:
+            await self._started(name)
+            await actor.alive.remote()
+        except (RayActorError, RayTaskError) as error:
+            self.fail(ActorFailure(f"{name} has died: {_first_lines(unwrapped(error))}"))
+
+    async def _started(self, name: str) -> None:
+        if name.startswith("engine"):
+            await asyncio.wait([asyncio.ensure_future(self._engines_up)])
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in (*self._watchers, self._learner_up):
+            task.cancel()
+        await asyncio.gather(*self._watchers, self._learner_up, return_exceptions=True)
+        self._engines_up.cancel()
+        await self._close()
+        if self._failure is not None and isinstance(error, asyncio.CancelledError):
+            if self._body is not None:
+                self._body.uncancel()
+            raise self._failure
+        if isinstance(error, RayActorError | RayTaskError):
+            raise unwrapped(error) from error
+
+    async def _close(self) -> None:
+        """Ask every actor to close; whatever is left after the deadline is killed."""
+        closing = [asyncio.ensure_future(actor.close.remote()) for actor in self._actors.values()]
+        await asyncio.wait(closing, timeout=_CLOSE_DEADLINE_S)
+        for call in closing:
+            if call.done() and not call.cancelled():
+                call.exception()  # a dead actor cannot close: retrieved, so that asyncio does not report it as lost
+        for actor in self._actors.values():
+            ray.kill(actor)
+
+
+def environment(placed: Placement) -> dict[str, str]:
+    """Environment variables of an actor's process: threads as many as its CPUs, no network, quiet libraries."""
+    threads = str(max(1, int(placed.cpus)))
+    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
+    common = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **quiet}
+    if placed.role == "engine":
+        return common | {
+            "VLLM_NO_USAGE_STATS": "1",
+            "VLLM_LOGGING_LEVEL": "WARNING",
+            # Binding by vLLM pins threads to cores it believes to own; here engines share cores with the learner.
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        }
+    if placed.role == "learner":
+        return common | {"DS_ACCELERATOR": "cuda" if placed.gpus else "cpu"}
+    return common
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """What an actor raised, without Ray's wrapping."""
+    while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
+        error = error.cause
+    return error
+
+
+def _first_lines(error: BaseException) -> str:
+    lines: Iterable[str] = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {' '.join(line.strip() for line in list(lines)[:6])}"
+
+
+def node_names(nodes: Mapping[str, list[str]]) -> str:
+    """One line: which node holds how many actors."""
+    return ", ".join(f"{node[:8]}: {len(actors)}" for node, actors in nodes.items())

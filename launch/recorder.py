@@ -1,0 +1,148 @@
+"""Everything a run tells: progress on the screen, metrics.jsonl, wandb, the summary, the table and the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from actors.learner import Trained
+from actors.sampler import BatchOnItsWay
+from launch.evaluate import Evaluated
+from launch.loading import to_yaml
+from launch.metrics import MetricsLog
+from launch.progress import Progress
+from launch.recipe import Recipe, notes
+from launch.report import write_report
+from launch.run_folder import RunFolder, write_atomically
+from launch.summary import Summary, TrajectoryCounts
+from launch.timeline import Timeline
+from launch.tracking import Tracker
+from learner.publishing.publisher import PublishReport
+from rollout.engine import EngineStats
+
+# Counts since the last step that are failures without being the run's end.
+_FAILURES = ("optim/skipped", "trajectories/infra_error")
+
+
+class Recorder:
+    """Collects what happens in a run and writes it where people and programs look. Leaving it writes the report."""
+
+    def __init__(self, recipe: Recipe, run: RunFolder) -> None:
+        self.run = run
+        self.summary = Summary(run.name)
+        self.progress = Progress(run.name)
+        self._log = MetricsLog(run.metrics)
+        self._tracker = Tracker(recipe.tracking, run, recipe.model_dump(mode="json"), self.progress.note)
+        self._timeline = Timeline()
+        self._engines = [f"engine {i}" for i in range(recipe.rollout.engines)]
+        self._started = time.time()
+        self._rl_started: float | None = None
+        self._step_started = self._started
+        self._tokens = 0
+        self._failures: dict[str, float] = dict.fromkeys(_FAILURES, 0)
+        write_atomically(run.recipe, to_yaml(recipe))
+        for note in notes(recipe):
+            self.progress.note(note)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def evaluated(self, step: int, evaluation: Evaluated, when: str = "") -> None:
+        """A held-out evaluation: `when` is "before", "after", or empty during the run."""
+        metrics = evaluation.results.metrics()
+        self._write(step, metrics)
+        if when:
+            self.run.add_samples(evaluation.samples)
+        if when == "before":
+            self.summary.before = evaluation.results
+        if when == "after":
+            self.summary.after = evaluation.results
+        self._step_started = time.time()
+
+    def rl_begins(self, engines: Sequence[EngineStats]) -> None:
+        """The clock of the RL phase starts; what engines did before is left out."""
+        self._rl_started = self._step_started = time.time()
+
+    def step(
+        self,
+        step: int,
+        batch: BatchOnItsWay,
+        trained: Trained,
+        published: PublishReport,
+        engines: Sequence[EngineStats],
+        group_times: Mapping[str, float],
+    ) -> None:
+        """One RL step is done: `step` is the version it published."""
+        now = time.time()
+        self._timeline.add("learn", "learner", trained.started, trained.ended)
+        for name, stats in zip(self._engines, engines, strict=True):
+            self._timeline.extend("generate", name, stats.busy)
+        seconds = now - self._step_started
+        tokens = sum(stats.tokens for stats in engines)
+        metrics = {
+            **batch.info.metrics,
+            **trained.metrics,
+            **group_times,
+            "time/step": seconds,
+            "time/learn": trained.ended - trained.started,
+            "time/publish": published.seconds,
+            "time/learner_idle": min(1.0, batch.waited_seconds / seconds),
+            "time/engine_idle": self._timeline.idle_share("generate", self._engines, self._step_started, now),
+            "throughput/tokens_per_second": tokens / seconds,
+            "rollout/recomputed_tokens": sum(stats.recomputed_tokens for stats in engines),
+            "publish/bytes_per_second": published.nbytes / published.seconds,
+            "publish/mismatch": published.mismatch,
+            "tracking/failures": self._tracker.failures,
+        }
+        self._tokens += tokens
+        self._step_started = now
+        self.summary.steps = step
+        for name in _FAILURES:
+            self._failures[name] += metrics[name]
+        self._write(step, metrics)
+
+    def count(self, counters: Mapping[str, int], group_size: int) -> None:
+        """The buffer's totals."""
+        names = ("sampled", "trained", "reused", "unparseable", "infra_error", "truncated")
+        self.summary.trajectories = TrajectoryCounts(
+            **{name: counters[f"trajectories/{name}"] for name in names},
+            zero_variance=counters["groups/zero_variance"] * group_size,
+        )
+
+    def _write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        self._log.write(step, metrics)
+        self._tracker.log(step, metrics)
+        self.progress.step(step, metrics)
+
+    def _sum_up(self) -> None:
+        now = time.time()
+        summary, timeline = self.summary, self._timeline
+        summary.wall_seconds = now - self._started
+        summary.phases = self.progress.phase_seconds
+        summary.failures = {**{n: int(c) for n, c in self._failures.items()}, "tracking": self._tracker.failures}
+        if self._rl_started is None:
+            return
+        since, until = self._rl_started, self._step_started
+        summary.learn_seconds = timeline.busy("learn", since=since, until=until)
+        summary.overlap = timeline.overlap("learn", "generate", since, until)
+        summary.learner_idle = timeline.idle_share("learn", ["learner"], since, until)
+        summary.engine_idle = timeline.idle_share("generate", self._engines, since, until)
+        summary.tokens_per_second = self._tokens / (until - since) if until > since else 0.0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.summary.finished()
+        else:
+            self.summary.failed(error)
+        self._sum_up()
+        self.progress.close()
+        self._log.close()
+        self._tracker.close(failed=error is not None)
+        self.summary.write(self.run)
+        write_report(self.run.path)
+        self.progress.print(self.summary.table())
+        self.progress.print(f"report   {self.run.report}")

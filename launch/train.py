@@ -1,0 +1,116 @@
+"""The training script: read it from top to bottom, and you know what a run does."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import ray
+
+from actors.sampler import Sampler
+from data.stream import TaskStream
+from launch import preflight
+from launch.cluster import Cluster, join_ray, on_a_cluster, ray_nodes
+from launch.evaluate import evaluate
+from launch.nodes import local_nodes
+from launch.preflight import Preflight
+from launch.probe import probe
+from launch.recipe import Recipe
+from launch.recorder import Recorder
+from launch.run_folder import RunFolder
+from launch.warm_start import warm_start
+from models.policy import prepare_policy
+from rollout.admission import Admission
+from rollout.chat import ChatCodec
+
+_PROBE_TASKS = 8
+
+
+def train(recipe: Recipe) -> None:
+    """Train a policy by `recipe`. Everything it writes is in its run folder; raises what ended it, if anything did."""
+    if not on_a_cluster():
+        preflight.check(recipe, local_nodes())  # before Ray takes its seconds
+    join_ray()
+    try:
+        nodes, node_ids = ray_nodes()
+        ready = preflight.check(recipe, nodes)
+        run = RunFolder.create(recipe.runs_dir, recipe.name)
+        with Recorder(recipe, run) as recorder:
+            asyncio.run(_train(recipe, ready, run, recorder, node_ids))
+    finally:
+        ray.shutdown()
+
+
+async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Recorder, node_ids: list[str]) -> None:
+    _interrupt_on_sigterm()
+    progress, tasks = recorder.progress, ready.tasks
+
+    progress.phase("set-up")
+    policy_dir = prepare_policy(recipe.policy, run.path / "policy-start", recipe.seed)
+    plan = preflight.check_folder(recipe, ready.plan.nodes, policy_dir, tasks)
+    async with Cluster(recipe, plan, node_ids, policy_dir) as cluster:
+        fleet, learner = cluster.fleet, cluster.learner
+        recorder.summary.nodes = cluster.nodes()
+        await cluster.learner_ready()
+
+        if recipe.warm_start is not None:  # while the engines start
+            progress.phase("warm start", recipe.warm_start.steps)
+            codec = ChatCodec(policy_dir, recipe.rollout.stop)
+            await warm_start(recipe.warm_start, recipe.seed, learner, codec, progress.advance)
+            progress.phase("set-up")
+        await cluster.engines_ready()
+        await learner.publish(0)
+        stream = TaskStream(tasks.train, tasks.weights, recipe.seed)
+        recorder.summary.mismatch_start = await probe(
+            fleet,
+            learner,
+            [next(stream) for _ in range(_PROBE_TASKS)],
+            group_size=recipe.rollout.group_size,
+            version=0,
+            limit=recipe.weights.max_mismatch,
+        )
+
+        async def held_out(version: int, limit: int, when: str = "") -> None:
+            chosen = tasks.held_out_by_domain(limit)
+            recorder.evaluated(
+                version, await evaluate(fleet, chosen, samples=recipe.eval.samples, version=version, when=when), when
+            )
+
+        progress.phase("before-eval")
+        await held_out(0, recipe.eval.final_tasks_per_domain, "before")
+
+        progress.phase("RL", recipe.steps)
+        sampler = Sampler(
+            fleet,
+            cluster.buffer,
+            Admission(
+                recipe.rollout.max_staleness, recipe.buffer.fresh_per_batch, recipe.rollout.max_concurrent_groups
+            ),
+            stream,
+            group_size=recipe.rollout.group_size,
+            take_deadline_s=recipe.buffer.take_deadline_s,
+            on_failure=cluster.fail,
+        )
+        recorder.rl_begins(await fleet.stats())
+        sampler.published(0)
+        for version in range(recipe.steps):
+            batch = await sampler.batch(version)
+            trained = await learner.train(batch.groups, version)
+            published = await learner.publish(version + 1)
+            sampler.published(version + 1)
+            recorder.step(version + 1, batch, trained, published, await fleet.stats(), sampler.mean_times())
+            recorder.count(await cluster.buffer.counters.remote(), recipe.rollout.group_size)
+            if recipe.eval.every and (version + 1) % recipe.eval.every == 0 and version + 1 < recipe.steps:
+                await held_out(version + 1, recipe.eval.tasks_per_domain)
+        await sampler.stop()
+
+        progress.phase("after-eval")
+        await held_out(recipe.steps, recipe.eval.final_tasks_per_domain, "after")
+        await learner.export(run.policy)
+
+
+def _interrupt_on_sigterm() -> None:
+    """A cluster ends a job with SIGTERM: stop as on Ctrl-C, with the report written."""
+    body = asyncio.current_task()
+    assert body is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, body.cancel)
