@@ -14,6 +14,7 @@ from rewards.parsing import last_boxed
 from rewards.workers import Failure, Limits, Outcome, WorkerPool
 
 _HANDLER = "rewards.maths_worker:handle"
+_HARMLESS = "1"
 _WARM_UP = {"references": [r"\frac{1}{2}", "x^2+2x+1"], "answer": "(x+1)^2"}
 
 
@@ -28,7 +29,7 @@ class MathsVerifier(Verifier):
 
     `task.answer` is a string, in LaTeX, or a list of acceptable ones. No box is `no_answer`, one that math-verify
     cannot read is `unreadable`, both unparseable; an empty one is wrong. A box that hangs, crashes or overfills two
-    workers, the second time alone, scores 0, unless the references alone do the same: then it is an infra error.
+    workers, the second time alone, scores 0, unless a harmless answer fares no better: then it is an infra error.
     """
 
     @validate_call(config=ConfigDict(strict=True))
@@ -75,7 +76,7 @@ class MathsVerifier(Verifier):
     def _acquit(self, requests: list[dict[str, Any]], outcomes: list[Outcome]) -> list[Outcome]:
         """The outcomes, where an answer is not blamed for what its references do to the checker by themselves."""
         blamed = [i for i, outcome in enumerate(outcomes) if outcome.failure not in (None, Failure.INFRA)]
-        probes = [{**requests[i], "answer": requests[i]["references"][0]} for i in blamed]
+        probes = [{**requests[i], "answer": _HARMLESS} for i in blamed]
         for i, probe in zip(blamed, self.pool.run(probes), strict=True):
             if probe.failure is not None:
                 outcomes[i] = Outcome(failure=Failure.INFRA, detail=f"the task's reference: {probe.detail}")

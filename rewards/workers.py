@@ -4,10 +4,10 @@ A thread cannot be killed, and a signal handler runs only between bytecodes of t
 big-integer power. Here the parent keeps every deadline and enforces it with SIGKILL, and a fresh process takes the dead
 one's place.
 
-Blame follows `Verdict`: a request whose worker died is run once more, alone (no other worker of the pool busy) and in a
-fresh process that has just proved with the warm-up request that it works. Only a second death by the request's own doing
-is the request's fault. What did not depend on it (workers that cannot start, one killed from outside, a machine too busy
-to give it CPU, an exception of the handler) is `Failure.INFRA`.
+Blame follows `Verdict`: a request whose worker died is run once more, alone (no other worker of the pool busy) and in
+a fresh process that has just proved with the warm-up request that it works. Only a second death by the request's own
+doing is the request's fault. What did not depend on it (workers that cannot start, one killed from outside, a machine
+too busy to give it CPU, an exception of the handler) is `Failure.INFRA`.
 """
 
 from __future__ import annotations
@@ -116,10 +116,8 @@ class WorkerPool:
                 for worker in self._ready():
                     if waiting and worker.request is None and not (alone and worker.served):
                         outcomes |= self._send(worker, waiting.popleft(), lines)
-                usable = [
-                    worker for worker in self._workers if worker.request is not None or not (alone and worker.served)
-                ]
-                if waiting and not usable and self._failed_starts >= START_ATTEMPTS:
+                stuck = all(worker.request is None and alone and worker.served for worker in self._workers)
+                if waiting and stuck and self._failed_starts >= START_ATTEMPTS:
                     lost = Outcome(failure=Failure.INFRA, detail=f"no worker starts: {self._give_up_starting()}")
                     return outcomes | dict.fromkeys(waiting, lost)
                 outcomes |= self._wait(lines)

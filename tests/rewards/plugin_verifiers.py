@@ -1,0 +1,83 @@
+"""Verifiers as somebody else might write them: a good one, and one broken in each way."""
+
+from collections.abc import Sequence
+
+from buffer.types import Verdict
+from rewards.base import Answer, Verifier
+
+
+class LengthVerifier(Verifier):
+    """Scores 1 if the text has the length of the reference."""
+
+    def __init__(self, factor: float, offset: int = 0) -> None:
+        if factor < 0:
+            raise ValueError(f"factor must not be negative, not {factor}")
+        self.factor, self.offset = factor, offset
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [self._judge(answer) for answer in answers]
+
+    def _judge(self, answer: Answer) -> Verdict:
+        if not answer.text:
+            return Verdict.unparseable("no_answer")
+        return Verdict.scored(float(len(answer.text) == len(answer.task.answer) * self.factor + self.offset))
+
+
+class Plain:
+    """No verifier at all."""
+
+
+class Scripted(Verifier):
+    """Follows a script: for each call a list of verdicts, or an exception to raise."""
+
+    def __init__(self, script: Sequence[Sequence[Verdict] | Exception]) -> None:
+        self.script = list(script)
+        self.asked: list[list[str]] = []
+        self.life: list[str] = []
+
+    def start(self) -> None:
+        self.life.append("start")
+
+    def close(self) -> None:
+        self.life.append("close")
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        self.asked.append([answer.text for answer in answers])
+        step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return list(step)
+
+
+class Forgetful(LengthVerifier):
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return super().judge(answers)[:1]
+
+
+class Reversed(LengthVerifier):
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return super().judge(answers)[::-1]
+
+
+class ZeroForNothing(LengthVerifier):
+    def _judge(self, answer: Answer) -> Verdict:
+        return Verdict.scored(0) if not answer.text else super()._judge(answer)
+
+
+class Fickle(LengthVerifier):
+    calls = 0
+
+    def _judge(self, answer: Answer) -> Verdict:
+        self.calls += 1
+        return Verdict.scored(self.calls / 1e6) if "\0" in answer.text else super()._judge(answer)
+
+
+class BlamesTheMachine(LengthVerifier):
+    def _judge(self, answer: Answer) -> Verdict:
+        return Verdict.infra_error() if "\0" in answer.text else super()._judge(answer)
+
+
+class Leaky(LengthVerifier):
+    def _judge(self, answer: Answer) -> Verdict:
+        answer.text.encode()  # fails on lone surrogates
+        return super()._judge(answer)

@@ -1,0 +1,139 @@
+"""From the recipe to verifiers: every way of being wrong gets one clear error, and nothing is started."""
+
+import re
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import plugin_verifiers
+import pytest
+from pydantic import ValidationError
+
+from buffer.errors import UserError
+from buffer.types import Task
+from rewards import registry
+from rewards.base import Answer
+from rewards.contract import check_contract
+from rewards.exact import ExactVerifier
+from rewards.maths import MathsVerifier
+from rewards.settings import RewardSettings
+
+LENGTH = "plugin_verifiers:LengthVerifier"
+
+
+def settings(use: str, **args: Any) -> RewardSettings:
+    return RewardSettings.model_validate({"verifiers": {"mine": {"use": use, "args": args}}})
+
+
+def test_every_built_in_verifier_is_built_with_its_defaults_and_starts_nothing() -> None:
+    for name in registry.BUILT_IN:
+        verifier = registry.build_verifiers(settings(name))["mine"]
+        if isinstance(verifier, MathsVerifier):
+            assert verifier.pool.pids == []
+        verifier.close()
+
+
+def test_args_reach_the_verifier() -> None:
+    verifier = registry.build_verifiers(settings("exact", tag="answer", casefold=True))["mine"]
+    assert isinstance(verifier, ExactVerifier)
+    assert (verifier.tag, verifier.casefold, verifier.strip) == ("answer", True, True)
+
+
+def test_a_dotted_path_names_a_plug_in() -> None:
+    verifier = registry.build_verifiers(settings(LENGTH, factor=2))["mine"]
+    assert isinstance(verifier, plugin_verifiers.LengthVerifier)
+
+
+def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = [EntryPoint("length", LENGTH, "reprise.verifiers"), EntryPoint("exact", LENGTH, "reprise.verifiers")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: installed if group == "reprise.verifiers" else [])
+    assert isinstance(registry.build_verifiers(settings("length", factor=2))["mine"], plugin_verifiers.LengthVerifier)
+    assert isinstance(registry.build_verifiers(settings("exact"))["mine"], ExactVerifier), "built-in names win"
+
+
+@pytest.mark.parametrize(
+    ("use", "args", "message"),
+    [
+        (
+            "exakt",
+            {},
+            "rewards.verifiers.mine.use: there is no verifier 'exakt'; did you mean 'exact'? Valid: exact, math",
+        ),
+        ("zzzzz", {}, "there is no verifier 'zzzzz'; valid: exact, math, reasoning_gym, rules, or a dotted path"),
+        ("no_such_module:V", {}, "rewards.verifiers.mine.use"),
+        ("plugin_verifiers:Plain", {}, "mine.use: plugin_verifiers:Plain is not a verifier, it has no start, judge"),
+        ("plugin_verifiers:Answer", {}, "mine.args.task: missing; Answer needs it"),
+        ("plugin_verifiers:Sequence", {}, "rewards.verifiers.mine"),
+        (
+            "exact",
+            {"tagg": "x"},
+            "mine.args.tagg: ExactVerifier takes no such argument; did you mean 'tag'? Valid: case",
+        ),
+        ("exact", {"extract": "box"}, "mine.args.extract: Input should be 'tag', 'boxed' or 'text', not 'box'"),
+        ("exact", {"strip": "yes"}, "mine.args.strip: Input should be a valid boolean, not 'yes'"),
+        ("math", {"cpu_s": -1}, "mine.args.cpu_s: Input should be greater than 0, not -1"),
+        ("math", {"cpu_s": 9, "wall_s": 5}, "mine.args: wall_s must be at least cpu_s (9), not 5"),
+        (LENGTH, {}, "mine.args.factor: missing; LengthVerifier needs it"),
+        (LENGTH, {"factor": -1}, "mine.args: factor must not be negative, not -1"),
+        (LENGTH, {"factor": "x"}, "mine.args: '<' not supported between"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_would_be_right(use: str, args: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        registry.check(settings(use, **args))
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"verifiers": {}},
+        {"verifiers": {"m": {"use": ""}}},
+        {"verifiers": {"m": {"use": "exact", "arg": {}}}},
+        {"verifiers": {"m": {"use": "exact"}}, "retries": -1},
+        {"verifiers": {"m": {"use": "exact"}}, "workers": 0},
+        {"verifiers": {"m": {"use": "exact"}}, "timeout": 3},
+    ],
+)
+def test_a_malformed_section_is_refused(section: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        RewardSettings.model_validate(section)
+
+
+def test_a_task_that_names_an_unknown_verifier_is_refused_with_the_nearest() -> None:
+    verifiers = registry.build_verifiers(settings("exact"))
+    registry.check_task(verifiers, Task("1", "?", "d", "mine", "5"))
+    with pytest.raises(UserError, match=r"verifier 'mime' is not in rewards\.verifiers; did you mean 'mine'"):
+        registry.check_task(verifiers, Task("1", "?", "d", "mime", "5"))
+    with pytest.raises(UserError, match="task '1': answer"):
+        registry.check_task(verifiers, Task("1", "?", "d", "mine", None))
+
+
+ASKED = Task("1", "?", "d", "mine", "references")
+RIGHT, WRONG = Answer(ASKED, "ten chars!"), Answer(ASKED, "eleven char")
+
+
+def test_a_good_plug_in_keeps_the_contract() -> None:
+    check_contract(lambda: plugin_verifiers.LengthVerifier(1), RIGHT, WRONG)
+
+
+@pytest.mark.parametrize(
+    ("cls", "complaint"),
+    [
+        (plugin_verifiers.Forgetful, "4 answers must give as many verdicts, not 1"),
+        (plugin_verifiers.ZeroForNothing, "truncated response without an answer"),
+        (plugin_verifiers.Fickle, "NUL characters: judged twice"),
+        (plugin_verifiers.BlamesTheMachine, "NUL characters: is the answer's doing"),
+    ],
+)
+def test_the_contract_names_what_a_plug_in_breaks(cls: Any, complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check_contract(lambda: cls(1), RIGHT, WRONG)
+
+
+def test_the_contract_shows_an_exception_that_leaks() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        check_contract(lambda: plugin_verifiers.Leaky(1), RIGHT, WRONG)
+
+
+def test_the_contract_sees_verdicts_out_of_order() -> None:
+    with pytest.raises(AssertionError, match=r"scores like the right answer|must come in order"):
+        check_contract(lambda: plugin_verifiers.Reversed(1), RIGHT, WRONG)

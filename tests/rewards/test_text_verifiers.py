@@ -1,0 +1,177 @@
+"""The verifiers that only compare text: exact match, string rules, reasoning-gym's safe scorers."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from buffer.errors import UserError
+from buffer.types import Status, Task, Verdict
+from rewards.base import Answer, Verifier, reason_of
+from rewards.contract import check_contract
+from rewards.exact import ExactVerifier
+from rewards.reasoning_gym import SAFE_DATASETS, ReasoningGymVerifier
+from rewards.rules import RulesVerifier
+
+
+def task(answer: Any, **metadata: Any) -> Task:
+    return Task(id="t1", prompt="?", domain="d", verifier="v", answer=answer, metadata=metadata)
+
+
+def judge(verifier: Verifier, answer: Any, text: str, truncated: bool = False, **metadata: Any) -> Verdict:
+    [verdict] = verifier.judge([Answer(task(answer, **metadata), text, truncated)])
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("args", "reference", "text", "score"),
+    [
+        ({}, "Cat", "<ans> Cat\n</ans>", 1),
+        ({}, "Cat", "<ans>cat</ans>", 0),
+        ({}, "", "<ans></ans>", 1),
+        ({}, "Cat", "<ans></ans>", 0),
+        ({}, ["a", "b"], "<ans>b</ans>", 1),
+        ({"casefold": True}, "Straße", "<ans>STRASSE</ans>", 1),
+        ({"strip": False}, "Cat", "<ans>Cat </ans>", 0),
+        ({"tag": "answer"}, "5", "<answer>5</answer>", 1),
+        ({"extract": "boxed"}, "5", r"\boxed{4} no, \boxed{5}", 1),
+        ({"extract": "text"}, "5", "<think>?</think>5", 1),
+    ],
+)
+def test_an_exact_answer_scores_1_and_any_other_0(args: dict, reference: Any, text: str, score: float) -> None:
+    assert judge(ExactVerifier(**args), reference, text) == Verdict.scored(score, "correct" if score else "wrong")
+
+
+@pytest.mark.parametrize(
+    ("args", "text", "truncated"),
+    [
+        ({}, "5", False),
+        ({}, "<think>... <ans>5</ans>", True),
+        ({}, "<ans>5", True),
+        ({"extract": "boxed"}, "<ans>5</ans>", False),
+        ({"extract": "text"}, "5", True),
+    ],
+)
+def test_a_response_without_an_answer_is_unparseable_and_not_zero(args: dict, text: str, truncated: bool) -> None:
+    verdict = judge(ExactVerifier(**args), "5", text, truncated)
+    assert (verdict.status, verdict.score, verdict.detail) == (Status.UNPARSEABLE, None, "no_answer")
+
+
+def test_a_truncated_response_with_an_answer_is_scored() -> None:
+    assert judge(ExactVerifier(), "5", "<ans>5</ans> and so", truncated=True).score == 1
+
+
+@pytest.mark.parametrize("answer", [None, 5, [], ["a", 5], {"a": 1}])
+def test_exact_match_refuses_a_task_without_a_text_reference(answer: Any) -> None:
+    with pytest.raises(UserError, match="task 't1': answer must be a string or a list"):
+        ExactVerifier().check_task(task(answer))
+
+
+RULES = {"length": 3, "required": ["a", "b"], "forbidden": ["z"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "partial"),
+    [
+        ("abc", 1, 1),
+        ("bca", 1, 1),
+        ("aab", 1, 1),
+        ("abcd", 0, 3 / 4),
+        ("acc", 0, 3 / 4),
+        ("abz", 0, 3 / 4),
+        ("zzzz", 0, 0),
+        ("", 0, 0),
+        ("ABC", 0, 0),
+        ("ab ", 0, 0),
+        ("ab1", 0, 0),
+        ("abé", 0, 0),
+        ("abc\n", 0, 0),
+    ],
+)
+def test_a_string_is_right_if_it_keeps_all_rules(text: str, score: float, partial: float) -> None:
+    assert judge(RulesVerifier(), RULES, f"<ans>{text}</ans>").score == score
+    assert judge(RulesVerifier(partial=True), RULES, f"<ans>{text}</ans>").score == partial
+
+
+def test_the_rules_agree_with_counting_every_string_of_four_letters() -> None:
+    strings = ["".join(letters) for n in (2, 3, 4) for letters in itertools.product("abyz", repeat=n)]
+    right = [s for s in strings if len(s) == 3 and {"a", "b"} <= set(s) and "z" not in s]
+    verdicts = RulesVerifier().judge([Answer(task(RULES), f"<ans>{s}</ans>") for s in strings])
+    assert [s for s, verdict in zip(strings, verdicts, strict=True) if verdict.score == 1] == right
+
+
+def test_a_wrong_string_is_told_which_rule_it_breaks() -> None:
+    assert judge(RulesVerifier(), RULES, "<ans>bz</ans>").detail == "wrong: not length 3, not with a, not without z"
+
+
+@pytest.mark.parametrize(
+    ("answer", "place"),
+    [
+        (None, "answer:"),
+        ({"length": 0}, "answer.length"),
+        ({"length": 3, "required": ["ab"]}, "answer.required.0"),
+        ({"length": 3, "require": ["a"]}, "answer.require"),
+        ({"length": 3, "required": ["a"], "forbidden": ["a"]}, "both required and forbidden"),
+        ({"length": 1, "required": ["a", "b"]}, "do not fit into length 1"),
+        ({"length": 1, "forbidden": [chr(c) for c in range(97, 123)]}, "every letter is forbidden"),
+    ],
+)
+def test_rules_that_nothing_can_keep_are_refused(answer: Any, place: str) -> None:
+    with pytest.raises(UserError, match=f"task 't1': .*{place}"):
+        RulesVerifier().check_task(task(answer))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "answer", "text", "score", "reason"),
+    [
+        ("chain_sum", "12", "12", 1, "correct"),
+        ("chain_sum", "12", "+012.0", 1, "correct"),
+        ("chain_sum", "12", "13", 0, "wrong"),
+        ("chain_sum", "12", "1e999999999", 0, "wrong"),
+        ("chain_sum", "12", "1212", 0.5, "partial"),
+        ("spell_backward", "cba", "CBA", 1, "correct"),
+        ("gcd", "4", "x" * 20_000, 0, "output_limit"),
+    ],
+)
+def test_reasoning_gym_scores_by_its_own_rule(dataset: str, answer: str, text: str, score: float, reason: str) -> None:
+    verdict = judge(ReasoningGymVerifier(), answer, f"<answer>{text}</answer>", source_dataset=dataset)
+    assert (verdict.score, reason_of(verdict)) == (score, reason)
+
+
+@pytest.mark.parametrize("dataset", ["countdown", "polynomial_multiplication", "coin_flip", "chain_sums", None])
+def test_reasoning_gym_data_sets_not_known_to_be_safe_are_refused(dataset: str | None) -> None:
+    with pytest.raises(UserError, match="not among those known to be safe"):
+        ReasoningGymVerifier().check_task(task("1", source_dataset=dataset))
+
+
+@pytest.mark.parametrize("dataset", sorted(SAFE_DATASETS))
+def test_safe_scorers_accept_their_own_reference_and_run_no_code(dataset: str, tmp_path) -> None:
+    import reasoning_gym
+
+    entry = reasoning_gym.create_dataset(dataset, size=1, seed=0)[0]
+    verifier = ReasoningGymVerifier()
+    entry_task = task(entry["answer"], **entry["metadata"])
+    verifier.check_task(entry_task)
+    marker = tmp_path / "ran"
+    code = f"__import__('pathlib').Path({str(marker)!r}).touch()"
+    attacks = [code, f"[{code}]", f"({code}, 1)", f"1, {code}", f"{{{code}: 1}}"]
+    texts = [f"<answer>{text}</answer>" for text in (entry["answer"], *attacks)]
+    right, *attacked = verifier.judge([Answer(entry_task, text) for text in texts])
+    assert right.score == 1
+    assert all(verdict.score is not None and verdict.score < 1 for verdict in attacked)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "reference", "right", "wrong"),
+    [
+        (ExactVerifier, "4", "<ans>4</ans>", "<ans>5</ans>"),
+        (lambda: ExactVerifier(extract="boxed"), "4", r"\boxed{4}", r"\boxed{5}"),
+        (lambda: ExactVerifier(extract="text"), "4", "4", "5"),
+        (RulesVerifier, RULES, "<ans>abc</ans>", "<ans>abz</ans>"),
+        (ReasoningGymVerifier, "4", "<answer>4</answer>", "<answer>5</answer>"),
+    ],
+)
+def test_text_verifiers_keep_the_contract(make: Any, reference: Any, right: str, wrong: str) -> None:
+    asked = task(reference, source_dataset="chain_sum")
+    check_contract(make, Answer(asked, right), Answer(asked, wrong))
