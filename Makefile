@@ -1,0 +1,43 @@
+# make demo   a small policy learns by RL on this machine, from nothing to a report
+# make test   every test, real engines included
+# make check  ruff, mypy and the import laws
+# Each does its own set-up into .venv. Python 3.11 and a C++ compiler are all that must be there.
+
+PYTHON ?= python3
+# Where a CPU build of torch comes from, if your default index serves a CUDA one (README: set-up).
+TORCH_INDEX ?=
+RECIPE ?= recipes/demo.yaml
+ARGS ?=
+
+BIN := .venv/bin
+# Two cores are shared by learner, engine and Ray; more threads each would only wait for one another.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: setup demo test check clean
+
+setup: .venv/ready
+
+.venv/ready: requirements/cpu.lock setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and "requirements/cpu.lock is for Python 3.11, not %d.%d: make PYTHON=python3.11" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	$(BIN)/python -m pip install --quiet --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' requirements/cpu.lock)
+	grep -v '^torch==' requirements/cpu.lock > .venv/rest.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r .venv/rest.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	$(BIN)/reprise train $(RECIPE) $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_import_laws.py
+
+clean:
+	rm -rf .venv build *.egg-info
