@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from buffer.types import Task
-from data.demo.problems import draw_distinct, pick, response
+from data.demo.problems import draw_distinct, pick
 from data.split import Split
 
 
@@ -29,8 +29,8 @@ def tasks(seed: int, count: int, split: Split, digits: Sequence[int]) -> Iterato
     return draw_distinct(lambda rng: draw_task(rng, digits), seed, count, split)
 
 
-def reasoned(task: Task, rng: Random, error_rate: float) -> str:
-    """A worked response in which each step's result is off by one with probability `error_rate`, and is believed."""
+def solve(task: Task, rng: Random, error_rate: float) -> tuple[str, str]:
+    """Reasoning and answer; each step's result is off by one with probability `error_rate` and then believed."""
     a, b = (operand[::-1] for operand in str(task.prompt).rstrip("=").split("+"))
     steps, written, carry = [], [], 0
     for i in range(max(len(a), len(b))):
@@ -43,9 +43,4 @@ def reasoned(task: Task, rng: Random, error_rate: float) -> str:
         written.append(str(digit))
     if carry:
         written.append(str(carry))
-    return response("".join(steps), "".join(reversed(written)))
-
-
-def direct(task: Task, rng: Random) -> str:
-    """The right answer without reasoning."""
-    return response("", task.answer)
+    return "".join(steps), "".join(reversed(written))

@@ -10,7 +10,7 @@ from random import Random
 from string import ascii_lowercase
 
 from buffer.types import Task
-from data.demo.problems import draw_distinct, pick, response
+from data.demo.problems import draw_distinct, pick
 from data.split import Split
 
 # Short enough that letters allowed never run out, however many are forbidden.
@@ -48,17 +48,12 @@ def tasks(
     return draw_distinct(lambda rng: draw_task(rng, length, required, forbidden), seed, count, split)
 
 
-def reasoned(task: Task, rng: Random, error_rate: float) -> str:
-    """A counted-out response in which each letter is, with probability `error_rate`, a forbidden one."""
+def solve(task: Task, rng: Random, error_rate: float) -> tuple[str, str]:
+    """Reasoning and answer; each letter is a forbidden one with probability `error_rate`."""
     text = [
         rng.choice(task.answer["forbidden"]) if rng.random() < error_rate else letter for letter in _right(task, rng)
     ]
-    return response("".join(f"{i}{c}" for i, c in enumerate(text, 1)), "".join(text))
-
-
-def direct(task: Task, rng: Random) -> str:
-    """A right answer without reasoning."""
-    return response("", _right(task, rng))
+    return "".join(f"{i}{c}" for i, c in enumerate(text, 1)), "".join(text)
 
 
 def _right(task: Task, rng: Random) -> str:

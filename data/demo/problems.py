@@ -1,4 +1,4 @@
-"""What the three domains share: drawing problems of one split, and the form of a response."""
+"""What the three domains share: drawing problems of one split."""
 
 from __future__ import annotations
 
@@ -47,8 +47,3 @@ def pick(rng: Random, name: str, bounds: Sequence[int], most: int) -> int:
         if 1 <= low <= high <= most:
             return rng.randint(low, high)
     raise UserError(f"{name}: {bounds!r} is no [fewest, most] with 1 <= fewest <= most <= {most}")
-
-
-def response(reasoning: str, answer: str) -> str:
-    """The form that every demo response has."""
-    return f"<think>{reasoning}</think><ans>{answer}</ans>"

@@ -7,7 +7,7 @@ from random import Random
 from string import ascii_lowercase
 
 from buffer.types import Task
-from data.demo.problems import draw_distinct, pick, response
+from data.demo.problems import draw_distinct, pick
 from data.split import Split
 
 
@@ -23,14 +23,9 @@ def tasks(seed: int, count: int, split: Split, letters: Sequence[int]) -> Iterat
     return draw_distinct(lambda rng: draw_task(rng, letters), seed, count, split)
 
 
-def reasoned(task: Task, rng: Random, error_rate: float) -> str:
-    """A worked response in which each letter is misread with probability `error_rate`, and the answer follows it."""
+def solve(task: Task, rng: Random, error_rate: float) -> tuple[str, str]:
+    """Reasoning and answer; each letter is misread with probability `error_rate`, and so answered."""
     word = str(task.prompt).removeprefix("reverse ")
     others = [letter for letter in ascii_lowercase if letter not in word]
     read = [rng.choice(others) if rng.random() < error_rate else letter for letter in word]
-    return response("".join(f"{i}{c}" for i, c in enumerate(read, 1)), "".join(reversed(read)))
-
-
-def direct(task: Task, rng: Random) -> str:
-    """The right answer without reasoning."""
-    return response("", task.answer)
+    return "".join(f"{i}{c}" for i, c in enumerate(read, 1)), "".join(reversed(read))

@@ -1,17 +1,19 @@
 """The warm start's examples: a mixture of styles, so that the policy has something left to learn by reinforcement.
 
-Clean traces reason without error, sloppy ones err in some steps and answer what follows, direct ones answer at once.
-A policy that imitates all three is right only sometimes, and can be right nearly always by reasoning cleanly.
+Clean traces reason without error and are right. Sloppy ones err in some steps and answer what follows from them. Direct
+ones answer at once, and err like sloppy ones, unseen. A policy that imitates all three is right only sometimes, and can
+be right nearly always by reasoning cleanly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from types import ModuleType
 from typing import Any
 
 from buffer.errors import UserError
+from buffer.types import Task
 from data.demo import addition, constrained, reverse
 from data.demo.problems import draw
 from data.traces import Trace
@@ -26,7 +28,7 @@ def traces(
 
     domains     the sizes of each domain's problems, as its `tasks` takes them: {"reverse": {"letters": [3, 6]}, ...}
     styles      weights of clean, sloppy and direct traces
-    error_rate  probability that a step of a sloppy trace is wrong
+    error_rate  probability that a step of a sloppy or direct trace is wrong
     """
     for what, given, known in (("domains", domains, set(_DOMAINS)), ("styles", styles, {"clean", "sloppy", "direct"})):
         if unknown := set(given) - known:
@@ -41,12 +43,10 @@ def traces(
         yield Trace(task, _write(name, task, style, rng, error_rate), style)
 
 
-def _drawer(name: str, sizes: Mapping[str, Any]) -> Any:
+def _drawer(name: str, sizes: Mapping[str, Any]) -> Callable[[Random], tuple[str, Task]]:
     return lambda rng: _DOMAINS[name].draw_task(rng, **sizes)
 
 
-def _write(name: str, task: Any, style: str, rng: Random, error_rate: float) -> str:
-    domain = _DOMAINS[name]
-    if style == "direct":
-        return str(domain.direct(task, rng))
-    return str(domain.reasoned(task, rng, error_rate if style == "sloppy" else 0.0))
+def _write(name: str, task: Task, style: str, rng: Random, error_rate: float) -> str:
+    reasoning, answer = _DOMAINS[name].solve(task, rng, 0.0 if style == "clean" else error_rate)
+    return f"<think>{'' if style == 'direct' else reasoning}</think><ans>{answer}</ans>"

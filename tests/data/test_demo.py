@@ -104,14 +104,19 @@ def test_an_unknown_split_is_refused() -> None:
         list(addition.tasks(seed=0, count=1, split="test", digits=(1, 1)))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("style", ["clean", "direct"])
-def test_clean_and_direct_traces_satisfy_the_verifier(style: str) -> None:
-    assert all(score(trace) == 1.0 for trace in traces_of(style))
+def test_clean_traces_satisfy_the_verifier() -> None:
+    assert all(score(trace) == 1.0 for trace in traces_of("clean"))
 
 
-def test_sloppy_traces_are_readable_and_their_errors_reach_the_answer() -> None:
+def test_only_direct_traces_do_without_reasoning() -> None:
+    for style in STYLES:
+        assert all(("<think></think>" in trace.response) == (style == "direct") for trace in traces_of(style))
+
+
+@pytest.mark.parametrize("style", ["sloppy", "direct"])
+def test_errors_reach_the_answer_and_leave_it_readable(style: str) -> None:
     rates: dict[str, list[float]] = {}
-    for trace in traces_of("sloppy"):
+    for trace in traces_of(style):
         rates.setdefault(trace.task.domain, []).append(score(trace))
     assert all(0.2 < sum(scores) / len(scores) < 0.8 for scores in rates.values())
     assert len(rates) == 3
@@ -119,7 +124,7 @@ def test_sloppy_traces_are_readable_and_their_errors_reach_the_answer() -> None:
 
 def test_a_worked_addition_reads_as_documented() -> None:
     task = Task("addition/473+92", "473+92=", "addition", "exact", "565")
-    assert addition.reasoned(task, Random(0), 0.0) == ("<think>3+2+0=05,7+9+0=16,4+0+1=05,</think><ans>565</ans>")
+    assert addition.solve(task, Random(0), 0.0) == ("3+2+0=05,7+9+0=16,4+0+1=05,", "565")
 
 
 def test_styles_and_domains_come_in_the_shares_asked_for() -> None:
