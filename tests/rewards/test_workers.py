@@ -14,6 +14,8 @@ import pytest
 
 from rewards.workers import MAX_REQUEST_BYTES, Failure, Limits, WorkerPool
 
+pytestmark = pytest.mark.slow
+
 LIMITS = Limits(cpu_s=0.4, wall_s=10.0, memory_mb=512, start_s=30.0)
 ECHO = {"do": "echo", "value": 0}
 
