@@ -81,7 +81,7 @@ class WorkerPool:
         with self._lock:
             while len(self._ready()) < self._processes and self._failed_starts < START_ATTEMPTS:
                 self._replace_the_dead()
-                self._wait({})
+                self._wait()
             if not self._ready():
                 raise RuntimeError(f"no worker starts: {self._give_up_starting()}")
 
@@ -120,7 +120,7 @@ class WorkerPool:
                 if waiting and stuck and self._failed_starts >= START_ATTEMPTS:
                     lost = Outcome(failure=Failure.INFRA, detail=f"no worker starts: {self._give_up_starting()}")
                     return outcomes | dict.fromkeys(waiting, lost)
-                outcomes |= self._wait(lines)
+                outcomes |= self._wait()
         finally:  # on an exception (Ctrl-C), nobody waits any more for what is still being worked on
             self._end([worker for worker in self._workers if worker.request is not None], "the call was interrupted")
         return outcomes
@@ -132,7 +132,7 @@ class WorkerPool:
             return self._bury(worker)
         return {}
 
-    def _wait(self, lines: Mapping[int, bytes]) -> dict[int, Outcome]:
+    def _wait(self) -> dict[int, Outcome]:
         """Wait until something happens, and no longer than until the next limit; the outcomes that came of it."""
         now = time.monotonic()
         waits = [worker.check_at() - now for worker in self._workers if not worker.ready or worker.request is not None]
