@@ -1,8 +1,8 @@
-"""Attention within documents: a packed row goes through the dense layers as one, but its documents never see each other.
+"""Attention within documents: a packed row goes through the dense layers whole, yet its documents never see each other.
 
-For attention alone the row's documents are laid out as right-padded rows of a rectangle; causal attention cannot look to
-the right, so the padding needs no mask and the fast causal kernels apply on CPU and GPU alike. (With the stock `sdpa`
-function a packed row needs a block-diagonal mask, which costs the square of the row and was 4-5 times slower on CPU.)
+For attention alone the row's documents are laid out as right-padded rows of a rectangle. Causal attention cannot look
+to the right, so the padding needs no mask and the fast causal kernels apply on CPU and GPU alike. (With the stock
+`sdpa` function a packed row needs a block-diagonal mask, which costs the square of the row: 4-5 times slower on CPU.)
 """
 
 from __future__ import annotations

@@ -208,9 +208,8 @@ class Learner:
         self._order.bit_generator.state = state["order"]
 
     def close(self) -> None:
-        """Leave the process group."""
+        """Free DeepSpeed's hooks and buffers; the process group lives as long as the process."""
         self.engine.destroy()
-        ranks.leave()
 
     def _tensor(self, arrays: Sequence[np.ndarray]) -> torch.Tensor:
         joined = np.concatenate(arrays) if arrays else np.zeros(0, np.float32)

@@ -1,4 +1,4 @@
-"""Per-token log-probabilities and entropy from hidden states, streaming over the vocabulary: full logits never exist."""
+"""Per-token log-probabilities and entropy from hidden states, streamed over the vocabulary: no full logits."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def warm_start_schedule(settings: WarmStartSettings) -> Schedule:
 
 
 def build_optimizer(module: torch.nn.Module, settings: LearnerSettings, on_gpu: bool) -> torch.optim.Optimizer:
-    """AdamW (fused on GPU) or plain SGD, with matrices and the rest (norms, biases) as two groups; see `set_weight_decay`."""
+    """AdamW (fused on GPU) or plain SGD, in two groups: matrices, and the rest (norms, biases)."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "decays": True},

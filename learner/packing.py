@@ -34,7 +34,7 @@ class Document:
 
 
 def document(prompt_ids: Int32, response_ids: Int32, wanted: Bool | None = None) -> Document:
-    """Prompt and response as one document whose (`wanted`) response tokens are predicted. The prompt must not be empty."""
+    """Prompt (not empty) and response as one document whose response tokens, or the `wanted` of them, are predicted."""
     if not len(prompt_ids):
         raise UserError("a document needs at least one prompt token to predict its first response token from")
     positions = len(prompt_ids) + np.arange(len(response_ids), dtype=np.int32)
@@ -48,15 +48,15 @@ def require_fits(trajectories: Iterable[Trajectory], token_budget: int) -> None:
         prompt, response = len(t.prompt_ids), len(t.response_ids)
         if prompt + response > token_budget:
             raise UserError(
-                f"task {t.task_id!r}: a trajectory of {prompt} prompt + {response} response tokens = {prompt + response} "
-                f"does not fit learner.token_budget {token_budget}; raise it to at least {prompt + response}, "
-                f"or lower rollout.max_response_tokens"
+                f"task {t.task_id!r}: a trajectory of {prompt} prompt + {response} response tokens does not fit "
+                f"learner.token_budget {token_budget}; raise it to at least {prompt + response}, or lower "
+                f"rollout.max_response_tokens"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Forward FLOPs of a document of n tokens: per_token * n + per_pair * n * n. The backward pass is a multiple of it."""
+    """Forward FLOPs of a document of n tokens: per_token * n + per_pair * n * n. The backward pass is twice that."""
 
     per_token: float
     per_pair: float
@@ -125,13 +125,13 @@ class MicroBatch:
 
 def pack(documents: Sequence[Document], device: torch.device) -> MicroBatch:
     """One micro-batch. Without documents it is a single token without a target: work that keeps collectives in step."""
-    lengths = np.asarray([d.length for d in documents] or [1])
-    tokens = [d.tokens[: d.length] for d in documents] or [np.zeros(1)]
+    none = np.zeros(0, np.int32)
+    tokens = [d.tokens[: d.length] for d in documents] or [np.zeros(1, np.int32)]
+    lengths = np.asarray([len(t) for t in tokens])
     starts = np.cumsum(lengths) - lengths
     width = int(lengths.max())
     rectangle = starts[:, None] + np.minimum(np.arange(width), lengths[:, None] - 1)
     row_slots = [i * width + np.arange(n) for i, n in enumerate(lengths)]
-    none = np.zeros(0)
 
     def to(x: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(x.astype(np.int64)).to(device)
@@ -141,6 +141,6 @@ def pack(documents: Sequence[Document], device: torch.device) -> MicroBatch:
         position_ids=to(np.concatenate([np.arange(n) for n in lengths])[None]),
         rectangle=to(rectangle),
         row_slots=to(np.concatenate(row_slots)),
-        predictors=to(np.concatenate([none, *(start + d.targets - 1 for start, d in zip(starts, documents))])),
+        predictors=to(np.concatenate([none, *(d.targets + start - 1 for start, d in zip(starts, documents))])),
         targets=to(np.concatenate([none, *(d.tokens[d.targets] for d in documents)])),
     )

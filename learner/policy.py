@@ -1,4 +1,4 @@
-"""The policy as the learner trains it: a transformers causal LM whose forward pass yields log-probabilities, not logits."""
+"""The policy as the learner trains it: a transformers causal LM whose forward pass yields log-probabilities."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import deepspeed
 import torch
 from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from buffer.errors import UserError
 from learner import attention
@@ -19,6 +20,7 @@ def load_model(policy_dir: str | Path, dtype: str) -> Any:
     """The causal LM in a Hugging Face folder, in `dtype`, with attention that keeps packed documents apart."""
     if not (Path(policy_dir) / "config.json").is_file():
         raise UserError(f"policy folder {policy_dir} holds no config.json: give a Hugging Face model folder")
+    disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         policy_dir, dtype=getattr(torch, dtype), attn_implementation=attention.NAME, local_files_only=True
     )
@@ -40,7 +42,7 @@ class Policy(torch.nn.Module):
         self._head = (model.get_output_embeddings(),)  # in a tuple: not a submodule a second time
 
     def forward(self, batch: MicroBatch, with_entropy: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Log-probabilities float32[M] of the targets at the policy's temperature, and entropies float32[M] if asked."""
+        """Log-probabilities float32[M] of the targets at the policy's temperature; entropies float32[M] if asked."""
         row = self.model.base_model(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
@@ -58,7 +60,7 @@ class Policy(torch.nn.Module):
         deepspeed.zero.register_external_parameter(self, self._head[0].weight)
 
     def cost(self) -> Cost:
-        """Forward FLOPs of a document: 2 a weight for each token, and 4 a head dimension for each pair of tokens seen."""
+        """Forward FLOPs: 2 a weight for each token, and 4 a head dimension for each pair of tokens that attend."""
         config = self.model.config
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         weights = sum(p.numel() for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n)

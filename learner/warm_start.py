@@ -70,7 +70,7 @@ class WarmStart:
         return total.item() / step.tokens, step
 
     def finish(self) -> None:
-        """Restore the learner's own hyperparameters and forget the optimiser state: RL starts fresh from the weights."""
+        """Restore the learner's own hyperparameters and forget the optimiser state: RL takes only the weights."""
         self._set_hyperparameters(self.learner.settings.betas, self.learner.settings.weight_decay)
         self.learner.reset_optimizer()
 

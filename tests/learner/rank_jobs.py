@@ -1,0 +1,161 @@
+"""What the ranks of a `RankPool` are asked to do. Each returns plain numpy, the same on every rank unless said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from buffer.types import Group, Int32
+from learner.settings import LearnerSettings, WarmStartSettings
+
+Weights = dict[str, np.ndarray]
+
+
+@contextmanager
+def learner(
+    rank: int,
+    world_size: int,
+    port: int,
+    settings: LearnerSettings,
+    folder: Path,
+    temperature: float = 1.0,
+    seed: int = 0,
+) -> Iterator[Any]:
+    """A learner whose lm_head refuses to make logits."""
+    from learner.learner import Learner
+
+    made = Learner(settings, folder, "float32", temperature, rank, world_size, "127.0.0.1", port, seed)
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("full logits were asked for")
+
+    made.policy.model.lm_head.forward = refuse
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def weights(made: Any) -> Weights:
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in made.named_weights()}
+
+
+@contextmanager
+def gradients_before_each_step(made: Any) -> Iterator[list[Weights]]:
+    """Collects the full averaged gradient as it stands before each optimiser step."""
+    from deepspeed.utils import safe_get_full_grad
+
+    collected: list[Weights] = []
+    original = made.engine.step
+
+    def step() -> None:
+        named = made.policy.model.named_parameters()
+        collected.append({n: safe_get_full_grad(p).detach().cpu().numpy().copy() for n, p in named})
+        original()
+
+    made.engine.step = step
+    yield collected
+    made.engine.step = original
+
+
+def train(
+    rank: int,
+    world_size: int,
+    port: int,
+    *,
+    settings: LearnerSettings,
+    folder: Path,
+    batches: Sequence[Sequence[Group]],
+    version: int,
+    temperature: float,
+    seed: int,
+) -> dict[str, Any]:
+    """Train on the batches one after the other; weights, gradients of every step and metrics of every batch."""
+    with learner(rank, world_size, port, settings, folder, temperature, seed) as made:
+        with gradients_before_each_step(made) as gradients:
+            metrics = [made.train_batch(batch, version) for batch in batches]
+        return {"weights": weights(made), "gradients": gradients, "metrics": metrics}
+
+
+def logprobs(
+    rank: int,
+    world_size: int,
+    port: int,
+    *,
+    settings: LearnerSettings,
+    folder: Path,
+    sequences: Sequence[tuple[Int32, Int32]],
+    temperature: float,
+) -> list[np.ndarray]:
+    with learner(rank, world_size, port, settings, folder, temperature) as made:
+        return made.logprobs(sequences)
+
+
+def skip_and_go_on(
+    rank: int,
+    world_size: int,
+    port: int,
+    *,
+    settings: LearnerSettings,
+    folder: Path,
+    good: Sequence[Group],
+    bad: Sequence[Group] | None,
+) -> dict[str, Any]:
+    """Good step, bad step, good step, against good, good. Without a `bad` batch rank 0's gradient is made infinite."""
+    with learner(rank, world_size, port, settings, folder) as made:
+        made.train_batch(good, 0)
+        before = weights(made)
+        if bad is None:
+            handle = made.policy.model.model.norm.weight.register_hook(lambda g: g * np.inf if rank == 0 else g)
+            skipped = made.train_batch(good, 0)
+            handle.remove()
+        else:
+            skipped = made.train_batch(bad, 0)
+        after = weights(made)
+        made.train_batch(good, 0)
+        with_skip = weights(made)
+    with learner(rank, world_size, port, settings, folder) as made:
+        made.train_batch(good, 0)
+        made.train_batch(good, 0)
+        return {"before": before, "after": after, "metrics": skipped, "with_skip": with_skip, "without": weights(made)}
+
+
+def warm_start_then_rl(
+    rank: int,
+    world_size: int,
+    port: int,
+    *,
+    settings: LearnerSettings,
+    warm: WarmStartSettings,
+    folder: Path,
+    exported: Path,
+    traces: Sequence[tuple[Int32, Int32]],
+    batch: Sequence[Group],
+) -> dict[str, Any]:
+    """Warm start, export, one RL batch; and the same batch on a fresh learner that starts from the export."""
+    from learner.export import export
+    from learner.warm_start import WarmStart
+
+    with learner(rank, world_size, port, settings, folder) as made:
+        stage = WarmStart(made, warm)
+        size = warm.batch_size
+        metrics = [stage.sft_steps(traces[i * size : (i + 1) * size]) for i in range(warm.steps)]
+        stage.finish()
+        export(made, exported)
+        warmed = weights(made)
+        logprobs = made.logprobs(traces[:4])
+        made.train_batch(batch, 0)
+        continued = weights(made)
+    with learner(rank, world_size, port, settings, exported) as made:
+        made.train_batch(batch, 0)
+        return {
+            "metrics": metrics,
+            "warmed": warmed,
+            "logprobs": logprobs,
+            "continued": continued,
+            "fresh": weights(made),
+        }

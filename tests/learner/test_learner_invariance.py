@@ -1,0 +1,158 @@
+"""The same global batch gives the same gradient and weights for any ranks, ZeRO stage and split, as a float64 twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import batches
+import numpy as np
+import objective_twin as twin
+import pytest
+import rank_jobs
+import torch
+from rank_pool import RankPool
+
+from learner.settings import LearnerSettings
+
+pytestmark = pytest.mark.slow
+
+LAYOUTS = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3), (2, 3)]  # (world size, ZeRO stage)
+
+
+@pytest.fixture(scope="module")
+def pools() -> Iterator[dict[int, RankPool]]:
+    made = {1: RankPool(1), 2: RankPool(2)}
+    yield made
+    for pool in made.values():
+        pool.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return batches.small_policy(tmp_path_factory.mktemp("policy"))
+
+
+def flat(tensors: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([tensors[name].astype(np.float64).ravel() for name in sorted(tensors)])
+
+
+def relative(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
+    """Distance of a from b over the length of b."""
+    assert a.keys() == b.keys()
+    return float(np.linalg.norm(flat(a) - flat(b)) / np.linalg.norm(flat(b)))
+
+
+def trained(pool: RankPool, folder: Path, settings: LearnerSettings, **arguments: Any) -> dict[str, Any]:
+    """The result of rank 0, after seeing that all ranks agree on weights and metrics."""
+    results = pool.run(rank_jobs.train, settings=settings, folder=folder, version=batches.VERSION, **arguments)
+    for other in results[1:]:
+        assert other["metrics"] == results[0]["metrics"]
+        assert relative(other["weights"], results[0]["weights"]) == 0
+    return results[0]
+
+
+@pytest.mark.parametrize(("temperature", "proximal"), [(1.0, "behaviour"), (0.7, "behaviour"), (0.7, "recompute")])
+def test_gradient_weights_and_metrics_equal_the_twin_for_any_ranks_stage_and_split(
+    pools: dict[int, RankPool], folder: Path, temperature: float, proximal: str
+) -> None:
+    batch = batches.ragged_batch(folder, 1, temperature)
+    expected: dict[str, Any] | None = None
+    for world_size, stage in LAYOUTS:
+        for token_budget in (32, 4096):
+            settings = batches.settings(zero_stage=stage, token_budget=token_budget, proximal=proximal)
+            if expected is None:
+                expected = twin.train(folder, [batch], settings, temperature, 0, batches.VERSION)
+                wanted = expected["metrics"][0]
+                active = ("clip_low", "clip_high") if proximal == "behaviour" else ("is_truncated",)
+                assert all(wanted[f"policy/{name}"] > 0.02 for name in active), "this batch would not test the bounds"
+            got = trained(pools[world_size], folder, settings, batches=[batch], temperature=temperature, seed=0)
+            assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5
+            assert relative(got["weights"], expected["weights"]) < 1e-6
+            for name, value in wanted.items():
+                assert got["metrics"][0][name] == pytest.approx(value, rel=1e-4, abs=1e-7), name
+
+
+@pytest.mark.parametrize("proximal", ["recompute", "behaviour"])
+def test_minibatches_and_epochs_follow_the_twin_step_by_step(
+    pools: dict[int, RankPool], folder: Path, proximal: str
+) -> None:
+    batch = batches.ragged_batch(folder, 2, 0.7)
+    settings = batches.settings(minibatches=2, epochs=2, proximal=proximal, lr=0.3)
+    expected = twin.train(folder, [batch], settings, 0.7, 5, batches.VERSION)
+    for world_size, stage in [(1, 1), (2, 3)]:
+        got = trained(
+            pools[world_size],
+            folder,
+            settings.model_copy(update={"zero_stage": stage}),
+            batches=[batch],
+            temperature=0.7,
+            seed=5,
+        )
+        for ours, theirs in zip(got["gradients"], expected["gradients"], strict=True):
+            assert relative(ours, theirs) < 2e-5
+        assert relative(got["weights"], expected["weights"]) < 1e-6
+        steps, metrics = expected["metrics"], got["metrics"][0]
+        tokens = np.asarray([s["tokens/trained"] for s in steps])
+        for name in ("loss/policy", "policy/entropy", "policy/clip_low", "policy/clip_high", "policy/is_truncated"):
+            assert metrics[name] == pytest.approx(np.average([s[name] for s in steps], weights=tokens), rel=1e-4), name
+        assert metrics["tokens/trained"] == tokens.sum()
+        first_pass = steps[:2] if proximal == "recompute" else steps[:1]
+        assert metrics["policy/offpolicy_kl"] == pytest.approx(
+            np.average([s["policy/offpolicy_kl"] for s in first_pass], weights=tokens[: len(first_pass)]), rel=1e-4
+        )
+
+
+def test_adamw_updates_of_three_clipped_steps_point_where_the_twins_do(
+    pools: dict[int, RankPool], folder: Path
+) -> None:
+    three = [batches.ragged_batch(folder, seed, 0.7) for seed in (3, 4, 5)]
+    settings = batches.settings(optimizer="adamw", lr=1e-3, grad_clip=0.5, proximal="recompute")
+    expected = twin.train(folder, three, settings, 0.7, 0, batches.VERSION)
+    start = flat({n: p.detach().numpy() for n, p in twin.load(folder).named_parameters()})
+    theirs = flat(expected["weights"]) - start
+    for world_size, stage in LAYOUTS:
+        changed = settings.model_copy(update={"zero_stage": stage})
+        got = trained(pools[world_size], folder, changed, batches=three, temperature=0.7, seed=0)
+        ours = flat(got["weights"]) - start
+        assert ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs) >= 0.9999
+        assert np.linalg.norm(ours) == pytest.approx(np.linalg.norm(theirs), rel=1e-3)
+        norms = [m["optim/grad_norm"] for m in got["metrics"]]
+        assert norms == pytest.approx([m["optim/grad_norm"] for m in expected["metrics"]], rel=1e-3)
+        assert min(norms) > settings.grad_clip, "these gradients would not test the clipping"
+
+
+@pytest.mark.parametrize(("world_size", "stage"), [(1, 1), (2, 1), (2, 3)])
+def test_log_probabilities_equal_the_twin_on_every_rank(
+    pools: dict[int, RankPool], folder: Path, world_size: int, stage: int
+) -> None:
+    trajectories = [t for group in batches.ragged_batch(folder, 6, 0.7) for t in group.trajectories]
+    sequences = [(t.prompt_ids, t.response_ids) for t in trajectories]
+    settings = batches.settings(zero_stage=stage)
+    results = pools[world_size].run(
+        rank_jobs.logprobs, settings=settings, folder=folder, sequences=sequences, temperature=0.7
+    )
+    model = twin.load(folder)
+    with torch.no_grad():
+        expected = [twin.logprobs(model, t, 0.7).numpy() for t in trajectories]
+    for result in results:
+        assert all(got.dtype == np.float32 for got in result)
+        np.testing.assert_allclose(np.concatenate(result), np.concatenate(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("planted", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_on_one_rank_is_skipped_on_all_and_leaves_no_trace(
+    pools: dict[int, RankPool], folder: Path, stage: int, planted: str
+) -> None:
+    good = batches.ragged_batch(folder, 7, 1.0)
+    bad = batches.with_nan(good) if planted == "loss" else None
+    settings = batches.settings(zero_stage=stage, optimizer="adamw", lr=1e-2, grad_clip=1.0)
+    for result in pools[2].run(rank_jobs.skip_and_go_on, settings=settings, folder=folder, good=good, bad=bad):
+        assert result["metrics"]["optim/skipped"] == 1
+        assert "optim/grad_norm" not in result["metrics"]
+        assert all(np.isfinite(value) for value in result["metrics"].values())
+        assert relative(result["after"], result["before"]) == 0
+        assert relative(result["with_skip"], result["without"]) == 0
+        assert relative(result["with_skip"], result["after"]) > 1e-4
