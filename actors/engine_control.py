@@ -25,7 +25,7 @@ class RayEngineControl:
     def call(self, method: str, arguments: Sequence[tuple[Any, ...]], deadline_s: float) -> list[Any]:
         pairs = zip(self._engines, arguments, strict=True)
         references = [getattr(engine, method).remote(*args) for engine, args in pairs]
-        done, waiting = ray.wait(references, num_returns=len(references), timeout=deadline_s)
+        _, waiting = ray.wait(references, num_returns=len(references), timeout=deadline_s)
         if waiting:
             late = references.index(waiting[0])
             raise EngineCallError(late, f"{method} gave no answer within {deadline_s:g} s")

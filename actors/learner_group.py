@@ -27,15 +27,17 @@ class LearnerGroup:
         """All ranks join each other at rank 0's node and load the policy."""
         address = await self._ranks[0].address.remote()
         master = (address, port or await self._ranks[0].free_port.remote())
-        await _all(
-            rank.start.remote(self._settings, policy_dir, dtype, temperature, i, master, seed)
-            for i, rank in enumerate(self._ranks)
+        await asyncio.gather(
+            *(
+                rank.start.remote(self._settings, policy_dir, dtype, temperature, i, master, seed)
+                for i, rank in enumerate(self._ranks)
+            )
         )
 
     async def connect(self, settings: PublishSettings, engines: Sequence[Any], workers_per_engine: int) -> None:
         """Agree with the engines on how weights will travel."""
         master = (await self._ranks[0].address.remote(), await self._ranks[0].free_port.remote())
-        await self._call("connect", settings, engines, workers_per_engine, master)
+        await self._call("connect", settings, engines, workers_per_engine, master, deadline_s=None)
 
     async def warm_start(
         self, settings: WarmStartSettings, traces: Sequence[tuple[Int32, Int32]], last: bool
@@ -45,11 +47,11 @@ class LearnerGroup:
 
     async def train(self, groups: Any, version: int) -> Trained:
         """One batch; `groups` is a reference."""
-        return await self._call("train", groups, version, deadline_s=self._settings.step_deadline_s)
+        return await self._call("train", groups, version)
 
     async def publish(self, version: int) -> Any:
-        """Give every engine the current weights as `version`; a `PublishReport`. It has its own deadlines."""
-        return await self._call("publish", version)
+        """Give every engine the current weights as `version`; a `PublishReport`. Each stage has its own deadline."""
+        return await self._call("publish", version, deadline_s=None)
 
     async def logprobs(self, sequences: Sequence[tuple[Int32, Int32]]) -> list[Float32]:
         """Log-probabilities of responses, at the recipe's temperature."""
@@ -59,15 +61,12 @@ class LearnerGroup:
         """Write the policy as a Hugging Face folder."""
         await self._call("export", folder)
 
-    async def _call(self, method: str, *arguments: Any, deadline_s: float | None = None) -> Any:
+    async def _call(self, method: str, *arguments: Any, **options: float | None) -> Any:
+        """Rank 0's answer, within `deadline_s` (the recipe's `learner.step_deadline_s` if not given)."""
+        deadline_s = options.get("deadline_s", self._settings.step_deadline_s)
         calls = (getattr(rank, method).remote(*arguments) for rank in self._ranks)
         try:
             async with asyncio.timeout(deadline_s):
-                return (await _all(calls))[0]
+                return (await asyncio.gather(*calls))[0]
         except TimeoutError:
             raise TimeoutError(f"the learner did not finish `{method}` within {deadline_s:g} s") from None
-
-
-async def _all(references: Any) -> list[Any]:
-    """All results, or the first error."""
-    return await asyncio.gather(*references)

@@ -66,7 +66,7 @@ class Sampler:
         self._fill()
 
     async def batch(self, version: int) -> BatchOnItsWay:
-        """The batch of `version`, as soon as the staleness rule lets the learner take it; TimeoutError at the deadline."""
+        """The batch of `version`, once the staleness rule lets the learner take it; TimeoutError at the deadline."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:

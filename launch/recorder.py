@@ -82,6 +82,8 @@ class Recorder:
         seconds = now - self._step_started
         tokens = sum(stats.tokens for stats in engines)
         metrics = {
+            # Undefined where the whole batch is of older versions.
+            "policy/mismatch_kl": float("nan"),
             **batch.info.metrics,
             **trained.metrics,
             **group_times,

@@ -75,7 +75,8 @@ class SharedMemoryReceiver(WeightTransferEngine[SharedMemoryInit, SharedMemoryUp
             dtype: torch.dtype = getattr(torch, dtype_name)
             size = math.prod(shape) * dtype.itemsize
             weights.append((name, self._bytes[offset : offset + size].view(dtype).view(shape)))
-        self.model.load_weights(weights)
+        model: Any = self.model
+        model.load_weights(weights)
         self._received.update(update_info.names)
         if update_info.last:
             self._refuse_incomplete()
