@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from learner.optim import Schedule, build_optimizer, rl_schedule, warm_start_schedule
+from learner.settings import LearnerSettings, WarmStartSettings
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"schedule": "cosine"}, "decay_steps"),
+        ({"decay_steps": 10}, "belong together"),
+        ({"schedule": "cosine", "decay_steps": 5, "warmup_steps": 5}, "above warmup_steps"),
+        ({"optimizer": "sgd", "weight_decay": 0.1}, "sgd takes no weight_decay"),
+        ({"betas": (0.9, 1.0)}, "betas"),
+        ({"importance_cap": 0.5}, "importance_cap"),
+        ({"no_such_key": 1}, "no_such_key"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(changed: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        LearnerSettings(**changed)
+
+
+def test_a_warm_start_needs_room_for_warm_up_and_decay() -> None:
+    with pytest.raises(ValidationError, match="no room"):
+        WarmStartSettings(traces="a:b", steps=30, warmup_steps=20, decay_fraction=0.5)
+
+
+def test_clipping_does_nothing_with_one_step_a_batch_and_a_recomputed_proximal_policy() -> None:
+    assert not LearnerSettings().clipping_is_active
+    assert LearnerSettings(minibatches=2).clipping_is_active
+    assert LearnerSettings(epochs=2).clipping_is_active
+    assert LearnerSettings(proximal="behaviour").clipping_is_active
+
+
+def test_the_rate_rises_linearly_and_stays() -> None:
+    schedule = rl_schedule(LearnerSettings(lr=1.0, warmup_steps=3))
+    assert [schedule.at(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_the_rate_falls_along_half_a_cosine_to_zero() -> None:
+    schedule = rl_schedule(LearnerSettings(lr=2.0, warmup_steps=10, schedule="cosine", decay_steps=110))
+    assert [schedule.at(step) for step in (10, 60, 110, 500)] == pytest.approx([2.0, 1.0, 0.0, 0.0])
+
+
+def test_the_warm_start_decays_linearly_over_its_last_part() -> None:
+    settings = WarmStartSettings(traces="a:b", steps=100, lr=1.0, warmup_steps=0, decay_fraction=0.5)
+    schedule = warm_start_schedule(settings)
+    assert [schedule.at(step) for step in (0, 50, 75, 99)] == pytest.approx([1.0, 1.0, 0.5, 0.02])
+    constant = warm_start_schedule(settings.model_copy(update={"decay_fraction": 0.0}))
+    assert constant == Schedule(1.0, 0, "constant", 100, 100)
+
+
+def test_weight_decay_falls_on_matrices_only() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.LayerNorm(3))
+    optimizer = build_optimizer(module, LearnerSettings(weight_decay=0.1), on_gpu=False)
+    decay = {p.ndim: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decay == {2: 0.1, 1: 0.0}
