@@ -159,3 +159,34 @@ def warm_start_then_rl(
             "continued": continued,
             "fresh": weights(made),
         }
+
+
+def stop_and_resume(
+    rank: int,
+    world_size: int,
+    port: int,
+    *,
+    settings: LearnerSettings,
+    folder: Path,
+    between: Path,
+    batch: Sequence[Group],
+) -> dict[str, Any]:
+    """Two batches in one go, against one batch, export and state, and the second batch on a learner made from them."""
+    from learner.export import export
+
+    with learner(rank, world_size, port, settings, folder, seed=1) as made:
+        made.train_batch(batch, 0)
+        export(made, between)
+        state = made.state()
+        straight = made.train_batch(batch, 1), weights(made)
+    with learner(rank, world_size, port, settings, between, seed=2) as made:
+        made.load_state(state)
+        return {"straight": straight, "resumed": (made.train_batch(batch, 1), weights(made))}
+
+
+def train_on_nothing(
+    rank: int, world_size: int, port: int, *, settings: LearnerSettings, folder: Path, batch: Sequence[Group]
+) -> dict[str, Any]:
+    with learner(rank, world_size, port, settings, folder) as made:
+        before = weights(made)
+        return {"metrics": made.train_batch(batch, 0), "before": before, "after": weights(made)}
