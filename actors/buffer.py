@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ class BufferActor:
 
     def __init__(self, settings: BufferSettings, seed: int, uses_per_take: int) -> None:
         self._buffer = TrajectoryBuffer(settings, seed, uses_per_take)
+        self._scores: dict[str, list[np.ndarray]] = {}
 
     async def start(self) -> None:
         """Nothing to acquire."""
@@ -47,6 +49,7 @@ class BufferActor:
     async def add(self, episodes: list[Episode]) -> Added:
         """Store or reject one judged group. `Starvation` ends the run."""
         (episode,) = episodes
+        self._scores.setdefault(episode.group.task.domain, []).append(episode.group.scores)
         outcome = self._buffer.add(episode.group)
         reason = None if isinstance(outcome, Admitted) else str(outcome.reason)
         return Added(reason, episode.generate_seconds, episode.verify_seconds)
@@ -57,7 +60,9 @@ class BufferActor:
         if batch is None:
             raise RuntimeError(f"the buffer holds {self._buffer.ready()} fresh groups and was asked for {fresh}")
         fresh_ids = tuple(g.id for g, again in zip(batch.groups, batch.reused, strict=True) if not again)
-        return list(batch.groups), BatchInfo(fresh_ids, batch.metrics | _contents(batch.groups))
+        metrics = batch.metrics | _mean_rewards(self._scores) | {"tokens/response_mean": _mean_length(batch.groups)}
+        self._scores = {}
+        return list(batch.groups), BatchInfo(fresh_ids, metrics)
 
     async def counters(self) -> dict[str, int]:
         return self._buffer.counters()
@@ -69,15 +74,19 @@ class BufferActor:
         """Nothing to release."""
 
 
-def _contents(groups: tuple[Group, ...]) -> dict[str, float]:
-    """Mean raw scores over the batch and by domain, and the mean response length in tokens."""
-    scores: dict[str, list[np.ndarray]] = {}
-    for group in groups:
-        scores.setdefault(group.task.domain, []).append(group.scores)
-    by_domain = {domain: np.concatenate(parts) for domain, parts in scores.items()}
-    lengths = [len(t.response_ids) for group in groups for t in group.trajectories]
-    return {
-        "reward/mean": float(np.nanmean(np.concatenate(list(by_domain.values())))),
-        **{f"reward/{domain}": float(np.nanmean(values)) for domain, values in sorted(by_domain.items())},
-        "tokens/response_mean": float(np.mean(lengths)),
-    }
+def _mean_rewards(scores: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
+    """Mean raw score overall and by domain, of all judged groups: those without variance are rejected by the buffer,
+    and a mean over the others would hide both failure and success."""
+    by_domain = {domain: np.concatenate(parts) for domain, parts in sorted(scores.items())}
+    everything = np.concatenate([*by_domain.values(), np.zeros(0, np.float32)])
+    return {"reward/mean": _mean(everything)} | {f"reward/{d}": _mean(values) for d, values in by_domain.items()}
+
+
+def _mean(scores: np.ndarray) -> float:
+    scored = scores[~np.isnan(scores)]
+    return float(scored.mean()) if len(scored) else float("nan")
+
+
+def _mean_length(groups: Sequence[Group]) -> float:
+    """Mean response length in tokens."""
+    return float(np.mean([len(t.response_ids) for group in groups for t in group.trajectories]))

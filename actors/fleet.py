@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ray.exceptions import RayError
+
+from actors.errors import ActorFailure
 from rollout.engine import EngineStats, SampleRequest
 from rollout.routing import LeastLoaded
 
@@ -29,14 +32,16 @@ class Fleet:
     async def judged(self, requests: Sequence[SampleRequest]) -> Any:
         """A reference to the judged episodes of these requests, whose tasks share a verifier.
 
-        Returns once they are sampled and their verifier has been asked. Raises what sampling raised; what judging
-        raises comes out of the reference.
+        Returns once they are sampled and their verifier has been asked. `ActorFailure` if sampling
+        failed; what judging raises comes out of the reference.
         """
         responses = sum(request.group_size for request in requests)
         engine = self._routing.assign(responses)
         try:
             episodes, sampled = self.engines[engine].sample.options(num_returns=2).remote(list(requests))
             await sampled
+        except RayError as error:
+            raise ActorFailure(f"engine {engine}", error) from error
         finally:
             self._routing.done(engine, responses)
         return self._verifier(requests[0].task.verifier).judge.remote(episodes)

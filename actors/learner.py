@@ -67,7 +67,6 @@ class LearnerActor(ThreadedActor):
         from learner.learner import Learner
 
         self._seed = seed
-        self._temperature = temperature
         self._learner = Learner(
             settings, policy_dir, dtype, temperature, rank, settings.world_size, master[0], master[1], seed
         )
@@ -98,7 +97,7 @@ class LearnerActor(ThreadedActor):
     def _logprobs_of_tokens(self, ids: Sequence[int]) -> Float32:
         """float32[len-1] at temperature 1."""
         tokens = np.asarray(ids, dtype=np.int32)
-        (logprobs,) = self._learner.logprobs([(tokens[:1], tokens[1:])])
+        (logprobs,) = self._learner.logprobs([(tokens[:1], tokens[1:])], temperature=1.0)
         return logprobs
 
     async def warm_start(

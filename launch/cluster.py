@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.buffer import BufferActor
+from actors.errors import ActorFailure, unwrapped
 from actors.fleet import Fleet
 from actors.learner import LearnerActor
 from actors.learner_group import LearnerGroup
@@ -50,10 +51,6 @@ def ray_nodes() -> tuple[list[Node], list[str]]:
         memory = local_nodes()[0].memory if node["NodeID"] == here else resources.get("memory", 0.0)
         nodes.append(Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), memory, node["NodeManagerHostname"]))
     return nodes, [node["NodeID"] for node in alive]
-
-
-class ActorFailure(RuntimeError):
-    """An actor of the run has died or failed in the background; the message says which and why."""
 
 
 class Cluster:
@@ -151,7 +148,7 @@ class Cluster:
             await self._started(name)
             await actor.alive.remote()
         except (RayActorError, RayTaskError) as error:
-            self.fail(ActorFailure(f"{name} has died: {_first_lines(unwrapped(error))}"))
+            self.fail(ActorFailure(name, error))
 
     async def _started(self, name: str) -> None:
         if name.startswith("engine"):
@@ -198,20 +195,3 @@ def environment(placed: Placement) -> dict[str, str]:
     if placed.role == "learner":
         return common | {"DS_ACCELERATOR": "cuda" if placed.gpus else "cpu"}
     return common
-
-
-def unwrapped(error: BaseException) -> BaseException:
-    """What an actor raised, without Ray's wrapping."""
-    while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
-        error = error.cause
-    return error
-
-
-def _first_lines(error: BaseException) -> str:
-    lines: Iterable[str] = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {' '.join(line.strip() for line in list(lines)[:6])}"
-
-
-def node_names(nodes: Mapping[str, list[str]]) -> str:
-    """One line: which node holds how many actors."""
-    return ", ".join(f"{node[:8]}: {len(actors)}" for node, actors in nodes.items())

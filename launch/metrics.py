@@ -26,8 +26,10 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("reward/mean", "score", "mean raw score of the step's scored trajectories, over all domains"),
-    Metric("reward/<domain>", "score", "the same for one domain; absent when the batch holds none of it", core=False),
+    Metric(
+        "reward/mean", "score", "mean raw score of all answers scored since the last step, those of rejected groups too"
+    ),
+    Metric("reward/<domain>", "score", "the same for one domain; absent when none of it was judged", core=False),
     Metric("policy/entropy", "nats/token", "mean entropy of the policy over trained tokens; falling to 0 is collapse"),
     Metric("policy/clip_low", "share", "trained tokens whose ratio was clipped at 1 − ε_low"),
     Metric("policy/clip_high", "share", "trained tokens whose ratio was clipped at 1 + ε_high"),

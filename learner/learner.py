@@ -169,9 +169,13 @@ class Learner:
 
     # ---- log-probabilities and weights -------------------------------------------------------------------------------
 
-    def logprobs(self, sequences: Sequence[tuple[Int32, Int32]]) -> list[Float32]:
-        """For each (prompt_ids, response_ids): float32[R], nats, of the response tokens at the policy's temperature."""
-        return self._logprobs([document(prompt, response) for prompt, response in sequences])
+    def logprobs(self, sequences: Sequence[tuple[Int32, Int32]], temperature: float | None = None) -> list[Float32]:
+        """For each (prompt_ids, response_ids): float32[R], nats, of the response tokens.
+
+        At `temperature`, the policy's if None.
+        """
+        with self.policy.at_temperature(temperature or self.policy.temperature):
+            return self._logprobs([document(prompt, response) for prompt, response in sequences])
 
     @torch.no_grad()
     def _logprobs(self, documents: Sequence[Document]) -> list[Float32]:

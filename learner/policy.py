@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,15 @@ class Policy(torch.nn.Module):
         weight = self._head[0].weight
         logprobs = selected_logprobs(hidden, weight, batch.targets, self.temperature)
         return logprobs, entropies(hidden.detach(), weight, self.temperature) if with_entropy else None
+
+    @contextmanager
+    def at_temperature(self, temperature: float) -> Iterator[None]:
+        """Log-probabilities at another temperature than the sampling one, such as those a check compares."""
+        usual, self.temperature = self.temperature, temperature
+        try:
+            yield
+        finally:
+            self.temperature = usual
 
     def share_head(self) -> None:
         """Under ZeRO-3: have the head's weight gathered with this module, since Liger reads it past its own module."""

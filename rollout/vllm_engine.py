@@ -17,6 +17,7 @@ from vllm.inputs import tokens_input
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from buffer.types import FinishReason, Float32, Group, Int32, Trajectory
 from rollout.busy import BusyClock, StepListener
@@ -25,6 +26,7 @@ from rollout.engine import EngineStats, Episode, SampleRequest
 from rollout.settings import RolloutSettings
 
 GIB = 1024**3
+CORE_IS_GONE = "the engine's core process has died; its log says why"
 Dtype = Literal["float32", "bfloat16"]
 
 
@@ -106,6 +108,8 @@ class VllmEngine:
             async with asyncio.timeout(deadline):
                 async for output in self._llm.generate(tokens_input(ids), parameters, request_id):
                     last = output
+        except EngineDeadError:
+            raise RuntimeError(CORE_IS_GONE) from None
         except TimeoutError:
             raise TimeoutError(f"the engine did not finish {request_id} within {deadline:g} s") from None
         if last is None:
@@ -177,7 +181,7 @@ class VllmEngine:
     def check_health(self) -> None:
         """Raise if the engine's own process is gone: this object would outlive it and wait for ever."""
         if self._llm.errored:
-            raise RuntimeError("the engine's core process has died; its log says why")
+            raise RuntimeError(CORE_IS_GONE)
 
     async def close(self) -> None:
         self._llm.shutdown()

@@ -145,9 +145,9 @@ def test_a_short_run_trains_reuses_reports_and_leaves_nothing_behind(
 @pytest.mark.parametrize(
     ("title", "named"),
     [
-        ("VLLM::EngineCore", "engine 0 has died"),
-        ("ray::VerifierActor", "verifier"),
-        ("ray::LearnerActor", "learner 0 has died"),
+        ("VLLM::EngineCore", "engine 0 has failed: RuntimeError: the engine's core process has died"),
+        ("ray::VerifierActor", "died"),
+        ("ray::LearnerActor", "learner 0 has failed"),
     ],
 )
 def test_when_a_part_dies_the_run_ends_within_a_minute_with_the_cause(

@@ -1,0 +1,22 @@
+"""What an actor's error looks like to the rest of the run."""
+
+from __future__ import annotations
+
+from ray.exceptions import RayTaskError
+
+
+class ActorFailure(RuntimeError):
+    """An actor of the run has died or failed; the message says which and why."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        cause = unwrapped(error)
+        # Ray's death notices are long; their first lines hold the cause.
+        lines = [line.strip() for line in str(cause).strip().splitlines()[:6]]
+        super().__init__(f"{name} has failed: {type(cause).__name__}: {' '.join(lines)}")
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """What an actor raised, without Ray's wrapping."""
+    while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
+        error = error.cause
+    return error
