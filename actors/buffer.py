@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,19 +16,21 @@ from rollout.engine import Episode
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of a group, with its times in seconds. `reason` is None if it was stored."""
+    """What became of a group, with its times in seconds and the buffer's totals. `reason` is None if it was stored."""
 
     reason: str | None
     generate_seconds: float
     verify_seconds: float
+    counters: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchInfo:
-    """A batch without its arrays, for the driver: ids of its fresh groups, and metrics."""
+    """A batch without its arrays, for the driver: ids of its fresh groups, metrics, and the buffer's totals."""
 
     fresh_ids: tuple[str, ...]
     metrics: dict[str, float]
+    counters: dict[str, int]
 
 
 class BufferActor:
@@ -52,7 +53,7 @@ class BufferActor:
         self._scores.setdefault(episode.group.task.domain, []).append(episode.group.scores)
         outcome = self._buffer.add(episode.group)
         reason = None if isinstance(outcome, Admitted) else str(outcome.reason)
-        return Added(reason, episode.generate_seconds, episode.verify_seconds)
+        return Added(reason, episode.generate_seconds, episode.verify_seconds, self._buffer.counters())
 
     async def take(self, version: int, fresh: int) -> tuple[list[Group], BatchInfo]:
         """The batch of `version` in two parts: the groups for the learner, the rest for the driver."""
@@ -62,13 +63,7 @@ class BufferActor:
         fresh_ids = tuple(g.id for g, again in zip(batch.groups, batch.reused, strict=True) if not again)
         metrics = batch.metrics | _mean_rewards(self._scores) | {"tokens/response_mean": _mean_length(batch.groups)}
         self._scores = {}
-        return list(batch.groups), BatchInfo(fresh_ids, metrics)
-
-    async def counters(self) -> dict[str, int]:
-        return self._buffer.counters()
-
-    async def state(self) -> dict[str, Any]:
-        return self._buffer.state()
+        return list(batch.groups), BatchInfo(fresh_ids, metrics, self._buffer.counters())
 
     async def close(self) -> None:
         """Nothing to release."""

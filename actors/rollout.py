@@ -28,7 +28,7 @@ class RolloutActor:
         self._engine = VllmEngine(settings, policy_dir, dtype=dtype, weight_backend=weight_backend, seed=seed)
 
     async def alive(self) -> None:
-        """Never returns; raises once the engine's own process is gone, which the actor would survive."""
+        """Never returns once started; raises when the engine's own process is gone, which the actor would survive."""
         while True:
             await asyncio.sleep(_HEALTH_PERIOD_S)
             self._engine.check_health()

@@ -33,7 +33,8 @@ class Sampler:
         tasks: training tasks, in order.
         group_size: responses a task.
         take_deadline_s: seconds a batch may be waited for.
-        on_failure: called with the first error of a background group, which ends the run.
+        on_added: called with what became of each group.
+        on_failure: called with the error of a background group, which ends the run.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Sampler:
         *,
         group_size: int,
         take_deadline_s: float,
+        on_added: Callable[[Added], None],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._fleet = fleet
@@ -53,12 +55,12 @@ class Sampler:
         self._tasks = tasks
         self._group_size = group_size
         self._take_deadline_s = take_deadline_s
+        self._on_added = on_added
         self._on_failure = on_failure
         self._version: int | None = None
         self._counter = 0
         self._running: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._times: list[Added] = []
 
     def published(self, version: int) -> None:
         """Every engine holds `version`: start what may be started with it."""
@@ -92,15 +94,6 @@ class Sampler:
             + (f", the oldest being {', '.join(waited_for[:3])}" if waited_for else "")
         )
 
-    def mean_times(self) -> dict[str, float]:
-        """Mean seconds a group took since the last call, by phase; NaN if none finished."""
-        times, self._times = self._times, []
-        count = len(times) or float("nan")
-        return {
-            "time/generate": sum(t.generate_seconds for t in times) / count,
-            "time/verify": sum(t.verify_seconds for t in times) / count,
-        }
-
     async def stop(self) -> None:
         """Start no more groups and give up those in flight."""
         self._version = None
@@ -126,7 +119,7 @@ class Sampler:
             self._admission.lost(request.group_id)
             self._on_failure(error)
             return
-        self._times.append(added)
+        self._on_added(added)
         if added.reason is None:
             self._admission.finished(request.group_id)
         else:

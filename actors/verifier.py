@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,8 @@ class VerifierActor(ThreadedActor):
 
     def __init__(self, settings: RewardSettings, name: str) -> None:
         super().__init__()
+        self._name, self._timeout_s = name, settings.timeout_s
+        self._turn = asyncio.Lock()
         self._judge = Judge({name: build_verifier(name, settings.verifiers[name])}, settings.retries)
 
     async def start(self) -> None:
@@ -25,8 +28,17 @@ class VerifierActor(ThreadedActor):
         await self._run(self._judge.start)
 
     async def judge(self, episodes: Sequence[Episode]) -> list[Episode]:
-        """The episodes with a verdict on every trajectory; judged as one batch."""
-        return await self._run(lambda: self._judge_all(episodes))
+        """The episodes with a verdict on every trajectory, judged as one batch; TimeoutError if it takes too long."""
+        deadline_s = self._timeout_s * len(episodes)
+        async with self._turn:  # waiting for one's turn is not the verifier's time
+            try:
+                async with asyncio.timeout(deadline_s):
+                    return await self._run(lambda: self._judge_all(episodes))
+            except TimeoutError:
+                raise TimeoutError(
+                    f"verifier {self._name!r} did not judge {len(episodes)} groups within {deadline_s:g} s "
+                    "(rewards.timeout_s for each)"
+                ) from None
 
     def _judge_all(self, episodes: Sequence[Episode]) -> list[Episode]:
         answers = [

@@ -20,6 +20,7 @@ from actors.learner import LearnerActor
 from actors.learner_group import LearnerGroup
 from actors.rollout import RolloutActor
 from actors.verifier import VerifierActor
+from buffer.errors import UserError
 from launch.nodes import Node, Placement, Plan, local_nodes
 from launch.recipe import Recipe
 from learner.publishing.backends import ENGINE_BACKENDS
@@ -67,6 +68,7 @@ class Cluster:
         self._node_ids = node_ids
         self._policy_dir = policy_dir
         self._actors: dict[str, Any] = {}
+        self._started: dict[str, asyncio.Future[Any]] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None
 
@@ -82,9 +84,11 @@ class Cluster:
         ranks = [self._create(p, LearnerActor) for p in self._plan.of("learner")]
         self.fleet = Fleet(engines, verifiers)
         self.learner = LearnerGroup(ranks, recipe.learner)
-        judges = [actor for actors in verifiers.values() for actor in actors]
-        self._engines_up = asyncio.gather(*(actor.start.remote() for actor in [*engines, *judges, self.buffer]))
         self._learner_up = asyncio.create_task(self._start_learner())
+        self._started = {
+            name: self._learner_up if name.startswith("learner") else asyncio.ensure_future(actor.start.remote())
+            for name, actor in self._actors.items()
+        }
         self._watchers = [asyncio.create_task(self._watch(name, actor)) for name, actor in self._actors.items()]
         return self
 
@@ -113,11 +117,12 @@ class Cluster:
 
     async def learner_ready(self) -> None:
         """Wait for the learner's ranks."""
-        await self._within(self._learner_up, "the learner", self._recipe.cluster.start_deadline_s)
+        await self._within(asyncio.shield(self._learner_up), "the learner", self._recipe.cluster.start_deadline_s)
 
     async def engines_ready(self) -> None:
         """Wait for engines, verifiers and buffer, and connect the learner to the engines."""
-        await self._within(self._engines_up, "engines and verifiers", self._recipe.rollout.engine.start_deadline_s)
+        started = asyncio.gather(*(asyncio.shield(start) for start in self._started.values()))
+        await self._within(started, "engines and verifiers", self._recipe.rollout.engine.start_deadline_s)
         parallel = self._recipe.rollout.engine.tensor_parallel
         await self.learner.connect(self._recipe.weights, self.fleet.engines, parallel)
 
@@ -143,24 +148,22 @@ class Cluster:
                 self._body.cancel()
 
     async def _watch(self, name: str, actor: Any) -> None:
-        """`alive` returns only by raising, when the actor or what it hosts is gone."""
+        """Both calls end the run if they raise; `alive` returns in no other way."""
         try:
-            await self._started(name)
+            await asyncio.shield(self._started[name])
             await actor.alive.remote()
-        except (RayActorError, RayTaskError) as error:
+        except UserError as error:
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001 - whatever an actor dies of ends the run
             self.fail(ActorFailure(name, error))
-
-    async def _started(self, name: str) -> None:
-        if name.startswith("engine"):
-            await asyncio.wait([asyncio.ensure_future(self._engines_up)])
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in (*self._watchers, self._learner_up):
+        pending = [*self._watchers, *self._started.values()]
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*self._watchers, self._learner_up, return_exceptions=True)
-        self._engines_up.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
         await self._close()
         if self._failure is not None and isinstance(error, asyncio.CancelledError):
             if self._body is not None:

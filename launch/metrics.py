@@ -45,8 +45,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("optim/grad_norm", "norm", "global gradient norm before clipping"),
     Metric("optim/lr", "1/step", "learning rate of the step"),
     Metric("optim/skipped", "steps", "optimiser steps skipped for a non-finite loss or gradient, in this step"),
-    Metric("reuse/fraction", "share", "trajectories of the batch that had been trained on before"),
-    Metric("reuse/staleness_mean", "versions", "mean age of the batch: learner's version minus the oldest token's"),
+    Metric("reuse/fraction", "share", "groups of the batch that had been trained on before"),
+    Metric(
+        "reuse/staleness_mean", "versions", "mean age of the batch's groups: learner's version minus the oldest token's"
+    ),
     Metric("groups/zero_variance", "groups", "groups rejected since the last step because every score was the same"),
     Metric("trajectories/unparseable", "trajectories", "answers since the last step that could not be read: masked"),
     Metric("trajectories/truncated", "trajectories", "responses since the last step that the token limit cut off"),

@@ -189,7 +189,7 @@ class Progress:
         return [Text(), table]
 
 
-_PLAIN: dict[str, Any] = {"force_terminal": False, "color_system": None, "width": 100}
+_PLAIN: dict[str, Any] = {"force_terminal": False, "color_system": None, "width": 120}
 
 _NUMBERS = (
     ("entropy", "policy/entropy", ".3f"),

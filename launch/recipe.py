@@ -79,6 +79,12 @@ def _lengths(recipe: Recipe) -> Iterator[Contradiction]:
             f"rollout.max_response_tokens {rollout.max_response_tokens} leaves no room for a prompt in "
             f"rollout.engine.max_model_len {engine.max_model_len}: prompt and response share it",
         )
+    if recipe.weights.check_tokens >= engine.max_model_len:
+        yield Contradiction(
+            ("weights.check_tokens", "rollout.engine.max_model_len"),
+            f"weights.check_tokens {recipe.weights.check_tokens} must be below rollout.engine.max_model_len "
+            f"{engine.max_model_len}: the engine reads them as a prompt and needs room for one token more",
+        )
     if recipe.learner.token_budget < engine.max_model_len:
         yield Contradiction(
             ("learner.token_budget", "rollout.engine.max_model_len"),
@@ -99,7 +105,7 @@ def _batches(recipe: Recipe) -> Iterator[Contradiction]:
         yield Contradiction(
             ("learner.minibatches", "buffer.batch_groups"),
             f"learner.minibatches {learner.minibatches} is above buffer.batch_groups {buffer.batch_groups}: "
-            "a minibatch holds at least one group",
+            "a minibatch would be smaller than a group",
         )
     elif learner.world_size > (smallest := buffer.batch_groups // learner.minibatches * recipe.rollout.group_size):
         yield Contradiction(
@@ -169,5 +175,7 @@ def notes(recipe: Recipe) -> list[str]:
     if recipe.eval.every > recipe.steps:
         found.append(f"eval.every {recipe.eval.every} is above steps {recipe.steps}: evaluated only before and after.")
     if recipe.policy.build is not None and recipe.warm_start is None:
-        found.append("The policy is built with random weights and no warm_start: RL will find little to reward.")
+        found.append("The policy is built and there is no warm_start: from random weights RL finds little to reward.")
+    if not recipe.data.held_out:
+        found.append("data.held_out is empty: pass@1 is not measured.")
     return found

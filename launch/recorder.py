@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from actors.buffer import Added
 from actors.learner import Trained
 from actors.sampler import BatchOnItsWay
 from launch.evaluate import Evaluated
@@ -19,11 +20,24 @@ from launch.run_folder import RunFolder, write_atomically
 from launch.summary import Summary, TrajectoryCounts
 from launch.timeline import Timeline
 from launch.tracking import Tracker
-from learner.publishing.publisher import PublishReport
+from learner.publishing.report import PublishReport
 from rollout.engine import EngineStats
 
 # Counts since the last step that are failures without being the run's end.
 _FAILURES = ("optim/skipped", "trajectories/infra_error")
+# What a learner leaves out when there is nothing to average: every step skipped, or no token of the batch's version.
+_MAY_BE_UNDEFINED = (
+    "policy/entropy",
+    "policy/clip_low",
+    "policy/clip_high",
+    "policy/ratio_max",
+    "policy/mismatch_kl",
+    "policy/offpolicy_kl",
+    "policy/is_truncated",
+    "loss/policy",
+    "optim/grad_norm",
+    "optim/lr",
+)
 
 
 class Recorder:
@@ -41,6 +55,8 @@ class Recorder:
         self._rl_started: float | None = None
         self._step_started = self._started
         self._tokens = 0
+        self._group_size = recipe.rollout.group_size
+        self._groups: list[Added] = []
         self._failures: dict[str, float] = dict.fromkeys(_FAILURES, 0)
         write_atomically(run.recipe, to_yaml(recipe))
         for note in notes(recipe):
@@ -49,8 +65,9 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def evaluated(self, step: int, evaluation: Evaluated, when: str = "") -> None:
-        """A held-out evaluation: `when` is "before", "after", or empty during the run."""
+    def evaluated(self, step: int, evaluation: Evaluated, engines: Sequence[EngineStats], when: str = "") -> None:
+        """A held-out evaluation, with the engines' work in it: `when` is "before", "after", or empty during the run."""
+        self._engines_worked(engines)
         metrics = evaluation.results.metrics()
         self._write(step, metrics)
         if when:
@@ -61,8 +78,8 @@ class Recorder:
             self.summary.after = evaluation.results
         self._step_started = time.time()
 
-    def rl_begins(self, engines: Sequence[EngineStats]) -> None:
-        """The clock of the RL phase starts; what engines did before is left out."""
+    def rl_begins(self) -> None:
+        """The clock of the RL phase starts."""
         self._rl_started = self._step_started = time.time()
 
     def step(
@@ -72,21 +89,18 @@ class Recorder:
         trained: Trained,
         published: PublishReport,
         engines: Sequence[EngineStats],
-        group_times: Mapping[str, float],
     ) -> None:
         """One RL step is done: `step` is the version it published."""
         now = time.time()
         self._timeline.add("learn", "learner", trained.started, trained.ended)
-        for name, stats in zip(self._engines, engines, strict=True):
-            self._timeline.extend("generate", name, stats.busy)
+        self._engines_worked(engines)
         seconds = now - self._step_started
         tokens = sum(stats.tokens for stats in engines)
         metrics = {
-            # Undefined where the whole batch is of older versions.
-            "policy/mismatch_kl": float("nan"),
+            **dict.fromkeys(_MAY_BE_UNDEFINED, float("nan")),
             **batch.info.metrics,
             **trained.metrics,
-            **group_times,
+            **self._group_times(),
             "time/step": seconds,
             "time/learn": trained.ended - trained.started,
             "time/publish": published.seconds,
@@ -101,16 +115,35 @@ class Recorder:
         self._tokens += tokens
         self._step_started = now
         self.summary.steps = step
+        self._count(batch.info.counters)
         for name in _FAILURES:
             self._failures[name] += metrics[name]
         self._write(step, metrics)
 
-    def count(self, counters: Mapping[str, int], group_size: int) -> None:
+    def added(self, added: Added) -> None:
+        """A group was stored or rejected."""
+        self._groups.append(added)
+        self._count(added.counters)
+
+    def _group_times(self) -> dict[str, float]:
+        """Mean seconds a group took since the last step, by phase; NaN if none finished."""
+        groups, self._groups = self._groups, []
+        count = len(groups) or float("nan")
+        return {
+            "time/generate": sum(g.generate_seconds for g in groups) / count,
+            "time/verify": sum(g.verify_seconds for g in groups) / count,
+        }
+
+    def _engines_worked(self, engines: Sequence[EngineStats]) -> None:
+        for name, stats in zip(self._engines, engines, strict=True):
+            self._timeline.extend("generate", name, stats.busy)
+
+    def _count(self, counters: Mapping[str, int]) -> None:
         """The buffer's totals."""
         names = ("sampled", "trained", "reused", "unparseable", "infra_error", "truncated")
         self.summary.trajectories = TrajectoryCounts(
             **{name: counters[f"trajectories/{name}"] for name in names},
-            zero_variance=counters["groups/zero_variance"] * group_size,
+            zero_variance=counters["groups/zero_variance"] * self._group_size,
         )
 
     def _write(self, step: int, metrics: Mapping[str, Any]) -> None:

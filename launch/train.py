@@ -15,6 +15,7 @@ from launch.evaluate import evaluate
 from launch.nodes import local_nodes
 from launch.preflight import Preflight
 from launch.probe import probe
+from launch.quiet import quiet_libraries
 from launch.recipe import Recipe
 from launch.recorder import Recorder
 from launch.run_folder import RunFolder
@@ -28,6 +29,7 @@ _PROBE_TASKS = 8
 
 def train(recipe: Recipe) -> None:
     """Train a policy by `recipe`. Everything it writes is in its run folder; raises what ended it, if anything did."""
+    quiet_libraries()
     if not on_a_cluster():
         preflight.check(recipe, local_nodes())  # before Ray takes its seconds
     join_ray()
@@ -71,10 +73,10 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
         )
 
         async def held_out(version: int, limit: int, when: str = "") -> None:
-            chosen = tasks.held_out_by_domain(limit)
-            recorder.evaluated(
-                version, await evaluate(fleet, chosen, samples=recipe.eval.samples, version=version, when=when), when
-            )
+            if tasks.held_out:
+                chosen = tasks.held_out_by_domain(limit)
+                evaluated = await evaluate(fleet, chosen, samples=recipe.eval.samples, version=version, when=when)
+                recorder.evaluated(version, evaluated, await fleet.stats(), when)
 
         progress.phase("before-eval")
         await held_out(0, recipe.eval.final_tasks_per_domain, "before")
@@ -89,17 +91,17 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
             stream,
             group_size=recipe.rollout.group_size,
             take_deadline_s=recipe.buffer.take_deadline_s,
+            on_added=recorder.added,
             on_failure=cluster.fail,
         )
-        recorder.rl_begins(await fleet.stats())
+        recorder.rl_begins()
         sampler.published(0)
         for version in range(recipe.steps):
             batch = await sampler.batch(version)
             trained = await learner.train(batch.groups, version)
             published = await learner.publish(version + 1)
             sampler.published(version + 1)
-            recorder.step(version + 1, batch, trained, published, await fleet.stats(), sampler.mean_times())
-            recorder.count(await cluster.buffer.counters.remote(), recipe.rollout.group_size)
+            recorder.step(version + 1, batch, trained, published, await fleet.stats())
             if recipe.eval.every and (version + 1) % recipe.eval.every == 0 and version + 1 < recipe.steps:
                 await held_out(version + 1, recipe.eval.tasks_per_domain)
         await sampler.stop()
@@ -110,7 +112,5 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
 
 
 def _interrupt_on_sigterm() -> None:
-    """A cluster ends a job with SIGTERM: stop as on Ctrl-C, with the report written."""
-    body = asyncio.current_task()
-    assert body is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, body.cancel)
+    """A cluster ends a job with SIGTERM: stop as on Ctrl-C, with the report written. (Ray has its own handler.)"""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)

@@ -33,18 +33,29 @@ class EngineCallError(RuntimeError):
     """An engine answered with an error, or not before the deadline."""
 
     def __init__(self, engine: int, reason: str) -> None:
-        super().__init__(f"engine {engine}: {reason}")
+        super().__init__(engine, reason)  # all arguments, so that it survives pickling between processes
         self.engine = engine
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"engine {self.engine}: {self.reason}"
 
 
 class PublishError(RuntimeError):
     """A weight update failed; the message names stage, learner rank, version and cause."""
 
     def __init__(self, stage: str, rank: int, version: int, reason: str) -> None:
-        super().__init__(f"publishing version {version} failed in stage '{stage}' on learner rank {rank}: {reason}")
+        super().__init__(stage, rank, version, reason)
         self.stage = stage
         self.rank = rank
         self.version = version
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"publishing version {self.version} failed in stage '{self.stage}' on learner rank {self.rank}: "
+            f"{self.reason}"
+        )
 
 
 class StagedClient:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,21 +16,12 @@ from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactor
 
 from buffer.types import Float32
 from learner.publishing.control import EngineCallError, EngineControl, PublishError, StagedClient
+from learner.publishing.report import PublishReport
 from learner.publishing.settings import PublishSettings
 from learner.publishing.shared_memory import SharedMemorySender, SharedMemoryTrainerInit
 from learner.publishing.source import LearnerSource
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class PublishReport:
-    """What one update took. mismatch is the mean absolute difference of the fixed tokens' log-probabilities, nats."""
-
-    version: int
-    seconds: float
-    nbytes: int
-    mismatch: float
 
 
 class Publisher:
@@ -103,8 +93,8 @@ class Publisher:
         limits = self._settings.deadlines
         total = limits.gather + limits.pause + limits.transfer + limits.finish + limits.resume
         self._run("gather", total, self._sender.send_weights)
-        seconds = time.monotonic() - started
-        return PublishReport(version, seconds, self._source.nbytes, self._check())
+        mismatch = self._check()
+        return PublishReport(version, time.monotonic() - started, self._source.nbytes, mismatch)
 
     def _check(self) -> float:
         """Mean absolute difference between engine and learner on fixed tokens, nats; `PublishError` if too large."""

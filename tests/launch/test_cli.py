@@ -112,10 +112,9 @@ def test_keys_are_listed_all_or_by_section(capsys) -> None:
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1), (130, 130)])
-def test_the_exit_code_is_the_runs(tmp_path: Path, trained, returned: int | None, code: int) -> None:
-    recipes = trained(lambda recipe: returned)
-    assert main(["train", str(write_recipe(tmp_path)), "--set", "seed=3", "--name", "try"]) == code
+def test_a_run_that_returns_has_gone_well(tmp_path: Path, trained) -> None:
+    recipes = trained(lambda recipe: None)
+    assert main(["train", str(write_recipe(tmp_path)), "--set", "seed=3", "--name", "try"]) == 0
     assert [(recipe.seed, recipe.name) for recipe in recipes] == [(3, "try")]
 
 

@@ -113,7 +113,7 @@ def test_a_prompt_that_leaves_no_room_for_a_response_is_named(tmp_path: Path) ->
     long = {**TASK, "id": "long", "prompt": "word " * 30}
     tasks.write_text("\n".join(map(json.dumps, [TASK, long])))
     file = write_recipe(tmp_path, policy={"path": str(folder)}, data={"train": [{"path": str(tasks)}]})
-    room = ["rollout.max_response_tokens=10", "learner.token_budget=100"]
+    room = ["rollout.max_response_tokens=10", "learner.token_budget=100", "weights.check_tokens=8"]
     preflight.check(load(file, [*room, "rollout.engine.max_model_len=40"]), NODES)
     message = refusal(file, *room, "rollout.engine.max_model_len=39")
     assert "task 'long' of domain 'addition' has a prompt of 30 tokens" in message

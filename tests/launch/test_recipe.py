@@ -165,7 +165,7 @@ def test_clipping_is_said_to_be_inactive_exactly_when_it_is(tmp_path: Path) -> N
             "The learning rate is zero from optimiser step 3 of 4 on",
         ),
         (["eval.every=5"], "eval.every 5 is above steps 4"),
-        (["steps=30"], "built with random weights and no warm_start"),
+        (["steps=30"], "there is no warm_start: from random weights RL finds little"),
     ],
 )
 def test_what_is_allowed_but_odd_is_noted(tmp_path: Path, overrides: list[str], note: str) -> None:

@@ -1,0 +1,16 @@
+"""Keeps libraries from writing over the progress display."""
+
+from __future__ import annotations
+
+import os
+
+
+def quiet_libraries() -> None:
+    """For the driver's process; the actors' are quietened by `launch.cluster.environment`."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    # transformers imports DeepSpeed where it is installed, and that warns of a missing GPU; the driver needs none.
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
