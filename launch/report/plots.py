@@ -60,7 +60,7 @@ def detail_plots(run: RunRecord) -> list[Plot]:
                [Line("mismatch", "policy/mismatch_kl", 0), Line("off-policy", "policy/offpolicy_kl", 3)], log=True),
         _lines(run, "Staleness", "Age of a batch in policy versions.",
                [Line("mean", "reuse/staleness_mean", 0), Line("max", "reuse/staleness_max", 3, dashed=True)], floor=0),
-        _lines(run, "Reuse", "Share of the batch's trajectories that had been trained on before.",
+        _lines(run, "Reuse", "Share of the batch's groups that had been trained on before.",
                [Line("reused", "reuse/fraction", 2)], percent=True, floor=0),
         _lines(run, "Gradient norm", "Before clipping. Spikes that do not come back are the first sign of trouble.",
                [Line("gradient norm", "optim/grad_norm", 4)], floor=0),
@@ -96,7 +96,7 @@ def _reward(run: RunRecord) -> Plot:
     domains = run.domains("reward/", "mean")
     lines = [Line("mean", "reward/mean", -1)]
     lines += [Line(domain, f"reward/{domain}", i % len(PALETTE)) for i, domain in enumerate(domains)]
-    caption = "Mean score of the trained batch. Bold lines are averages over the last steps, faint ones the steps."
+    caption = "Mean score of all answers judged. Bold lines are averages over the last steps, faint ones the steps."
     return _lines(run, "Training reward", caption, lines, smooth=True, wide=True)
 
 
