@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ray.exceptions import RayTaskError
 
+from buffer.errors import RunError
 
-class ActorFailure(RuntimeError):
+
+class ActorFailure(RunError):
     """An actor of the run has died or failed; the message says which and why."""
 
     def __init__(self, name: str, error: BaseException) -> None:

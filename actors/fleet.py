@@ -5,6 +5,7 @@ Trajectories travel from engine to verifier to buffer through the object store; 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from ray.exceptions import RayError
 from actors.errors import ActorFailure
 from rollout.engine import EngineStats, SampleRequest
 from rollout.routing import LeastLoaded
+
+_STATS_DEADLINE_S = 60.0
 
 
 class Fleet:
@@ -53,5 +56,5 @@ class Fleet:
 
     async def stats(self) -> list[EngineStats]:
         """What each engine did since the last call."""
-        references = [engine.stats.remote() for engine in self.engines]
-        return [await reference for reference in references]
+        async with asyncio.timeout(_STATS_DEADLINE_S):
+            return await asyncio.gather(*(engine.stats.remote() for engine in self.engines))

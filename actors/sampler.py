@@ -60,6 +60,7 @@ class Sampler:
         self._version: int | None = None
         self._counter = 0
         self._running: set[asyncio.Task[None]] = set()
+        self._in_flight: set[str] = set()
         self._changed = asyncio.Event()
 
     def published(self, version: int) -> None:
@@ -76,11 +77,13 @@ class Sampler:
                 while not self._admission.may_take(version):
                     self._changed.clear()
                     await self._changed.wait()
+                fresh = self._admission.fresh_in_next_batch
+                groups, info = self._buffer.take.options(num_returns=2).remote(version, fresh)
+                info = await info
         except TimeoutError:
             raise TimeoutError(self._starved(version)) from None
-        fresh = self._admission.fresh_in_next_batch
-        groups, info = self._buffer.take.options(num_returns=2).remote(version, fresh)
-        info = await info
+        for group_id in info.fresh_ids:
+            self._is_ready(group_id)
         self._admission.taken(version, info.fresh_ids)
         self._fill()
         return BatchOnItsWay(groups, info, loop.time() - started)
@@ -107,6 +110,7 @@ class Sampler:
             self._counter += 1
             request = SampleRequest(task, f"{task.id}#{self._counter}", self._version, self._group_size)
             self._admission.start(request.group_id, self._version)
+            self._in_flight.add(request.group_id)
             group = asyncio.create_task(self._group(request))
             self._running.add(group)
             group.add_done_callback(self._running.discard)
@@ -116,13 +120,24 @@ class Sampler:
             judged = await self._fleet.judged([request])
             added: Added = await self._buffer.add.remote(judged)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, with this as the cause
+            self._in_flight.remove(request.group_id)
             self._admission.lost(request.group_id)
             self._on_failure(error)
             return
         self._on_added(added)
         if added.reason is None:
-            self._admission.finished(request.group_id)
+            self._is_ready(request.group_id)
         else:
+            self._in_flight.remove(request.group_id)
             self._admission.rejected(request.group_id)
             self._fill()
         self._changed.set()
+
+    def _is_ready(self, group_id: str) -> None:
+        """Tell admission once, when the buffer says it has the group or, sooner, when a batch already holds it.
+
+        The buffer may store a group and give it away before its answer to `add` is here.
+        """
+        if group_id in self._in_flight:
+            self._in_flight.remove(group_id)
+            self._admission.finished(group_id)

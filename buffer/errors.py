@@ -11,5 +11,9 @@ class UserError(ValueError):
     """
 
 
-class Starvation(RuntimeError):
+class RunError(RuntimeError):
+    """What ends a run although its recipe was right; the message says what happened and, where it can, what to try."""
+
+
+class Starvation(RunError):
     """Too many groups in a row taught nothing. The message gives the counts by reason and what to try."""

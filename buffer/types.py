@@ -60,7 +60,9 @@ class Verdict:
 
     def __post_init__(self) -> None:
         if (self.score is not None) != (self.status is Status.SCORED):
-            raise ValueError(f"a verdict carries a score exactly when it is scored, not {self.status} with {self.score}")
+            raise ValueError(
+                f"a verdict carries a score exactly when it is scored, not {self.status} with {self.score}"
+            )
         if self.score is not None and not np.isfinite(self.score):
             raise ValueError(f"a verdict's score must be finite, not {self.score}")
 

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from buffer.errors import UserError
+from buffer.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from launch.nodes import Node
@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:  # `reprise recipe ... | head`
         sys.stderr.close()
+        return FAILED
+    except RunError as error:
+        print(f"reprise: the run failed: {error}", file=sys.stderr)
         return FAILED
     except Exception as error:  # noqa: BLE001  whatever ended the run: it is reported whole, and the exit code tells
         traceback.print_exc()

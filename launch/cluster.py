@@ -168,7 +168,7 @@ class Cluster:
         if self._failure is not None and isinstance(error, asyncio.CancelledError):
             if self._body is not None:
                 self._body.uncancel()
-            raise self._failure
+            raise self._failure from None
         if isinstance(error, RayActorError | RayTaskError):
             raise unwrapped(error) from error
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from actors.fleet import Fleet
 from actors.learner_group import LearnerGroup
+from buffer.errors import RunError
 from buffer.types import Task
 from rollout.engine import Episode, SampleRequest
 
 
-class MismatchError(RuntimeError):
+class MismatchError(RunError):
     """Engine and learner disagree on the policy; training on such log-probabilities would be wrong."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from buffer.errors import RunError
 from learner.publishing.settings import Deadlines
 
 
@@ -41,7 +42,7 @@ class EngineCallError(RuntimeError):
         return f"engine {self.engine}: {self.reason}"
 
 
-class PublishError(RuntimeError):
+class PublishError(RunError):
     """A weight update failed; the message names stage, learner rank, version and cause."""
 
     def __init__(self, stage: str, rank: int, version: int, reason: str) -> None:
