@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -83,6 +83,12 @@ class Run:
     def summary(self) -> dict:
         return json.loads((self.folder / "summary.json").read_text())
 
+    @property
+    def steps(self) -> list[dict]:
+        """The lines of metrics.jsonl that are training steps."""
+        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
+        return [line for line in lines if "time/step" in line]
+
     def survivors(self, grace_s: float = 15) -> list[str]:
         """Members that are still there some seconds after the run ended."""
         _, alive = psutil.wait_procs(self.family, timeout=grace_s)
@@ -96,6 +102,17 @@ class Run:
         self.process.wait()
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """A short run that ended well: warm start, four RL steps, evaluations."""
+    run = Run(tmp_path_factory.mktemp("finished"), SMALL | {"steps": 4, "warm_start.steps": 300})
+    try:
+        assert run.wait(350) == 0, run.output
+        yield run
+    finally:
+        run.kill_all()
+
+
 @pytest.fixture
 def start(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[dict[str, object]], Run]:
     def begin(settings: dict[str, object]) -> Run:
@@ -106,14 +123,9 @@ def start(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[dict[str,
     return begin
 
 
-def test_a_short_run_trains_reuses_reports_and_leaves_nothing_behind(
-    start: Callable[[dict[str, object]], Run],
-) -> None:
-    run = start(SMALL | {"steps": 4, "warm_start.steps": 250})
-    assert run.wait(350) == 0, run.output
-    assert run.survivors() == []
-
-    summary = run.summary
+def test_a_short_run_trains_reuses_and_leaves_nothing_behind(finished: Run) -> None:
+    assert finished.survivors() == []
+    summary = finished.summary
     assert summary["status"] == "finished"
     assert summary["steps"] == 4
     assert summary["mismatch_start"] < 1e-3
@@ -125,21 +137,34 @@ def test_a_short_run_trains_reuses_reports_and_leaves_nothing_behind(
     assert 0 < summary["overlap"] <= 1
     assert sum(len(actors) for actors in summary["nodes"].values()) == 5
 
-    lines = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
-    steps = [line for line in lines if "time/step" in line]
+
+def test_every_step_reports_every_core_metric_within_the_promised_bounds(finished: Run) -> None:
+    steps = finished.steps
     assert [line["step"] for line in steps] == [1, 2, 3, 4]
     assert all(set(line) >= CORE for line in steps)
     assert all(line["publish/mismatch"] < 1e-3 for line in steps)
     assert max(line["fresh/staleness_max"] for line in steps) <= 2
 
-    report = (run.folder / "report.html").read_text()
+
+def test_the_report_has_plots_and_needs_nothing_else(finished: Run) -> None:
+    report = (finished.folder / "report.html").read_text()
     assert "<svg" in report
     assert "://" not in report.replace("http://www.w3.org", "")
 
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    AutoModelForCausalLM.from_pretrained(run.folder / "policy")
-    assert AutoTokenizer.from_pretrained(run.folder / "policy").chat_template
+def test_training_goes_on_from_the_exported_policy_with_two_ranks_and_two_engines(
+    finished: Run, start: Callable[[dict[str, object]], Run]
+) -> None:
+    halves = {"cluster.learner_cpus": 0.5, "cluster.engine_cpus": 0.5, "rollout.engines": 2, "learner.world_size": 2}
+    policy = {"policy.path": finished.folder / "policy", "warm_start": "null", "learner.zero_stage": 3}
+    run = start(SMALL | halves | policy | {"steps": 2, "rollout.engine.start_deadline_s": 400})
+    assert run.wait(390) == 0, run.output
+    assert run.summary["mismatch_start"] < 1e-3
+    assert [line["step"] for line in run.steps] == [1, 2]
+    assert all(line["publish/mismatch"] < 1e-3 for line in run.steps)
+    before = finished.summary["evaluation"]["after"]["all"]["parseable"]
+    assert abs(run.summary["evaluation"]["before"]["all"]["parseable"] - before) < 0.2
+    assert run.survivors() == []
 
 
 @pytest.mark.parametrize(
