@@ -1,0 +1,47 @@
+"""The stack of a recipe for a benchmark: checked and planned as for a run, with stand-ins where asked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import launch.cluster
+from data.tasks import TaskSets
+from launch import preflight
+from launch.cluster import Cluster, ray_nodes
+from launch.loading import load
+from launch.recipe import Recipe
+from models.policy import prepare_policy
+
+DEMO = Path(__file__).resolve().parent.parent / "recipes" / "demo.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A cluster whose actors have begun to start, its recipe, tasks and policy folder."""
+
+    recipe: Recipe
+    cluster: Cluster
+    tasks: TaskSets
+    policy_dir: Path
+
+
+@asynccontextmanager
+async def stack(folder: Path, overrides: Sequence[str], **stand_ins: type) -> AsyncIterator[Stack]:
+    """The demo's recipe with `overrides` on this machine; `stand_ins` replace actor classes by name.
+
+    Ray has been joined; `folder` takes a policy that the recipe builds.
+    """
+    recipe = load(DEMO, overrides)
+    nodes, node_ids = ray_nodes()
+    ready = preflight.check(recipe, nodes)
+    policy_dir = prepare_policy(recipe.policy, folder / "policy", recipe.seed)
+    plan = preflight.check_folder(recipe, nodes, policy_dir, ready.tasks)
+    with ExitStack() as patched:
+        for name, stand_in in stand_ins.items():
+            patched.enter_context(mock.patch.object(launch.cluster, name, stand_in))
+        async with Cluster(recipe, plan, node_ids, policy_dir) as cluster:
+            yield Stack(recipe, cluster, ready.tasks, policy_dir)
