@@ -52,24 +52,16 @@ class LearnerActor(ThreadedActor):
         seed: int,
     ) -> None:
         """Join the other ranks and load the policy."""
-        await self._run(lambda: self._start(settings, policy_dir, dtype, temperature, rank, master, seed))
 
-    def _start(
-        self,
-        settings: LearnerSettings,
-        policy_dir: Path,
-        dtype: str,
-        temperature: float,
-        rank: int,
-        master: tuple[str, int],
-        seed: int,
-    ) -> None:
-        from learner.learner import Learner
+        def build() -> Any:
+            from learner.learner import Learner
+
+            return Learner(
+                settings, policy_dir, dtype, temperature, rank, settings.world_size, master[0], master[1], seed
+            )
 
         self._seed = seed
-        self._learner = Learner(
-            settings, policy_dir, dtype, temperature, rank, settings.world_size, master[0], master[1], seed
-        )
+        self._learner = await self._run(build)
 
     async def connect(
         self, settings: PublishSettings, engines: Sequence[Any], workers_per_engine: int, master: tuple[str, int]
