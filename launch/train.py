@@ -38,13 +38,16 @@ def train(recipe: Recipe) -> None:
         ready = preflight.check(recipe, nodes)
         run = RunFolder.create(recipe.runs_dir, recipe.name)
         with Recorder(recipe, run) as recorder:
-            asyncio.run(_train(recipe, ready, run, recorder, node_ids))
+            try:
+                asyncio.run(_train(recipe, ready, run, recorder, node_ids))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None  # SIGTERM
     finally:
         ray.shutdown()
 
 
 async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Recorder, node_ids: list[str]) -> None:
-    _interrupt_on_sigterm()
+    _cancel_on_sigterm()
     progress, tasks = recorder.progress, ready.tasks
 
     progress.phase("set-up")
@@ -111,6 +114,8 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
         await learner.export(run.policy)
 
 
-def _interrupt_on_sigterm() -> None:
+def _cancel_on_sigterm() -> None:
     """A cluster ends a job with SIGTERM: stop as on Ctrl-C, with the report written. (Ray has its own handler.)"""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+    body = asyncio.current_task()
+    assert body is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, body.cancel)

@@ -43,6 +43,8 @@ class Run:
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # A shell that starts its jobs in the background has them ignore Ctrl-C, and that is inherited.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         self.family: set[psutil.Process] = set()
 
