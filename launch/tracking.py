@@ -28,6 +28,7 @@ class Tracker:
             return
         # wandb reports its own errors over the network unless told not to, and reads this when it is imported.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        os.environ.setdefault("WANDB_SILENT", "true")
         self._guarded(lambda: self._start(settings, run, config))
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:

@@ -27,7 +27,8 @@ def tokens(seed: int, count: int) -> PolicyTokens:
 
 
 def twin(logprobs: torch.Tensor, given: PolicyTokens) -> tuple[torch.Tensor, int, int, int]:
-    total, low, high, capped = torch.zeros((), dtype=torch.float64), 0, 0, 0
+    # Tied to the log-probabilities, so that there is a gradient, of zeros, where every token is clipped.
+    total, low, high, capped = 0.0 * logprobs.sum(), 0, 0, 0
     for i, advantage in enumerate(given.advantages.tolist()):
         w = math.exp(given.proximal[i].item() - given.behaviour[i].item())
         capped += w > 1.5
