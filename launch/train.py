@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 
 import ray
 
@@ -19,6 +18,7 @@ from launch.quiet import quiet_libraries
 from launch.recipe import Recipe
 from launch.recorder import Recorder
 from launch.run_folder import RunFolder
+from launch.signals import cancel_on_sigterm
 from launch.warm_start import warm_start
 from models.policy import prepare_policy
 from rollout.admission import Admission
@@ -47,7 +47,7 @@ def train(recipe: Recipe) -> None:
 
 
 async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Recorder, node_ids: list[str]) -> None:
-    _cancel_on_sigterm()
+    cancel_on_sigterm()
     progress, tasks = recorder.progress, ready.tasks
 
     progress.phase("set-up")
@@ -112,10 +112,3 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
         progress.phase("after-eval")
         await held_out(recipe.steps, recipe.eval.final_tasks_per_domain, "after")
         await learner.export(run.policy)
-
-
-def _cancel_on_sigterm() -> None:
-    """A cluster ends a job with SIGTERM: stop as on Ctrl-C, with the report written. (Ray has its own handler.)"""
-    body = asyncio.current_task()
-    assert body is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, body.cancel)
