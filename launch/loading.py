@@ -31,12 +31,13 @@ INSTEAD_OF: dict[Keys, tuple[Keys, ...]] = {
 class _Dumper(yaml.SafeDumper):
     """Lists of plain values on one line, as people write them."""
 
-    def represent_list(self, data: list[Any]) -> yaml.Node:
-        flow = not any(isinstance(item, (list, dict)) for item in data)
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
+
+def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+    flow = not any(isinstance(item, (list, dict)) for item in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
 
 
-_Dumper.add_representer(list, _Dumper.represent_list)
+_Dumper.add_representer(list, _represent_list)
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
