@@ -17,6 +17,11 @@ from pathlib import Path
 
 import pytest
 from engine_harness import LiveEngine
+from hypothesis import settings
+
+# A slow machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
