@@ -35,7 +35,7 @@ from rollout.chat import ChatCodec
 from rollout.engine import SampleRequest
 
 AIM = Aim(at_most=1.25)
-_FILLING = 3  # steps before the clock starts: the queue fills, and reuse begins with the second batch
+_FILLING = 2  # steps before the clock starts: the queue fills, and reuse begins with the second batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Steps:
 
 async def measure(folder: Path, policy: Path | None, quick: bool) -> list[Row]:
     """Asynchronous against the limit and against synchronous."""
-    warm_steps, count = (60, 4) if quick else (250, 10)
+    warm_steps, count = (60, 4) if quick else (250, 8)
     overrides = ["learner.lr=1e-12", "learner.schedule=constant", "learner.decay_steps=null", "learner.warmup_steps=0"]
     if policy is not None:
         overrides += [f"policy.path={policy.absolute()}", "warm_start=null"]
