@@ -12,7 +12,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-
 # Of TRL's rise in pass@1: the last is the one asked for.
 SHARES = (0.5, 0.75, 0.9, 1.0)
 

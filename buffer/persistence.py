@@ -26,7 +26,7 @@ def _trajectory_to_plain(trajectory: Trajectory) -> dict[str, Any]:
     plain = _shallow(trajectory)
     plain["finish_reason"] = str(trajectory.finish_reason)
     if (verdict := trajectory.verdict) is not None:
-        plain["verdict"] = {"status": str(verdict.status), "score": verdict.score, "detail": verdict.detail}
+        plain["verdict"] = {"status": str(verdict.status), "score": verdict.score, "detail": dict(verdict.detail)}
     return plain
 
 

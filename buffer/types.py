@@ -6,6 +6,7 @@ Token ids and per-token records travel as numpy arrays end to end; text is made 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -52,11 +53,14 @@ class Verdict:
 
     A wrong, crashing, timed-out or memory-hungry *answer* is `scored`; a failure that does not depend on the answer is
     `infra_error`; an answer that cannot be read is `unparseable`. Neither of the last two is ever turned into a zero.
+
+    detail  JSON values: `reason`, one word by which verdicts are counted (`rewards.base.Reason`), `explanation`, words
+            for people, and whatever else the verifier tells; empty values are left out
     """
 
     status: Status
     score: float | None = None
-    detail: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.score is not None) != (self.status is Status.SCORED):
@@ -66,17 +70,31 @@ class Verdict:
         if self.score is not None and not np.isfinite(self.score):
             raise ValueError(f"a verdict's score must be finite, not {self.score}")
 
-    @classmethod
-    def scored(cls, score: float, detail: str = "") -> Verdict:
-        return cls(Status.SCORED, float(score), detail)
+    @property
+    def reason(self) -> str:
+        """The one word it is counted by; empty if the verifier gave none."""
+        return str(self.detail.get("reason", ""))
+
+    @property
+    def explanation(self) -> str:
+        return str(self.detail.get("explanation", ""))
 
     @classmethod
-    def unparseable(cls, detail: str = "") -> Verdict:
-        return cls(Status.UNPARSEABLE, None, detail)
+    def scored(cls, score: float, reason: str = "", explanation: str = "", **more: Any) -> Verdict:
+        return cls(Status.SCORED, float(score), _detail(reason, explanation, more))
 
     @classmethod
-    def infra_error(cls, detail: str = "") -> Verdict:
-        return cls(Status.INFRA_ERROR, None, detail)
+    def unparseable(cls, reason: str = "", explanation: str = "", **more: Any) -> Verdict:
+        return cls(Status.UNPARSEABLE, None, _detail(reason, explanation, more))
+
+    @classmethod
+    def infra_error(cls, reason: str = "", explanation: str = "", **more: Any) -> Verdict:
+        return cls(Status.INFRA_ERROR, None, _detail(reason, explanation, more))
+
+
+def _detail(reason: str, explanation: str, more: Mapping[str, Any]) -> dict[str, Any]:
+    given = {"reason": str(reason), "explanation": explanation, **more}
+    return {key: value for key, value in given.items() if value not in ("", None)}
 
 
 class FinishReason(StrEnum):

@@ -25,7 +25,7 @@ class Answer:
 
 
 class Reason(StrEnum):
-    """The first word of a verdict's `detail`, so that verdicts can be counted by cause. Explanations follow a colon."""
+    """The `reason` in a verdict's detail, by which verdicts are counted."""
 
     CORRECT = "correct"
     PARTIAL = "partial"
@@ -37,16 +37,6 @@ class Reason(StrEnum):
     NO_ANSWER = "no_answer"
     UNREADABLE = "unreadable"
     INFRA = "infra"
-
-
-def detail(reason: Reason, explanation: str = "") -> str:
-    """`reason: explanation`, the form of every `Verdict.detail` of this room."""
-    return f"{reason}: {explanation}" if explanation else str(reason)
-
-
-def reason_of(verdict: Verdict) -> str:
-    """The reason a verdict's detail starts with; for a plug-in's free text, everything before the first colon."""
-    return verdict.detail.partition(":")[0]
 
 
 class Verifier(Protocol):

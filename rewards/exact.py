@@ -8,7 +8,7 @@ from pydantic import ConfigDict, validate_call
 
 from buffer.errors import UserError
 from buffer.types import Task, Verdict
-from rewards.base import Answer, Reason, Verifier, detail
+from rewards.base import Answer, Reason, Verifier
 from rewards.parsing import Extraction, find_answer
 
 
@@ -42,9 +42,9 @@ class ExactVerifier(Verifier):
     def _judge(self, answer: Answer) -> Verdict:
         found = find_answer(answer.text, answer.truncated, self.extract, self.tag)
         if found is None:
-            return Verdict.unparseable(detail(Reason.NO_ANSWER))
+            return Verdict.unparseable(Reason.NO_ANSWER)
         right = self._normal(found) in {self._normal(reference) for reference in references(answer.task)}
-        return Verdict.scored(1.0, detail(Reason.CORRECT)) if right else Verdict.scored(0.0, detail(Reason.WRONG))
+        return Verdict.scored(1.0, Reason.CORRECT) if right else Verdict.scored(0.0, Reason.WRONG)
 
     def _normal(self, text: str) -> str:
         text = text.strip() if self.strip else text

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from buffer.types import Status, Verdict
-from rewards.base import Answer, Reason, Verifier, detail, reason_of
+from rewards.base import Answer, Reason, Verifier
 from rewards.registry import check_task
 
 
@@ -66,7 +66,7 @@ class Judge:
                 break
         final = [verdicts[i] for i in range(len(answers))]
         counts.update(str(verdict.status) for verdict in final)
-        counts.update(f"reason/{reason_of(verdict)}" for verdict in final)
+        counts.update(f"reason/{verdict.reason}" for verdict in final)
         return Judgement(final, self._clock() - begin, +counts)
 
     def _attempt(self, answers: Mapping[int, Answer]) -> dict[int, Verdict]:
@@ -74,7 +74,7 @@ class Judge:
         routes: dict[str, list[int]] = {}
         for i, answer in answers.items():
             if answer.truncated and not answer.text.strip():
-                verdicts[i] = Verdict.unparseable(detail(Reason.NO_ANSWER, "truncated"))
+                verdicts[i] = Verdict.unparseable(Reason.NO_ANSWER, "truncated")
             else:
                 routes.setdefault(answer.task.verifier, []).append(i)
         for name, indices in routes.items():
@@ -92,4 +92,4 @@ def _ask(name: str, verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
         cause = f"verifier {name!r} did not return {len(answers)} verdicts for {len(answers)} answers"
     except Exception as error:  # noqa: BLE001 - whatever a verifier raises says nothing about the answer
         cause = f"verifier {name!r} raised {type(error).__name__}: {error}"
-    return [Verdict.infra_error(detail(Reason.INFRA, cause))] * len(answers)
+    return [Verdict.infra_error(Reason.INFRA, cause)] * len(answers)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, validate_call
 
 from buffer.types import Task, Verdict
-from rewards.base import Answer, Reason, Verifier, detail
+from rewards.base import Answer, Reason, Verifier
 from rewards.exact import references
 from rewards.parsing import last_boxed
 from rewards.workers import Failure, Limits, Outcome, WorkerPool
@@ -84,13 +84,13 @@ class MathsVerifier(Verifier):
 
     def _judge_without_worker(self, boxed: str | None, accepted: tuple[str, ...]) -> Verdict | None:
         if boxed is None:
-            return Verdict.unparseable(detail(Reason.NO_ANSWER))
+            return Verdict.unparseable(Reason.NO_ANSWER)
         if len(boxed) > self._max_chars:
-            return Verdict.scored(0.0, detail(Reason.OUTPUT_LIMIT, f"{len(boxed)} characters in the box"))
+            return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(boxed)} characters in the box")
         if not boxed:
-            return Verdict.scored(0.0, detail(Reason.WRONG, "empty box"))
+            return Verdict.scored(0.0, Reason.WRONG, "empty box")
         if _bare(boxed) in accepted:
-            return Verdict.scored(1.0, detail(Reason.CORRECT))
+            return Verdict.scored(1.0, Reason.CORRECT)
         return None
 
 
@@ -101,13 +101,13 @@ def _bare(latex: str) -> str:
 
 def _verdict(outcome: Outcome) -> Verdict:
     if outcome.failure is Failure.INFRA:
-        return Verdict.infra_error(detail(Reason.INFRA, outcome.detail))
+        return Verdict.infra_error(Reason.INFRA, outcome.detail)
     if outcome.failure is not None:
-        return Verdict.scored(0.0, detail(Reason(outcome.failure), outcome.detail))
+        return Verdict.scored(0.0, Reason(outcome.failure), outcome.detail)
     if not outcome.value["reference_read"]:
-        return Verdict.infra_error(detail(Reason.INFRA, "math-verify cannot read the task's reference"))
+        return Verdict.infra_error(Reason.INFRA, "math-verify cannot read the task's reference")
     if not outcome.value["answer_read"]:
-        return Verdict.unparseable(detail(Reason.UNREADABLE))
+        return Verdict.unparseable(Reason.UNREADABLE)
     if outcome.value["right"]:
-        return Verdict.scored(1.0, detail(Reason.CORRECT))
-    return Verdict.scored(0.0, detail(Reason.WRONG))
+        return Verdict.scored(1.0, Reason.CORRECT)
+    return Verdict.scored(0.0, Reason.WRONG)

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, validate_call
 
 from buffer.errors import UserError
 from buffer.types import Task, Verdict
-from rewards.base import Answer, Reason, Verifier, detail
+from rewards.base import Answer, Reason, Verifier
 from rewards.parsing import Extraction, find_answer
 
 # Read in reasoning-gym 0.1.25, scorer by scorer. Several of the others call `eval` or sympy's `parse_expr` (which is
@@ -62,18 +62,18 @@ class ReasoningGymVerifier(Verifier):
     def _judge(self, answer: Answer) -> Verdict:
         found = find_answer(answer.text, answer.truncated, self._extract, self._tag)
         if found is None:
-            return Verdict.unparseable(detail(Reason.NO_ANSWER))
+            return Verdict.unparseable(Reason.NO_ANSWER)
         if len(found) > self._max_chars:
-            return Verdict.scored(0.0, detail(Reason.OUTPUT_LIMIT, f"{len(found)} characters"))
+            return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(found)} characters")
         score = self._scorer(answer.task)
         entry = {"question": answer.task.prompt, "answer": answer.task.answer, "metadata": answer.task.metadata}
         try:
             value = float(score(found.strip(), entry))
         except Exception as error:  # noqa: BLE001 - whose fault it is, the reference tells
             score(answer.task.answer, entry)  # raises too if the entry is broken: then it is not the answer's fault
-            return Verdict.scored(0.0, detail(Reason.CRASH, type(error).__name__))
+            return Verdict.scored(0.0, Reason.CRASH, type(error).__name__)
         reason = Reason.CORRECT if value >= 1 else Reason.PARTIAL if value > 0 else Reason.WRONG
-        return Verdict.scored(value, detail(reason))
+        return Verdict.scored(value, reason)
 
     def _scorer(self, task: Task) -> Score:
         name = task.metadata.get("source_dataset")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from buffer.errors import UserError
 from buffer.types import Task, Verdict
-from rewards.base import Answer, Reason, Verifier, detail
+from rewards.base import Answer, Reason, Verifier
 from rewards.parsing import extract_tag
 
 Letter = Annotated[str, Field(pattern="^[a-z]$")]
@@ -59,20 +59,20 @@ class RulesVerifier(Verifier):
     def _judge(self, answer: Answer) -> Verdict:
         found = extract_tag(answer.text, "ans")
         if found is None:
-            return Verdict.unparseable(detail(Reason.NO_ANSWER))
+            return Verdict.unparseable(Reason.NO_ANSWER)
         if not _LOWER_CASE.fullmatch(found):
-            return Verdict.scored(0.0, detail(Reason.WRONG, "not a string of lower-case letters"))
+            return Verdict.scored(0.0, Reason.WRONG, "not a string of lower-case letters")
         rules = rules_of(answer.task)
         kept = {f"length {rules.length}": len(found) == rules.length}
         kept |= {f"with {letter}": letter in found for letter in rules.required}
         kept |= {f"without {letter}": letter not in found for letter in rules.forbidden}
         if all(kept.values()):
-            return Verdict.scored(1.0, detail(Reason.CORRECT))
+            return Verdict.scored(1.0, Reason.CORRECT)
         broken = "not " + ", not ".join(rule for rule, ok in kept.items() if not ok)
         share = sum(kept.values()) / len(kept)
         if self.partial and share > 0:
-            return Verdict.scored(share, detail(Reason.PARTIAL, broken))
-        return Verdict.scored(0.0, detail(Reason.WRONG, broken))
+            return Verdict.scored(share, Reason.PARTIAL, broken)
+        return Verdict.scored(0.0, Reason.WRONG, broken)
 
 
 def rules_of(task: Task) -> StringRules:

@@ -13,7 +13,7 @@ from rewards.base import Answer
 from rewards.judging import Judge
 
 RIGHT, WRONG = Verdict.scored(1.0, "correct"), Verdict.scored(0.0, "wrong")
-INFRA = Verdict.infra_error("infra: the machine")
+INFRA = Verdict.infra_error("infra", "the machine")
 
 
 def answer(text: str, verifier: str = "a", truncated: bool = False) -> Answer:
@@ -50,7 +50,10 @@ def test_an_infra_error_that_stays_is_never_turned_into_a_zero() -> None:
 def test_an_exception_of_a_verifier_is_an_infra_error_with_its_reason() -> None:
     judgement, _ = judge([OSError("disk full")], [answer("x"), answer("y")])
     assert [verdict.status for verdict in judgement.verdicts] == [Status.INFRA_ERROR] * 2
-    assert judgement.verdicts[0].detail == "infra: verifier 'a' raised OSError: disk full"
+    assert judgement.verdicts[0].detail == {
+        "reason": "infra",
+        "explanation": "verifier 'a' raised OSError: disk full",
+    }
 
 
 def test_a_verifier_that_recovers_from_an_exception_is_heard() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from buffer.errors import UserError
 from buffer.types import Status, Task, Verdict
-from rewards.base import Answer, reason_of
+from rewards.base import Answer
 from rewards.contract import check_contract
 from rewards.maths import MathsVerifier
 
@@ -60,7 +60,7 @@ def test_equal_expressions_score_1(maths: MathsVerifier) -> None:
 
 def test_unequal_expressions_score_0(maths: MathsVerifier) -> None:
     verdicts = maths.judge([boxed(reference, content) for reference, content in UNEQUAL])
-    assert [(v.score, reason_of(v)) for v in verdicts] == [(0.0, "wrong")] * len(UNEQUAL)
+    assert [(v.score, v.reason) for v in verdicts] == [(0.0, "wrong")] * len(UNEQUAL)
 
 
 def test_the_last_box_counts(maths: MathsVerifier) -> None:
@@ -85,7 +85,7 @@ def test_an_answer_not_found_or_not_readable_is_unparseable(
     maths: MathsVerifier, text: str, truncated: bool, reason: str
 ) -> None:
     [verdict] = maths.judge([answer("2", text, truncated)])
-    assert (verdict.status, verdict.detail) == (Status.UNPARSEABLE, reason)
+    assert (verdict.status, verdict.reason) == (Status.UNPARSEABLE, reason)
 
 
 def test_an_exact_match_needs_no_worker() -> None:
@@ -100,7 +100,7 @@ def test_an_exact_match_needs_no_worker() -> None:
 def test_an_answer_beyond_the_length_limit_scores_0_without_a_worker() -> None:
     verifier = MathsVerifier(max_chars=100)
     [verdict] = verifier.judge([boxed("2", "1+" * 50 + "1")])
-    assert (verdict.score, verdict.detail) == (0.0, "output_limit: 101 characters in the box")
+    assert (verdict.score, verdict.reason, verdict.explanation) == (0.0, "output_limit", "101 characters in the box")
     assert verifier.pool.pids == []
 
 
@@ -113,14 +113,14 @@ def test_an_answer_that_hangs_math_verify_scores_0_for_timeout_and_the_others_ar
         [boxed("5", "2+3"), boxed("5", bomb), boxed("5", bomb), boxed("5", "2+2"), boxed("5", "10/2")]
     )
     assert [verdict.score for verdict in verdicts] == [1, 0, 0, 0, 1]
-    assert [reason_of(verdict) for verdict in verdicts[1:3]] == ["timeout"] * 2
+    assert [verdict.reason for verdict in verdicts[1:3]] == ["timeout"] * 2
     assert maths.pool.deaths - deaths in (2, 3), "equal answers are tried once: killed, and killed again alone"
 
 
 def test_a_reference_that_hangs_is_not_the_answers_fault(maths: MathsVerifier) -> None:
     [verdict] = maths.judge([boxed("9^{9^{9^{9}}}", "2")])
-    assert (verdict.status, reason_of(verdict)) == (Status.INFRA_ERROR, "infra")
-    assert "reference" in verdict.detail
+    assert (verdict.status, verdict.reason) == (Status.INFRA_ERROR, "infra")
+    assert "reference" in verdict.explanation
 
 
 def test_a_reference_that_cannot_be_read_is_not_the_answers_fault(maths: MathsVerifier) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from buffer.errors import UserError
 from buffer.types import Status, Task, Verdict
-from rewards.base import Answer, Verifier, reason_of
+from rewards.base import Answer, Verifier
 from rewards.contract import check_contract
 from rewards.exact import ExactVerifier
 from rewards.reasoning_gym import SAFE_DATASETS, ReasoningGymVerifier
@@ -54,7 +54,7 @@ def test_an_exact_answer_scores_1_and_any_other_0(args: dict, reference: Any, te
 )
 def test_a_response_without_an_answer_is_unparseable_and_not_zero(args: dict, text: str, truncated: bool) -> None:
     verdict = judge(ExactVerifier(**args), "5", text, truncated)
-    assert (verdict.status, verdict.score, verdict.detail) == (Status.UNPARSEABLE, None, "no_answer")
+    assert (verdict.status, verdict.score, verdict.reason) == (Status.UNPARSEABLE, None, "no_answer")
 
 
 def test_a_truncated_response_with_an_answer_is_scored() -> None:
@@ -101,7 +101,8 @@ def test_the_rules_agree_with_counting_every_string_of_four_letters() -> None:
 
 
 def test_a_wrong_string_is_told_which_rule_it_breaks() -> None:
-    assert judge(RulesVerifier(), RULES, "<ans>bz</ans>").detail == "wrong: not length 3, not with a, not without z"
+    broken = judge(RulesVerifier(), RULES, "<ans>bz</ans>")
+    assert broken.detail == {"reason": "wrong", "explanation": "not length 3, not with a, not without z"}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_rules_that_nothing_can_keep_are_refused(answer: Any, place: str) -> Non
 )
 def test_reasoning_gym_scores_by_its_own_rule(dataset: str, answer: str, text: str, score: float, reason: str) -> None:
     verdict = judge(ReasoningGymVerifier(), answer, f"<answer>{text}</answer>", source_dataset=dataset)
-    assert (verdict.score, reason_of(verdict)) == (score, reason)
+    assert (verdict.score, verdict.reason) == (score, reason)
 
 
 @pytest.mark.parametrize("dataset", ["countdown", "polynomial_multiplication", "coin_flip", "chain_sums", None])
