@@ -1,0 +1,91 @@
+"""What a sandbox is asked and what it answers. Plain types; nothing here runs anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """Bounds of one job, all its processes together unless said otherwise.
+
+    cpu_s         CPU seconds of each process
+    wall_s        seconds from start to end; more than `cpu_s`, because a busy machine is not the program's fault
+    memory_mb     MiB beyond what the interpreter itself takes
+    processes     processes and threads alive at a time
+    disk_mb       MiB of the job's own writable folder; it is gone with the job
+    output_bytes  stdout, stderr, the result and any file, each
+    """
+
+    cpu_s: float = 5.0
+    wall_s: float = 12.0
+    memory_mb: int = 512
+    processes: int = 32
+    disk_mb: int = 32
+    output_bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call `function`, which the program defines, and bring out what it returns.
+
+    args and kwargs are JSON values, or tuples, sets and the like (`rewards.sandbox.values` says which). With
+    `expression`, that Python expression is evaluated in the program's namespace instead; it comes from the data set.
+    """
+
+    function: str = ""
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    expression: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of one untrusted program.
+
+    source    Python source, run as `__main__`; with `argv`, other files and another interpreter (`oneshot` only)
+    stdin     what it may read
+    call      what is called after the program ran; None: the program alone, whose stdout is the result
+    argv      a command to run in place of Python, in a folder that holds `files`
+    """
+
+    source: str = ""
+    stdin: bytes = b""
+    call: Call | None = None
+    limits: JobLimits = JobLimits()
+    argv: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Ending(StrEnum):
+    """How a job ended. Only INFRA says nothing about the program."""
+
+    OK = "ok"  # exit code 0, and for a call one well-formed result
+    TIMEOUT = "timeout"
+    MEMORY = "memory"
+    OUTPUT_LIMIT = "output_limit"
+    CRASH = "crash"  # an exception, a signal, an exit code other than 0, or no result
+    INVALID_RESULT = "invalid_result"  # a result that is no frame, one too many, or a value of a type that cannot leave
+    INFRA = "infra"
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What came of a job.
+
+    value        what the call returned, if `ending` is OK
+    stdout       at most `output_bytes`
+    explanation  words for people: the exception's type and message, the signal, the cause
+    cpu_s        CPU seconds of the job's main process and what it waited for
+    """
+
+    ending: Ending
+    value: Any = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    explanation: str = ""
+    cpu_s: float = 0.0
+    wall_s: float = 0.0

@@ -1,0 +1,27 @@
+"""How verifiers that run programs get their sandbox."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Backend = Literal["auto", "zygote", "oneshot", "landlock", "remote", "unsafe_subprocess"]
+
+
+class SandboxSettings(BaseModel):
+    """The `sandbox` argument of the verifiers `code` and `reasoning_gym`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    backend: Backend = Field(
+        "auto",
+        description="auto takes the strongest that works here, zygote, oneshot or landlock, and refuses to start if "
+        "none does; remote asks a SandboxFusion service; unsafe_subprocess isolates nothing",
+    )
+    slots: int = Field(2, ge=1, description="jobs at a time, each in a sandbox of its own")
+    recycle_after: int = Field(1000, ge=1, description="jobs after which a slot's interpreter is started anew")
+    remote_url: str | None = Field(None, description="address of the SandboxFusion service, for backend remote")
+    uid_base: int = Field(
+        61_000, ge=1000, description="as root, slot i runs as user uid_base + i (and the next free one if it is taken)"
+    )
