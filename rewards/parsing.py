@@ -6,61 +6,75 @@ import re
 from functools import lru_cache
 from typing import Literal
 
-Extraction = Literal["tag", "boxed", "text"]
+Extraction = Literal["tag", "boxed", "text", "code"]
 
-THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+Markers = tuple[str, str]  # what opens and what closes the reasoning in a chat template's responses
+THINK: Markers = ("<think>", "</think>")
 
 # An escaped character is consumed whole, so that `\{` opens nothing and `\\boxed` (a line break, then text) is no box.
 _BRACES = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 
+_FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>.*)", re.DOTALL)
+_FENCE_SLACK = 3  # columns by which a closing fence may stand further right than its opening one
 
-def find_answer(text: str, truncated: bool, extract: Extraction, tag: str) -> str | None:
+
+def find_answer(
+    text: str, truncated: bool, extract: Extraction, tag: str, reasoning: Markers | None = THINK
+) -> str | None:
     r"""The answer of a response, or None if it has none.
 
-    extract  `tag`: the last `<tag>…</tag>` (`extract_tag`); `boxed`: the last `\boxed{…}` (`last_boxed`); `text`:
-             everything after the reasoning, if there is anything and the response is not truncated
+    extract    `tag`: the last `<tag>…</tag>` (`extract_tag`); `boxed`: the last `\boxed{…}` (`last_boxed`); `code`: the
+               last fenced code block (`last_code_block`); `text`: everything after the reasoning, if there is anything
+               and the response is not truncated
+    reasoning  what opens and closes the reasoning (`after_reasoning`)
     """
     if extract == "tag":
-        return extract_tag(text, tag)
+        return extract_tag(text, tag, reasoning)
     if extract == "boxed":
-        return last_boxed(text)
-    answer = None if truncated else after_reasoning(text)
+        return last_boxed(text, reasoning)
+    if extract == "code":
+        return last_code_block(text, reasoning)
+    answer = None if truncated else after_reasoning(text, reasoning)
     return answer if answer and answer.strip() else None
 
 
-def after_reasoning(text: str) -> str | None:
+def after_reasoning(text: str, reasoning: Markers | None = THINK) -> str | None:
     """The part of a response that may hold the answer.
 
-    Everything after the last `</think>`; the whole text if it holds neither `<think>` nor `</think>`; None if reasoning
-    was begun and never ended. (A chat template that opens `<think>` in the prompt leaves only `</think>` to respond.)
+    Everything after the last closing marker (`</think>`); the whole text if it holds neither marker, or if `reasoning`
+    is None: a model without marked reasoning; None if reasoning was begun and never ended. (A chat template that opens
+    `<think>` in the prompt leaves only `</think>` to respond.)
     """
-    _, closed, answer = text.rpartition(THINK_CLOSE)
-    if not closed and THINK_OPEN in text:
+    if reasoning is None:
+        return text
+    opening, closing = reasoning
+    _, closed, answer = text.rpartition(closing)
+    if not closed and opening in text:
         return None
     return answer
 
 
-def extract_tag(text: str, tag: str) -> str | None:
+def extract_tag(text: str, tag: str, reasoning: Markers | None = THINK) -> str | None:
     """The content of the last well-formed `<tag>…</tag>` of the answer part (`after_reasoning`), as it stands.
 
     Well-formed: the opening tag, then any characters (also newlines, also none) but neither of the two tags, then the
     closing tag. Tags are matched exactly, case and all, and take no attributes. An empty element is an answer (the
     empty string); None if no element is well-formed.
     """
-    answer = after_reasoning(text)
+    answer = after_reasoning(text, reasoning)
     if answer is None:
         return None
     contents = _tag_pattern(tag).findall(answer)
     return contents[-1] if contents else None
 
 
-def last_boxed(text: str) -> str | None:
+def last_boxed(text: str, reasoning: Markers | None = THINK) -> str | None:
     r"""The content of the last `\boxed{…}` or `\fbox{…}` of the answer part whose braces balance, without outer spaces.
 
     Last means opening last: of `\boxed{1} wait \boxed{2}` it is 2, of `\boxed{\boxed{3}}` the inner 3. A box that is
     never closed (a truncated one) does not count. `\{` and `\}` are characters, not braces. An empty box is an answer.
     """
-    answer = after_reasoning(text)
+    answer = after_reasoning(text, reasoning)
     if answer is None:
         return None
     open_braces: list[int | None] = []  # for each open brace, where its box's content starts; None for a plain brace
@@ -75,6 +89,41 @@ def last_boxed(text: str) -> str | None:
             if start is not None and (last is None or start > last[0]):
                 last = (start, token.start())
     return answer[slice(*last)].strip() if last else None
+
+
+def last_code_block(text: str, reasoning: Markers | None = THINK) -> str | None:
+    """The content of the last complete fenced code block of the answer part, as it stands; None if there is none.
+
+    Fences are those of CommonMark. A line of three or more backticks or tildes, after any indentation, opens a block;
+    a language may follow it (for backticks, one without backticks) and is ignored. A line of the same character, at
+    least as many, with nothing but blanks after them, closes it, unless it is indented by 4 columns or more beyond the
+    opening: a fence inside a docstring ends no program. The opening fence's indentation is taken off each line. A block
+    that is never closed (a truncated one) does not count; an empty one does, and is the empty string.
+    """
+    answer = after_reasoning(text, reasoning)
+    if answer is None:
+        return None
+    lines = answer.replace("\r\n", "\n").split("\n")
+    last: tuple[int, int, int] | None = None  # first line, line after the last one, indentation
+    opened: tuple[int, int, str] | None = None  # first line, indentation, fence
+    for number, line in enumerate(lines):
+        fence = _FENCE.match(line)
+        if fence is None:
+            continue
+        indent = len(fence["indent"])
+        if opened is None:
+            if fence["fence"][0] == "~" or "`" not in fence["info"]:
+                opened = (number + 1, indent, fence["fence"])
+        elif fence["fence"].startswith(opened[2]) and not fence["info"].strip() and indent <= opened[1] + _FENCE_SLACK:
+            last, opened = (opened[0], number, opened[1]), None
+    if last is None:
+        return None
+    first, end, indent = last
+    return "\n".join(_dedented(line, indent) for line in lines[first:end])
+
+
+def _dedented(line: str, indent: int) -> str:
+    return line[min(indent, len(line) - len(line.lstrip(" \t"))) :]
 
 
 @lru_cache

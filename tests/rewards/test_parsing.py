@@ -1,10 +1,13 @@
 """Where an answer stands in a response: the exact rules."""
 
+import re
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rewards.parsing import after_reasoning, extract_tag, find_answer, last_boxed
+from rewards.parsing import after_reasoning, extract_tag, find_answer, last_boxed, last_code_block
 
 
 @pytest.mark.parametrize(
@@ -77,9 +80,73 @@ def test_the_whole_text_is_an_answer_only_if_it_is_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [r"\boxed{" * 50_000, "<ans>" * 50_000, "<ans>a" * 50_000, "{" * 300_000, "\\" * 300_000]
+    ("text", "code"),
+    [
+        ("```\nx = 1\n```", "x = 1"),
+        ("```python\nx = 1\ny = 2\n```", "x = 1\ny = 2"),
+        ("First\n```py\na\n```\nno, better\n~~~ python 3\nb\n~~~\nDone.", "b"),
+        ("```\na\n```\n```\nb", "a"),
+        ("```\na", None),
+        ("```", None),
+        ("x = 1", None),
+        ("", None),
+        ("```\n```", ""),
+        ("```\n\n  a\n\n```", "\n  a\n"),
+        ("```\r\na\r\nb\r\n```\r\n", "a\nb"),
+        ("````\n```\na\n```\n````", "```\na\n```"),
+        ("~~~\n```\na\n~~~", "```\na"),
+        ("```\na\n`````", "a"),
+        ("```\na\n```python\nb\n```", "a\n```python\nb"),
+        ("```\na\n``` \t", "a"),
+        ("```a`b\nc\n```\nd\n```", "d"),
+        ("``\na\n``", None),
+        ("```x = 1```", None),
+        ("text ```\na\n```", None),
+        ("1. so\n\n    ```python\n    def f():\n        return 1\n\n  g()\n    ```", "def f():\n    return 1\n\ng()"),
+        (
+            '```\ndef f():\n    "\n    ```\n    f()\n    ```\n    "\n```',
+            'def f():\n    "\n    ```\n    f()\n    ```\n    "',
+        ),
+        ("```\nx = '\u2028'\n```", "x = '\u2028'"),
+        ("<think>```\na\n```</think>\n```\nb\n```", "b"),
+        ("<think>\n```\na\n```\n</think>so", None),
+        ("<think>\n```\na\n```\n", None),
+    ],
+)
+def test_the_last_closed_code_block_is_the_program(text: str, code: str | None) -> None:
+    assert last_code_block(text) == code
+
+
+@given(st.lists(st.text("`~ abc\t\\\"'"), max_size=20), st.text(max_size=100), st.text(max_size=100))
+def test_a_program_comes_out_of_a_long_enough_fence_as_it_went_in(lines: list[str], before: str, after: str) -> None:
+    program = "\n".join(lines)
+    before = before.replace("`", "'").replace("~", "-").replace("<think>", "")
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", program)), default=0))
+    text = f"{before}\n{fence}python\n{program}\n{fence}\n{after.replace('`', '').replace('~', '')}"
+    assert last_code_block(text) == (program if lines else "")
+
+
+@pytest.mark.parametrize(
+    ("markers", "text", "answer"),
+    [
+        (("<reasoning>", "</reasoning>"), "<reasoning>a</reasoning>b", "b"),
+        (("<reasoning>", "</reasoning>"), "<reasoning>a", None),
+        (("<reasoning>", "</reasoning>"), "<think>a</think>b", "<think>a</think>b"),
+        (("[THINK]", "[/THINK]"), "a[/THINK]b", "b"),
+        (None, "<think>b", "<think>b"),
+    ],
+)
+def test_other_chat_templates_mark_reasoning_otherwise(markers, text: str, answer: str | None) -> None:
+    assert after_reasoning(text, markers) == answer
+    boxed = None if answer is None else "1"
+    assert find_answer(text + r"\boxed{1}", False, "boxed", "ans", markers) == boxed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [r"\boxed{" * 50_000, "<ans>" * 50_000, "<ans>a" * 50_000, "{" * 300_000, "\\" * 300_000, "```\n~~~" * 50_000],
 )
 def test_parsing_is_linear_in_the_text(text: str) -> None:
     began = time.process_time()
-    assert (extract_tag(text, "ans"), last_boxed(text)) == (None, None)
+    assert (extract_tag(text, "ans"), last_boxed(text), last_code_block(text)) == (None, None, None)
     assert time.process_time() - began < 1.0
