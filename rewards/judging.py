@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from buffer.types import Status, Verdict
 from rewards.base import Answer, Reason, Verifier
 from rewards.registry import check_task
+from rewards.settings import Unparseable
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class Judgement:
     verdicts  one for each answer, in the order of the answers
     seconds   wall-clock time it took, retries included
     counts    answers by final status (`scored`, `unparseable`, `infra_error`) and by reason (`reason/timeout`), and
-              `retried`: how often an answer was judged again; zeros are left out
+              `retried`: how often an answer was judged again; zeros are left out. An answer that scores 0 because it is
+              unparseable (`was_unparseable`) counts as unparseable, whichever the policy
     """
 
     verdicts: list[Verdict]
@@ -33,12 +35,17 @@ class Judge:
     A verifier that fails fails neither the run nor the answer: an exception that escapes from it, or a list that cannot
     be the verdicts of these answers, is an `infra_error` of every answer of that call. Answers with an infra error are
     judged again up to `retries` times. A truncated response without any text has no answer and is shown to no verifier.
+    What is unparseable stays so (`mask`) or scores 0 (`score_zero`); in what remains it is marked (`was_unparseable`).
     """
 
     def __init__(
-        self, verifiers: Mapping[str, Verifier], retries: int, clock: Callable[[], float] = time.perf_counter
+        self,
+        verifiers: Mapping[str, Verifier],
+        retries: int,
+        clock: Callable[[], float] = time.perf_counter,
+        unparseable: Unparseable = "mask",
     ) -> None:
-        self._verifiers, self._retries, self._clock = verifiers, retries, clock
+        self._verifiers, self._retries, self._clock, self._unparseable = verifiers, retries, clock, unparseable
 
     def start(self) -> None:
         """Start every verifier."""
@@ -64,8 +71,8 @@ class Judge:
             waiting = [i for i in waiting if verdicts[i].status is Status.INFRA_ERROR]
             if not waiting:
                 break
-        final = [verdicts[i] for i in range(len(answers))]
-        counts.update(str(verdict.status) for verdict in final)
+        final = [apply_policy(verdicts[i], self._unparseable) for i in range(len(answers))]
+        counts.update(str(Status.UNPARSEABLE if was_unparseable(verdict) else verdict.status) for verdict in final)
         counts.update(f"reason/{verdict.reason}" for verdict in final)
         return Judgement(final, self._clock() - begin, +counts)
 
@@ -81,6 +88,18 @@ class Judge:
             judged = _ask(name, self._verifiers[name], [answers[i] for i in indices])
             verdicts |= zip(indices, judged, strict=True)
         return verdicts
+
+
+def apply_policy(verdict: Verdict, unparseable: Unparseable) -> Verdict:
+    """The verdict under `rewards.unparseable`: with `score_zero` an unparseable one scores 0, and says so."""
+    if unparseable == "mask" or verdict.status is not Status.UNPARSEABLE:
+        return verdict
+    return Verdict(Status.SCORED, 0.0, {**verdict.detail, "unparseable": True})
+
+
+def was_unparseable(verdict: Verdict) -> bool:
+    """Whether the answer could not be found or read, even if the recipe makes that score 0."""
+    return verdict.status is Status.UNPARSEABLE or verdict.detail.get("unparseable") is True
 
 
 def _ask(name: str, verifier: Verifier, answers: list[Answer]) -> list[Verdict]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Unparseable = Literal["mask", "score_zero"]
 
 
 class VerifierSettings(BaseModel):
@@ -35,4 +37,12 @@ class RewardSettings(BaseModel):
     )
     retries: int = Field(
         2, ge=0, description="how often an answer is judged again after a failure that was not its own (infra_error)"
+    )
+    unparseable: Unparseable = Field(
+        "mask",
+        description="what becomes of an answer that cannot be found or read: mask keeps it out of baseline and loss; "
+        "score_zero (for ablations) makes it score 0",
+    )
+    unparseable_warning: float = Field(
+        0.2, ge=0, le=1, description="share of unparseable answers of a domain, 0 to 1, beyond which the run warns"
     )

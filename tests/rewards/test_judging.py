@@ -10,7 +10,7 @@ from plugin_verifiers import Scripted
 from buffer.errors import UserError
 from buffer.types import Status, Task, Verdict
 from rewards.base import Answer
-from rewards.judging import Judge
+from rewards.judging import Judge, was_unparseable
 
 RIGHT, WRONG = Verdict.scored(1.0, "correct"), Verdict.scored(0.0, "wrong")
 INFRA = Verdict.infra_error("infra", "the machine")
@@ -78,6 +78,32 @@ def test_a_truncated_response_without_text_is_unparseable_and_shown_to_no_verifi
     assert verifier.asked == [["x", ""]]
     assert [verdict.status for verdict in judgement.verdicts] == ["scored", "unparseable", "scored"]
     assert judgement.counts["reason/no_answer"] == 1
+
+
+UNPARSEABLE = Verdict.unparseable("unreadable", "no number", position=3)
+
+
+def test_an_unparseable_answer_is_masked_unless_the_recipe_says_otherwise() -> None:
+    judgement, _ = judge([[RIGHT, UNPARSEABLE]], [answer("x"), answer("y")])
+    assert judgement.verdicts == [RIGHT, UNPARSEABLE]
+    assert [was_unparseable(verdict) for verdict in judgement.verdicts] == [False, True]
+
+
+def test_with_score_zero_an_unparseable_answer_scores_0_keeps_its_reason_and_can_still_be_counted() -> None:
+    verifiers = {"a": Scripted([[RIGHT, UNPARSEABLE, WRONG]])}
+    answers = [answer(text) for text in "xyz"] + [answer("", truncated=True)]
+    judgement = Judge(verifiers, retries=0, unparseable="score_zero").judge(answers)
+    right, unparseable, wrong, empty = judgement.verdicts
+    assert (right, wrong) == (RIGHT, WRONG)
+    assert unparseable == Verdict.scored(0, "unreadable", "no number", position=3, unparseable=True)
+    assert empty == Verdict.scored(0, "no_answer", "truncated", unparseable=True)
+    assert [was_unparseable(verdict) for verdict in judgement.verdicts] == [False, True, False, True]
+    assert (judgement.counts["scored"], judgement.counts["unparseable"]) == (2, 2)
+
+
+def test_score_zero_forgives_no_infra_error() -> None:
+    judgement = Judge({"a": Scripted([[INFRA]])}, retries=0, unparseable="score_zero").judge([answer("x")])
+    assert judgement.verdicts == [INFRA]
 
 
 def test_a_task_that_names_an_unknown_verifier_is_the_users_error() -> None:
