@@ -13,7 +13,8 @@ PAD, BOS, EOS, UNKNOWN = "<|pad|>", "<|bos|>", "<|eos|>", "<|unknown|>"
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 # Text that the policy writes and a verifier reads: single tokens, but not special, so that decoding keeps them.
 MARKS = ("<think>", "</think>", "<ans>", "</ans>")
-CHARACTERS = string.digits + string.ascii_letters + " \n+-*/=.,:;?!()"
+# Printable ASCII and the line break. What code and LaTeX need comes last, so that the other ids are as they were.
+CHARACTERS = string.digits + string.ascii_letters + " \n+-*/=.,:;?!()" + "\"#$%&'<>@[\\]^_`{|}~"
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -25,7 +26,7 @@ CHAT_TEMPLATE = (
 
 
 def character_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character, one a chat or reasoning mark; 87 in all. Any other character becomes unknown."""
+    """One token a character, one a chat or reasoning mark; 106 in all. Any other character becomes unknown."""
     special = [PAD, BOS, EOS, UNKNOWN, USER, ASSISTANT]
     vocabulary = {token: i for i, token in enumerate([*special, *MARKS, *CHARACTERS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from buffer.types import Task
-from data.demo.problems import draw_distinct, pick
+from data.demo.problems import TAGGED, draw_distinct, pick
 from data.split import Split
+
+FORM = TAGGED
 
 
 def draw_task(rng: Random, digits: Sequence[int]) -> tuple[str, Task]:

@@ -10,8 +10,10 @@ from random import Random
 from string import ascii_lowercase
 
 from buffer.types import Task
-from data.demo.problems import draw_distinct, pick
+from data.demo.problems import TAGGED, draw_distinct, pick
 from data.split import Split
+
+FORM = TAGGED
 
 # Short enough that letters allowed never run out, however many are forbidden.
 _LONGEST = 16

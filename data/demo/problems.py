@@ -1,4 +1,4 @@
-"""What the three domains share: drawing problems of one split."""
+"""What the domains share: drawing problems of one split, and the demo's answer form."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from random import Random
 from buffer.errors import UserError
 from buffer.types import Task
 from data.split import Split, on_side
+
+# A domain's module has `draw_task`, `tasks`, `solve` and `FORM`: how a response writes its answer, for `{answer}`.
+TAGGED = "<ans>{answer}</ans>"
 
 _MAX_MISSES = 10_000
 
@@ -40,10 +43,10 @@ def draw_distinct(
             )
 
 
-def pick(rng: Random, name: str, bounds: Sequence[int], most: int) -> int:
-    """A number drawn evenly from `bounds`; UserError unless they are [low, high] with 1 <= low <= high <= `most`."""
+def pick(rng: Random, name: str, bounds: Sequence[int], most: int, least: int = 1) -> int:
+    """A number drawn evenly from `bounds`; UserError unless they are [low, high] with least <= low <= high <= most."""
     if isinstance(bounds, Sequence) and len(bounds) == 2 and all(isinstance(bound, int) for bound in bounds):
         low, high = bounds
-        if 1 <= low <= high <= most:
+        if least <= low <= high <= most:
             return rng.randint(low, high)
-    raise UserError(f"{name}: {bounds!r} is no [fewest, most] with 1 <= fewest <= most <= {most}")
+    raise UserError(f"{name}: {bounds!r} is no [fewest, most] with {least} <= fewest <= most <= {most}")

@@ -7,8 +7,10 @@ from random import Random
 from string import ascii_lowercase
 
 from buffer.types import Task
-from data.demo.problems import draw_distinct, pick
+from data.demo.problems import TAGGED, draw_distinct, pick
 from data.split import Split
+
+FORM = TAGGED
 
 
 def draw_task(rng: Random, letters: Sequence[int]) -> tuple[str, Task]:

@@ -14,11 +14,17 @@ from typing import Any
 
 from buffer.errors import UserError
 from buffer.types import Task
-from data.demo import addition, constrained, reverse
+from data.demo import addition, code, constrained, maths, reverse
 from data.demo.problems import draw
 from data.traces import Trace
 
-_DOMAINS: dict[str, ModuleType] = {"addition": addition, "reverse": reverse, "constrained": constrained}
+_DOMAINS: dict[str, ModuleType] = {
+    "addition": addition,
+    "reverse": reverse,
+    "constrained": constrained,
+    "maths": maths,
+    "code": code,
+}
 
 
 def traces(
@@ -48,5 +54,6 @@ def _drawer(name: str, sizes: Mapping[str, Any]) -> Callable[[Random], tuple[str
 
 
 def _write(name: str, task: Task, style: str, rng: Random, error_rate: float) -> str:
-    reasoning, answer = _DOMAINS[name].solve(task, rng, 0.0 if style == "clean" else error_rate)
-    return f"<think>{'' if style == 'direct' else reasoning}</think><ans>{answer}</ans>"
+    domain = _DOMAINS[name]
+    reasoning, answer = domain.solve(task, rng, 0.0 if style == "clean" else error_rate)
+    return f"<think>{'' if style == 'direct' else reasoning}</think>{domain.FORM.replace('{answer}', answer)}"

@@ -32,7 +32,7 @@ def test_the_default_policy_has_the_demo_s_shape(tmp_path: Path) -> None:
     )
     config = model.config
     assert (config.model_type, config.hidden_size, config.num_hidden_layers, config.head_dim) == ("qwen3", 96, 3, 32)
-    assert (config.num_attention_heads, config.num_key_value_heads, config.vocab_size) == (4, 2, 87)
+    assert (config.num_attention_heads, config.num_key_value_heads, config.vocab_size) == (4, 2, 106)
     assert config.tie_word_embeddings
     assert config.rope_parameters["rope_theta"] == 500.0
     assert {p.dtype for p in model.parameters()} == {torch.float32}
