@@ -116,6 +116,11 @@ def _parse(line: str, where: str) -> Task:
         raise UserError(
             f"{where}: not valid JSON ({error.msg}, column {error.colno}); write one object a line"
         ) from error
+    return task_of(record, where)
+
+
+def task_of(record: Any, where: str) -> Task:
+    """The task of a parsed JSON value. `where` begins the message of the UserError that names the field at fault."""
     if not isinstance(record, dict):
         raise UserError(f"{where}: a task is a JSON object with the fields {', '.join(sorted(_FIELDS))}")
     if unknown := sorted(set(record) - _FIELDS):

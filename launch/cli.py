@@ -11,17 +11,18 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from buffer.errors import RunError, UserError
+from launch.arguments import EXIT_CODES, add_set, command, natural, positive
+from launch.signals import interrupt_on_sigterm
+from launch.verify.command import add_verify
 
 if TYPE_CHECKING:
     from launch.nodes import Node
     from launch.recipe import Recipe
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-
-_EXIT_CODES = "exit codes: 0 fine, 1 the run failed, 2 bad input (one clear message), 130 interrupted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +66,7 @@ def _train(args: argparse.Namespace) -> int | None:
     from launch.train import train
 
     # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt_on_sigterm)
     train(recipe)
     return 0
 
@@ -99,10 +100,6 @@ def _report(args: argparse.Namespace) -> None:
 
     write_report(run)
     print(run / "report.html")
-
-
-def _interrupt(signal_number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _load(args: argparse.Namespace) -> Recipe:
@@ -139,18 +136,19 @@ start here:
   reprise recipe --keys                           every key a recipe may have
 
 `reprise COMMAND --help` says more. `python -m launch` is the same program, for `ray job submit`.
-{_EXIT_CODES}""",
+{EXIT_CODES}""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
     _add_recipe(commands)
     _add_report(commands)
+    add_verify(commands)
     return parser
 
 
 def _add_train(commands: Any) -> None:
-    train = _command(
+    train = command(
         commands,
         "train",
         _train,
@@ -167,7 +165,7 @@ examples:
   reprise train recipes/demo.yaml --dry-run --nodes 2 --node-cpus 8    plan for two nodes that are not here
 on a Ray cluster (README: going on to a cluster):
   ray job submit --working-dir . -- python -m launch train recipes/demo.yaml
-{_EXIT_CODES}""",
+{EXIT_CODES}""",
     )
     _add_recipe_arguments(train)
     train.add_argument("--name", metavar="N", help="name of the run and of its folder (default: the recipe's name)")
@@ -175,14 +173,14 @@ on a Ray cluster (README: going on to a cluster):
         "--dry-run", action="store_true", help="print the resolved recipe and the resource plan, and start nothing"
     )
     cluster = train.add_argument_group("planning for a cluster that is not here (with --dry-run)")
-    cluster.add_argument("--nodes", type=_positive(int), metavar="N", help="number of nodes (default: this machine)")
-    cluster.add_argument("--node-cpus", type=_positive(float), metavar="C", help="CPUs of each node")
-    cluster.add_argument("--node-gpus", type=_natural, metavar="G", help="GPUs of each node")
-    cluster.add_argument("--node-memory-gb", type=_positive(float), metavar="M", help="free memory of each node, GiB")
+    cluster.add_argument("--nodes", type=positive(int), metavar="N", help="number of nodes (default: this machine)")
+    cluster.add_argument("--node-cpus", type=positive(float), metavar="C", help="CPUs of each node")
+    cluster.add_argument("--node-gpus", type=natural, metavar="G", help="GPUs of each node")
+    cluster.add_argument("--node-memory-gb", type=positive(float), metavar="M", help="free memory of each node, GiB")
 
 
 def _add_recipe(commands: Any) -> None:
-    recipe = _command(
+    recipe = command(
         commands,
         "recipe",
         _recipe,
@@ -207,7 +205,7 @@ how a recipe is put together:
 
 
 def _add_report(commands: Any) -> None:
-    report = _command(
+    report = command(
         commands,
         "report",
         _report,
@@ -218,44 +216,6 @@ def _add_report(commands: Any) -> None:
     report.add_argument("run_dir", metavar="RUN_DIR", help="the run's folder, such as runs/demo")
 
 
-def _command(
-    commands: Any, name: str, run: Any, summary: str, description: str, epilog: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=run)
-    return parser
-
-
 def _add_recipe_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> None:
     parser.add_argument("recipe", metavar="RECIPE", nargs="?" if optional else None, help="a YAML file")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override one key, such as learner.lr=1e-4; may be given again and again",
-    )
-
-
-def _positive(kind: type[int] | type[float]) -> Any:
-    def parse(text: str) -> float:
-        value = kind(text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
-        return value
-
-    parse.__name__ = "whole number" if kind is int else "number"  # argparse: "invalid number value: 'x'"
-    return parse
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
-    return value
+    add_set(parser)

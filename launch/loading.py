@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from buffer.errors import UserError
 from launch.problems import explain
 from launch.recipe import Recipe
 from launch.yaml_tree import Keys, Origins, dotted, parse
+from rewards.settings import RewardSettings
 
 # Setting one of these takes the place of what a lower layer chose instead, so that swapping the policy is one key.
 INSTEAD_OF: dict[Keys, tuple[Keys, ...]] = {
@@ -40,18 +41,54 @@ def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
 _Dumper.add_representer(list, _represent_list)
 
 
+class _RewardsOnly(BaseModel):
+    """The keys of a recipe, of which only `rewards` is looked into."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rewards: RewardSettings
+
+
+_Rewards = create_model(  # type: ignore[call-overload]
+    "_Rewards",
+    __base__=_RewardsOnly,
+    **{name: (Any, None) for name in Recipe.model_fields if name != "rewards"},
+)
+
+
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a YAML file, with `key.path=value` overrides.
 
     Raises `UserError` with one line per problem: where it was written, the key, what was given and what would be right.
     """
+    return validate(*_resolved(_chain(Path(path)), overrides))
+
+
+def load_rewards(
+    path: str | Path | None, overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+) -> RewardSettings:
+    """The `rewards` section of a recipe, for judging without training: no other section need be there.
+
+    Without a file, overrides are merged over `defaults`. Raises `UserError` as `load` does.
+    """
+    chain = [({"rewards": defaults or {}}, {})] if path is None else _chain(Path(path))
+    values, origins = _resolved(chain, overrides)
+    try:
+        return _Rewards.model_validate_json(json.dumps(values), strict=True).rewards
+    except ValidationError as error:
+        raise UserError("\n".join(explain(error, origins))) from None
+
+
+def _resolved(
+    chain: Sequence[tuple[Mapping[str, Any], Origins]], overrides: Sequence[str]
+) -> tuple[dict[str, Any], Origins]:
     values: dict[str, Any] = {}
     origins: Origins = {}
-    for layer, layer_origins in _chain(Path(path)):
+    for layer, layer_origins in chain:
         values = _lay(layer, layer_origins, values, origins)
     for override in overrides:
         values = _lay(*_override(override, values), values, origins)
-    return validate(values, origins)
+    return values, origins
 
 
 def validate(values: Mapping[str, Any], origins: Origins) -> Recipe:

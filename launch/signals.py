@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from typing import Any, NoReturn
 
 
 def cancel_on_sigterm() -> None:
@@ -11,3 +12,8 @@ def cancel_on_sigterm() -> None:
     body = asyncio.current_task()
     assert body is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, body.cancel)
+
+
+def interrupt_on_sigterm(signal_number: int, frame: Any) -> NoReturn:
+    """A handler of SIGTERM: stop as on Ctrl-C."""
+    raise KeyboardInterrupt

@@ -43,6 +43,11 @@ def check_task(verifiers: Mapping[str, Verifier], task: Task) -> None:
     verifiers[task.verifier].check_task(task)
 
 
+def installed() -> list[str]:
+    """The names that `use` may be: built-in verifiers, and those of installed packages."""
+    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))})
+
+
 def build_verifier(name: str, chosen: VerifierSettings) -> Verifier:
     """The verifier `rewards.verifiers.<name>`, constructed with its args but not started."""
     where = f"rewards.verifiers.{name}"

@@ -1,0 +1,53 @@
+"""What the commands' argument parsers share. Nothing heavy is imported here, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+EXIT_CODES = "exit codes: 0 fine, 1 the run failed, 2 bad input (one clear message), 130 interrupted"
+
+
+def command(commands: Any, name: str, run: Any, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """A parser for `reprise NAME`; `run` is called with its parsed arguments."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=run)
+    return parser
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """`--set KEY=VALUE`, any number of times."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one key, such as learner.lr=1e-4; may be given again and again",
+    )
+
+
+def positive(kind: type[int] | type[float]) -> Any:
+    """An argument's type: a number above 0."""
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+        return value
+
+    parse.__name__ = "whole number" if kind is int else "number"  # argparse: "invalid number value: 'x'"
+    return parse
+
+
+def natural(text: str) -> int:
+    """An argument's type: a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {text}")
+    return value

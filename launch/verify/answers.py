@@ -1,0 +1,121 @@
+"""The file of answers: read, and checked whole before anything is judged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from buffer.errors import UserError
+from buffer.types import Task
+from data.tasks import task_of
+from rewards.base import Answer, Verifier
+from rewards.registry import check_task
+
+_FIELDS = ("task", "response", "truncated")
+_RIGHT = '{"task": {"id", "prompt", "domain", "verifier", "answer", "metadata"}, "response": "..."}'
+_SHOWN = 10
+
+
+class Asked(NamedTuple):
+    """What is remembered of an answer while others are judged."""
+
+    line: int
+    id: str
+    domain: str
+    verifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file of answers that can all be judged.
+
+    asked     one for each answer, in the order of the file
+    digests   SHA-256 of the first n answers' lines, for each n that was asked for and all of them
+    """
+
+    asked: list[Asked]
+    digests: dict[int, str]
+
+
+def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[int] = ()) -> Checked:
+    """Read the whole file. UserError names every line (the first ten) that is malformed or could never be judged."""
+    if not path.is_file():
+        raise UserError(f"--input {path}: there is no such file; it holds one object a line: {_RIGHT}")
+    asked: list[Asked] = []
+    problems: list[str] = []
+    hashed, digests = hashlib.sha256(), {}
+    accepted: Task | None = None  # several answers to one task usually stand one after the other
+    for number, line in _lines(path):
+        where = f"{path}:{number}"
+        if len(asked) in digests_at:
+            digests[len(asked)] = hashed.hexdigest()
+        hashed.update(line + b"\n")
+        try:
+            task = _parse(line, where).task
+            if task != accepted:
+                _check_task(verifiers, task, where)
+                accepted = task
+            asked.append(Asked(number, task.id, task.domain, task.verifier))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        more = f"\n... and {len(problems) - _SHOWN} more lines" if len(problems) > _SHOWN else ""
+        raise UserError("\n".join(problems[:_SHOWN]) + more)
+    digests[len(asked)] = hashed.hexdigest()
+    return Checked(asked, digests)
+
+
+def read(path: Path, first: int = 0) -> Iterator[Answer]:
+    """The answers of a checked file, without the `first` of them."""
+    for n, (number, line) in enumerate(_lines(path)):
+        if n >= first:
+            yield _parse(line, f"{path}:{number}")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(number, content) of the lines that are not blank."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line := line.strip():
+                yield number, line
+
+
+def _parse(line: bytes, where: str) -> Answer:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{where}: not valid JSON ({error.msg}, column {error.colno}); write one object a line: {_RIGHT}"
+        ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{where}: not UTF-8 text") from None
+    except RecursionError:
+        raise UserError(f"{where}: nested too deeply") from None
+    return _answer(record, where)
+
+
+def _answer(record: Any, where: str) -> Answer:
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: an answer is an object: {_RIGHT}")
+    if unknown := sorted(set(record) - set(_FIELDS)):
+        raise UserError(f"{where}: unknown field {unknown[0]!r}; an answer has {', '.join(_FIELDS)}")
+    for name in ("task", "response"):
+        if name not in record:
+            raise UserError(f"{where}: field {name!r} is missing; write {_RIGHT}")
+    if not isinstance(record["response"], str):
+        raise UserError(f"{where}: field 'response' must be a string, not {record['response']!r:.60}")
+    truncated = record.get("truncated", False)
+    if not isinstance(truncated, bool):
+        raise UserError(f"{where}: field 'truncated' must be true or false, not {truncated!r:.60}")
+    return Answer(task_of(record["task"], f"{where}: task"), record["response"], truncated)
+
+
+def _check_task(verifiers: Mapping[str, Verifier], task: Task, where: str) -> None:
+    try:
+        check_task(verifiers, task)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error

@@ -1,0 +1,69 @@
+"""The command line of `reprise verify`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from launch.arguments import EXIT_CODES, add_set, command
+from launch.signals import interrupt_on_sigterm
+
+
+def add_verify(commands: Any) -> None:
+    verify = command(
+        commands,
+        "verify",
+        _verify,
+        "judge a file of answers",
+        "Judge every answer of a file with the verifier that its task names, and print a table by domain and status.\n"
+        "The whole file is checked first. A run that was killed goes on where it was when the same command is given\n"
+        "again: each answer gets exactly one verdict.",
+        f"""\
+--input, one object a line:
+  {{"task": {{"id": "1", "prompt": "2+2?", "domain": "sums", "verifier": "math", "answer": "4"}},
+   "response": "It is \\\\boxed{{4}}.", "truncated": false}}
+  ("truncated" and the task's "metadata" may be left out; an id may come again and again)
+--output, one line for each, in the same order:
+  {{"id": "1", "status": "scored", "score": 1.0, "detail": {{"reason": "correct"}}}}
+  status is scored, unparseable (no answer found; no score) or infra_error (could not be judged; no score)
+
+examples:
+  reprise verify --input answers.jsonl --output verdicts.jsonl
+  reprise verify --input answers.jsonl --output verdicts.jsonl --dry-run
+  reprise verify --recipe recipes/demo.yaml --input answers.jsonl --output verdicts.jsonl
+  reprise verify --set rewards.verifiers.exact.args.tag=answer --input a.jsonl --output v.jsonl
+  reprise verify --set rewards.verifiers.mine.use=my_package:MyVerifier --input a.jsonl --output v.jsonl
+
+A recipe's `rewards` section is all that is read of it. Without one, a task may name any built-in or installed verifier
+(entry point reprise.verifiers), which then has its defaults. docs/verifiers.md describes them.
+{EXIT_CODES}""",
+    )
+    verify.add_argument("--recipe", metavar="R", help="a YAML file whose `rewards` section says who judges, and how")
+    add_set(verify)
+    verify.add_argument("--input", required=True, type=Path, metavar="FILE", help="answers, JSON lines")
+    verify.add_argument("--output", required=True, type=Path, metavar="FILE", help="verdicts, JSON lines; appended to")
+    verify.add_argument("--dry-run", action="store_true", help="check everything, count the answers, judge nothing")
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from launch.loading import load_rewards
+    from launch.verify import run
+    from rewards.registry import installed
+
+    defaults = {"verifiers": {name: {"use": name} for name in installed()}}
+    settings = load_rewards(args.recipe, args.set, defaults)
+    console = Console(width=max(Console().width, 120))
+    if args.dry_run:
+        run.show_plan(settings, args.input, args.output, console)
+        return
+    signal.signal(signal.SIGTERM, interrupt_on_sigterm)
+    try:
+        run.verify(settings, args.input, args.output, console)
+    except KeyboardInterrupt:
+        print(f"reprise: what is judged is in {args.output}; the same command goes on from there", file=sys.stderr)
+        raise

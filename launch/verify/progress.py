@@ -1,0 +1,75 @@
+"""How far judging is: a live bar on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from buffer.types import Status
+from launch.progress import duration
+from launch.verify.tally import Tally
+
+
+class JudgingProgress:
+    """Shows how many of `total` answers have a verdict. Written to stderr: stdout is for the table.
+
+    done     verdicts that were there before; they do not count for the speed
+    every_s  seconds between the lines of a log
+    """
+
+    def __init__(
+        self,
+        total: int,
+        done: int,
+        stream: TextIO | None = None,
+        every_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._total, self._before, self._every_s, self._clock = total, done, every_s, clock
+        self._started = self._last_line = clock()
+        console = Console(file=self._stream)
+        self._bar: Progress | None = None
+        if self._stream.isatty() and not console.is_dumb_terminal:
+            self._bar = Progress(
+                TextColumn("judging"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(),
+                console=console,
+                expand=True,
+            )
+            self._task = self._bar.add_task("", total=total, completed=done, text="")
+            self._bar.start()
+
+    def show(self, tally: Tally) -> None:
+        """What has been judged so far, the verdicts from before included."""
+        seconds = self._clock() - self._started
+        speed = (tally.total - self._before) / seconds if seconds > 0 else 0.0
+        counts = " · ".join(f"{status} {tally.all.statuses[status]:,}" for status in Status)
+        text = f"{speed:,.1f}/s · {counts}"
+        if self._bar:
+            self._bar.update(self._task, completed=tally.total, text=text)
+        elif self._clock() - self._last_line >= self._every_s:
+            self._last_line = self._clock()
+            print(f"[{duration(seconds):>6}] {tally.total:,}/{self._total:,} judged · {text}", file=self._stream)
+
+    def close(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
