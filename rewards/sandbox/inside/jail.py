@@ -1,0 +1,72 @@
+"""How a job is locked in, from inside its own process, before any of the program is read."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import Any
+
+from . import kernel, seccomp
+
+FOLDER = "/tmp"  # the job's own writable folder, where it has namespaces
+_INODES = 4096
+
+
+def enter_namespaces(limits: dict[str, Any], outer: tuple[int, int]) -> None:
+    """The first steps of a process that `kernel.fork_into` made: who it is, and a /tmp and /proc of its own.
+
+    outer  user and group outside
+    """
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{outer[0]} {outer[0]} 1")
+    _write("/proc/self/gid_map", f"{outer[1]} {outer[1]} 1")
+    nodev = kernel.MS_NOSUID | kernel.MS_NODEV
+    size = int(limits["disk_mb"]) << 20
+    kernel.mount("tmpfs", FOLDER, "tmpfs", nodev, f"size={size},nr_inodes={_INODES},mode=0700")
+    if os.path.isdir("/dev/shm"):
+        kernel.mount(FOLDER, "/dev/shm", "", kernel.MS_BIND)
+    try:
+        kernel.mount("proc", "/proc", "proc", nodev | kernel.MS_NOEXEC)
+    except OSError:  # /proc is masked here: better none than the zygote's
+        kernel.mount("tmpfs", "/proc", "tmpfs", nodev | kernel.MS_RDONLY, "size=4096,nr_inodes=2")
+
+
+def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
+    """Resource limits, soft and hard alike, so that none can be raised.
+
+    base_bytes  address space that the interpreter takes without the program
+    """
+    cpu = max(1, -(-float(limits["cpu_s"]) // 1))  # whole seconds, rounded up
+    space = base_bytes + (int(limits["memory_mb"]) << 20)
+    output = int(limits["output_bytes"])
+    # The kernel sends SIGXCPU at the soft limit, which pid 1 and a handler may ignore, and SIGKILL at the hard one.
+    resource.setrlimit(resource.RLIMIT_CPU, (int(cpu), int(cpu) + 1))
+    for which, value in (
+        (resource.RLIMIT_AS, space),
+        (resource.RLIMIT_FSIZE, output),
+        (resource.RLIMIT_NPROC, int(limits["processes"])),
+        (resource.RLIMIT_NOFILE, 256),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_STACK, 64 << 20),
+    ):
+        hard = resource.getrlimit(which)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (value, value))
+
+
+def lock(confinement: str, readable: list[str]) -> None:
+    """The last step: no capabilities, no new privileges, a system call filter, and Landlock where that is the wall."""
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that its memory can be measured from outside
+    if confinement == "landlock":
+        kernel.landlock(readable, ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"])
+    if confinement != "none":
+        kernel.load_seccomp(seccomp.job_filter(os.getpid() if confinement == "landlock" else None))
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)

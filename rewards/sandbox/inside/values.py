@@ -1,0 +1,99 @@
+"""Values that cross the sandbox's wall: typed JSON, so that a tuple stays a tuple and NaN stays NaN.
+
+Plain: null, true, false, strings, lists, whole numbers below 2**53. Everything else is an object with one key, which
+names its type: {"int": "-1f"} (hexadecimal), {"float": "0x1.8p+0" | "nan" | "inf" | "-inf"}, {"tuple": […]},
+{"dict": [[key, value], …]}, {"set": […]}, {"frozenset": […]}, {"bytes": "00ff"}, {"complex": [float, float]}.
+
+`encode` runs beside hostile code, `decode` outside: it takes nothing on trust, and builds nothing but these types.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_DEPTH = 100
+_SAFE = 1 << 53
+
+
+class ValueRefused(ValueError):
+    """A value that cannot cross, or a text that is no value."""
+
+
+def encode(value: Any, depth: int = 0) -> Any:
+    """JSON for a value. A subclass crosses as the built-in type it extends, numpy's arrays as lists."""
+    if depth > MAX_DEPTH:
+        raise ValueRefused(f"nested deeper than {MAX_DEPTH}")
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        number = int.__index__(value)
+        return number if -_SAFE < number < _SAFE else {"int": format(number, "x")}
+    if isinstance(value, float):
+        return {"float": float.hex(float.__float__(value))}
+    if isinstance(value, list):
+        return [encode(each, depth + 1) for each in list.__iter__(value)]
+    if isinstance(value, tuple):
+        return {"tuple": [encode(each, depth + 1) for each in tuple.__iter__(value)]}
+    if isinstance(value, dict):
+        pairs = dict.items(value)
+        return {"dict": [[encode(key, depth + 1), encode(each, depth + 1)] for key, each in pairs]}
+    if isinstance(value, set):
+        return {"set": [encode(each, depth + 1) for each in set.__iter__(value)]}
+    if isinstance(value, frozenset):
+        return {"frozenset": [encode(each, depth + 1) for each in frozenset.__iter__(value)]}
+    if isinstance(value, bytes):
+        return {"bytes": bytes.hex(value)}
+    if isinstance(value, complex):
+        return {"complex": [float.hex(value.real), float.hex(value.imag)]}
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return encode(value.tolist(), depth + 1)
+    raise ValueRefused(f"a value of type {type(value).__name__!r} cannot leave the sandbox")
+
+
+def decode(plain: Any, depth: int = 0) -> Any:
+    """The value that `encode` gave `plain` for. ValueRefused if there is none."""
+    if depth > 2 * MAX_DEPTH:
+        raise ValueRefused("nested too deeply")
+    if plain is None or isinstance(plain, bool | str):
+        return plain
+    if isinstance(plain, int):
+        if -_SAFE < plain < _SAFE:
+            return plain
+        raise ValueRefused("a large number must come as text")
+    if isinstance(plain, list):
+        return [decode(each, depth + 1) for each in plain]
+    if not isinstance(plain, dict) or len(plain) != 1:
+        raise ValueRefused(f"no value: {type(plain).__name__}")
+    ((kind, content),) = plain.items()
+    try:
+        return _decode_typed(kind, content, depth + 1)
+    except ValueRefused:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueRefused(f"no {kind}: {error}") from error
+
+
+def _decode_typed(kind: str, content: Any, depth: int) -> Any:
+    if kind == "dict":
+        return {decode(key, depth): decode(each, depth) for key, each in content}
+    if isinstance(content, str):
+        if kind == "int":
+            return int(content, 16)
+        if kind == "float":
+            return float.fromhex(content)
+        if kind == "bytes":
+            return bytes.fromhex(content)
+    if isinstance(content, list):
+        if kind == "complex":
+            real, imaginary = content
+            return complex(float.fromhex(real), float.fromhex(imaginary))
+        members = [decode(each, depth) for each in content]
+        if kind == "tuple":
+            return tuple(members)
+        if kind == "set":
+            return set(members)
+        if kind == "frozenset":
+            return frozenset(members)
+    raise ValueRefused(f"no type of value: {kind!r}")

@@ -1,0 +1,156 @@
+"""The sandbox as verifiers use it: some slots, whatever is behind them, and who is to blame for a bad end."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol
+
+from rewards.sandbox.backends import Probe, box_of, choose, uid_base_of
+from rewards.sandbox.base import Ending, Job, JobResult
+from rewards.sandbox.remote import RemoteSlot
+from rewards.sandbox.settings import SandboxSettings
+from rewards.sandbox.slot import Slot, SlotFailure
+
+_HARMLESS = Job(source="print(1)")
+
+
+class _AnySlot(Protocol):
+    def start(self) -> None: ...
+    def wait_ready(self) -> None: ...
+    def run(self, job: Job) -> JobResult: ...
+    def release(self) -> None: ...
+
+
+class SandboxPool:
+    """`settings.slots` sandboxes. `run` and `run_one` may be called from any thread.
+
+    Blame follows `Verdict`: what the kernel's limits or the job's own CPU time say is the program's doing. A deadline
+    missed without much CPU time, or a box that died, may be the machine's: the job is run once more, alone (no other
+    job in the pool), and what happens then counts. If the box dies again and a harmless program fares no better, it is
+    INFRA.
+    """
+
+    def __init__(self, settings: SandboxSettings, preload: Sequence[str] = ()) -> None:
+        """preload: modules imported before jobs are forked, where the backend forks them. Starts nothing."""
+        self.settings, self._preload = settings, tuple(preload)
+        self.backend = ""  # the one in use, once started
+        self.rejected: list[Probe] = []  # stronger ones that do not work here, and why
+        self.reruns = 0  # jobs run again, alone, before they were blamed
+        self._slots: list[_AnySlot] = []
+        self._free: queue.SimpleQueue[_AnySlot] = queue.SimpleQueue()
+        self._turn = _Turn()
+        self._starting = threading.Lock()
+
+    @property
+    def keeper_pids(self) -> list[int]:
+        """Of the slots that are up: everything in the sandbox descends from these."""
+        return [s.keeper_pid for s in self._slots if isinstance(s, Slot) and s.keeper_pid is not None]
+
+    def start(self) -> None:
+        """Choose a backend and start every slot. NoSandbox if none works; SlotFailure if the preload does not."""
+        with self._starting:
+            if self._slots:
+                return
+            self.backend, self.rejected = choose(self.settings)
+            slots = [self._make() for _ in range(self.settings.slots)]
+            try:
+                for slot in slots:
+                    slot.start()
+                for slot in slots:
+                    slot.wait_ready()
+            except BaseException:
+                for slot in slots:
+                    slot.release()
+                raise
+            self._slots = slots
+            for slot in slots:
+                self._free.put(slot)
+
+    def run_one(self, job: Job) -> JobResult:
+        """Run a job as soon as a slot is free; always a result, never an exception of the job's making."""
+        self.start()
+        with self._turn.shared():
+            result = self._try(job)
+        if not _needs_a_second_run(job, result):
+            return result
+        with self._turn.alone():
+            self.reruns += 1
+            again = self._try(job)
+            if again.ending is not Ending.INFRA:
+                return again
+            if self._try(_HARMLESS).ending is Ending.OK:
+                return JobResult(Ending.CRASH, explanation=f"its sandbox died with it twice: {again.explanation}")
+            return again
+
+    def run(self, jobs: Sequence[Job]) -> list[JobResult]:
+        """One result for each job, in the order of the jobs."""
+        if len(jobs) < 2:
+            return [self.run_one(job) for job in jobs]
+        with ThreadPoolExecutor(min(len(jobs), self.settings.slots), "sandbox") as threads:
+            return list(threads.map(self.run_one, jobs))
+
+    def close(self) -> None:
+        """End every box. A later `start` or `run` starts them again."""
+        with self._starting:
+            for slot in self._slots:
+                slot.release()
+            self._slots, self._free = [], queue.SimpleQueue()
+
+    def _make(self) -> _AnySlot:
+        if self.backend == "remote":
+            return RemoteSlot(str(self.settings.remote_url))
+        return Slot(box_of(self.backend, self._preload, self.settings.recycle_after), uid_base_of(self.settings))
+
+    def _try(self, job: Job) -> JobResult:
+        slot = self._free.get()
+        try:
+            return slot.run(job)
+        except SlotFailure as error:
+            return JobResult(Ending.INFRA, explanation=str(error))
+        finally:
+            self._free.put(slot)
+
+
+def _needs_a_second_run(job: Job, result: JobResult) -> bool:
+    idle = result.ending is Ending.TIMEOUT and result.cpu_s < min(job.limits.cpu_s, result.wall_s) / 2
+    return result.ending is Ending.INFRA or idle
+
+
+class _Turn:
+    """Many shared holders or one alone; who wants to be alone goes before those who come after."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._sharing = 0
+        self._alone = False
+        self._waiting = 0
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone and not self._waiting)
+            self._sharing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sharing -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: not self._alone and not self._sharing)
+            self._waiting -= 1
+            self._alone = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()

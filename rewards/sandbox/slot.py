@@ -1,0 +1,245 @@
+"""One slot of the sandbox: a zygote in its box, and one job at a time in it.
+
+A job's streams are memory files, so no program can block on a full pipe or make its reader wait for an end that a
+daemon holds up: they are read when the job's processes are gone. Deadline, CPU time and memory are watched from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rewards.sandbox import processes
+from rewards.sandbox.base import Ending, Job, JobResult
+from rewards.sandbox.box import Box, keeper_command
+from rewards.sandbox.frames import Report, conclude, payload_of
+from rewards.sandbox.uids import UserId
+
+START_DEADLINE_S = 60.0
+_TICK_S = 0.02
+_REPORT_S = 0.5  # a killed job's end must be told within this, or the whole box is killed
+_CLOSE_S = 5.0
+
+
+class SlotFailure(Exception):
+    """The box could not be started, or died; it says nothing about a job."""
+
+
+@dataclass(slots=True)
+class _Streams:
+    payload: int
+    stdin: int
+    stdout: int
+    stderr: int
+    result: int
+
+    @classmethod
+    def open(cls, payload: bytes, stdin: bytes) -> _Streams:
+        names = ("payload", "stdin", "stdout", "stderr", "result")
+        streams = cls(*(os.memfd_create(name, os.MFD_CLOEXEC) for name in names))
+        for fd, content in ((streams.payload, payload), (streams.stdin, stdin)):
+            with open(fd, "wb", closefd=False) as file:
+                file.write(content)
+            os.lseek(fd, 0, os.SEEK_SET)
+        return streams
+
+    @property
+    def all(self) -> list[int]:
+        return [self.payload, self.stdin, self.stdout, self.stderr, self.result]
+
+    def close(self) -> None:
+        for fd in self.all:
+            os.close(fd)
+
+
+class Slot:
+    """Starts its box when first needed and again when it has served its jobs, failed or died. Not thread-safe."""
+
+    def __init__(self, box: Box, uid_base: int | None) -> None:
+        """uid_base: as root, the lowest user id that the box may run as; None: as this user."""
+        self._box, self._uid_base = box, uid_base
+        self._uid: UserId | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._errors = -1
+        self._zygote = 0
+        self._base_bytes = 0
+        self._ready = False
+        self._served = 0
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """The process that everything of this slot descends from."""
+        return self._keeper.pid if self._keeper else None
+
+    def start(self) -> None:
+        """Start the box, without waiting until it is ready. SlotFailure if that fails at once."""
+        if self._keeper is not None:
+            return
+        if self._uid_base is not None and self._uid is None:
+            self._uid = UserId(self._uid_base)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+        try:
+            command = keeper_command(self._box, theirs.fileno(), self._uid.number if self._uid else None)
+            self._keeper = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            os.close(self._errors)
+            raise SlotFailure(str(error)) from error
+        finally:
+            theirs.close()
+        self._control, self._ready, self._served = ours, False, 0
+
+    def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
+        """SlotFailure with the cause if the box is not ready in time."""
+        self.start()
+        if self._ready:
+            return
+        message = self._receive(deadline_s)
+        if not message.get("ready"):
+            cause = message.get("failed") or self._why_it_died() or f"was not ready within {deadline_s:g} s"
+            self.close()
+            raise SlotFailure(str(cause))
+        self._ready = True
+        assert self._keeper is not None
+        self._zygote = processes.tree(self._keeper.pid)[-1]
+        usage = processes.usage(self._zygote)
+        self._base_bytes = usage.resident if usage else 0
+
+    def run(self, job: Job) -> JobResult:
+        """Run one job to its end. SlotFailure if the box failed; it starts anew with the next job."""
+        self.wait_ready()
+        nonce = os.urandom(16).hex()
+        streams = _Streams.open(payload_of(job, nonce), job.stdin)
+        try:
+            limits = {name: getattr(job.limits, name) for name in job.limits.__slots__}
+            started = time.monotonic()
+            self._send({"limits": limits}, streams.all)
+            report = self._watch(job, started)
+            written = [
+                os.pread(fd, job.limits.output_bytes, 0) for fd in (streams.stdout, streams.stderr, streams.result)
+            ]
+            result = conclude(job, nonce, report, *written)
+        finally:
+            streams.close()
+        self._served += 1
+        if self._served >= self._box.jobs:
+            self.close()
+            with contextlib.suppress(SlotFailure):
+                self.start()  # beside whatever comes next
+        return result
+
+    def close(self) -> None:
+        """End the box and everything in it."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        assert self._control is not None
+        assert keeper.stdin is not None
+        self._control.close()
+        keeper.stdin.close()
+        try:
+            keeper.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:
+            keeper.kill()
+            keeper.wait()
+        os.close(self._errors)
+        self._ready = False
+
+    def release(self) -> None:
+        """Close, and give the user id back."""
+        self.close()
+        if self._uid is not None:
+            self._uid.release()
+            self._uid = None
+
+    # --- watching a job -----------------------------------------------------------------------------------------------
+
+    def _watch(self, job: Job, started: float) -> Report:
+        """Until the job's end, which comes at the latest at its deadline."""
+        deadline = started + job.limits.wall_s
+        killed: Ending | None = None
+        while not (message := self._receive(max(0.0, min(_TICK_S, deadline - time.monotonic())))):
+            killed = Ending.TIMEOUT if time.monotonic() >= deadline else self._beyond(job)
+            if killed is not None:
+                self._send({"kill": True}, [])
+                message = self._receive(_REPORT_S)
+                break
+        if not message:
+            self.close()
+            raise SlotFailure("the box did not report the end of a job that was killed")
+        return Report(int(message["status"]), float(message["cpu_s"]), time.monotonic() - started, killed)
+
+    def _beyond(self, job: Job) -> Ending | None:
+        """The limit that the job's processes have passed together, if any."""
+        cpu, resident = 0.0, 0
+        pids = [pid for child in processes.children(self._zygote) for pid in processes.tree(child)]
+        for pid in pids:
+            if (used := processes.usage(pid)) is not None:
+                cpu, resident = cpu + used.cpu_s, resident + used.resident
+        if cpu >= job.limits.cpu_s:
+            return Ending.TIMEOUT
+        allowed = job.limits.memory_mb << 20
+        # Pages shared with the zygote count in each process: the dearer measure says whether it is really too much.
+        if resident > allowed + self._base_bytes:
+            exact = sum(processes.proportional_bytes(pid) for pid in pids)
+            if exact > allowed + self._base_bytes or exact == 0:
+                return Ending.MEMORY
+        return None
+
+    # --- talking to the zygote ----------------------------------------------------------------------------------------
+
+    def _send(self, message: Mapping[str, Any], descriptors: list[int]) -> None:
+        assert self._control is not None
+        try:
+            socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
+        except OSError as error:
+            self._died(error)
+
+    def _receive(self, timeout_s: float) -> dict[str, Any]:
+        """The next message; empty if there is none within the time. SlotFailure if the box is gone."""
+        assert self._control is not None
+        readable = select.poll()
+        readable.register(self._control, select.POLLIN)
+        if not readable.poll(timeout_s * 1000):
+            return {}
+        try:
+            text = self._control.recv(65536)
+        except OSError as error:
+            self._died(error)
+        if not text:
+            self._died(None)
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    def _died(self, error: OSError | None) -> None:
+        cause = self._why_it_died() or str(error or "its socket ended")
+        self.close()
+        raise SlotFailure(f"the box died: {cause}")
+
+    def _why_it_died(self) -> str:
+        """What the keeper, bubblewrap or the zygote said on stderr, and how the keeper ended."""
+        assert self._keeper is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._keeper.wait(_REPORT_S)
+        words = os.pread(self._errors, 2000, 0).decode(errors="replace").strip()
+        code = self._keeper.returncode
+        ended = "" if code is None else f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return ": ".join(filter(None, [ended, words]))
