@@ -19,7 +19,7 @@ class VerifierActor(ThreadedActor):
 
     def __init__(self, settings: RewardSettings, name: str) -> None:
         super().__init__()
-        self._name, self._timeout_s = name, settings.timeout_s
+        self._name, self._timeout_s = name, settings.verifiers[name].deadline_s
         self._turn = asyncio.Lock()
         self._judge = Judge({name: build_verifier(name, settings.verifiers[name])}, settings.retries)
 
@@ -37,7 +37,7 @@ class VerifierActor(ThreadedActor):
             except TimeoutError:
                 raise TimeoutError(
                     f"verifier {self._name!r} did not judge {len(episodes)} groups within {deadline_s:g} s "
-                    "(rewards.timeout_s for each)"
+                    f"(rewards.verifiers.{self._name}.deadline_s for each)"
                 ) from None
 
     def _judge_all(self, episodes: Sequence[Episode]) -> list[Episode]:

@@ -66,7 +66,10 @@ class Streak:
         if counts["truncated"] * 2 >= sum(counts[status] for status in Status):
             return "Try a larger rollout.max_response_tokens, or buffer.truncated: keep."
         if counts[Status.INFRA_ERROR] > counts[Status.UNPARSEABLE]:
-            return "The verifiers fail by themselves: look at the details of their verdicts and at rewards.timeout_s."
+            return (
+                "The verifiers fail by themselves: look at the details of their verdicts and at "
+                "rewards.verifiers.*.deadline_s."
+            )
         return "Try a longer learner.warm_start in the answer format that the verifiers read, or tasks that state it."
 
     def state(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from launch.recipe import Recipe
 from learner.publishing.backends import ENGINE_BACKENDS
 
 _CLOSE_DEADLINE_S = 15.0
+_RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
 
 
 def on_a_cluster() -> bool:
@@ -50,7 +51,9 @@ def ray_nodes() -> tuple[list[Node], list[str]]:
     for node in alive:
         resources = node["Resources"]
         memory = local_nodes()[0].memory if node["NodeID"] == here else resources.get("memory", 0.0)
-        nodes.append(Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), memory, node["NodeManagerHostname"]))
+        host = node["NodeManagerHostname"]
+        custom = {n: a for n, a in resources.items() if n not in _RAYS_OWN and not n.startswith("node:")}
+        nodes.append(Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), memory, host, custom))
     return nodes, [node["NodeID"] for node in alive]
 
 
@@ -101,6 +104,7 @@ class Cluster:
         options = {
             "num_cpus": placed.cpus,
             "num_gpus": placed.gpus,
+            "resources": dict(placed.resources),
             "scheduling_strategy": NodeAffinitySchedulingStrategy(self._node_ids[placed.node], soft=False),
             "runtime_env": {"env_vars": environment(placed)},
             "max_concurrency": 1000,

@@ -1,4 +1,4 @@
-"""What a run asks of its nodes: every actor with its CPUs, GPUs and memory."""
+"""What a run asks of its nodes: every actor with its CPUs, GPUs, memory and custom resources."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def actors(recipe: Recipe, size: PolicySize | None = None) -> list[Actor]:
             for i in range(recipe.rollout.engines)
         ),
         *(
-            Actor("verifier", i, cluster.verifier_cpus, kind=kind)
-            for kind in recipe.rewards.verifiers
-            for i in range(recipe.rewards.workers)
+            Actor("verifier", i, verifier.cpus, verifier.gpus, kind=kind, resources=verifier.resources)
+            for kind, verifier in recipe.rewards.verifiers.items()
+            for i in range(verifier.workers)
         ),
         Actor("buffer", 0, cluster.buffer_cpus, memory=recipe.buffer.max_bytes_mb * megabyte),
     ]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from launch.keys import Key
 from launch.loading import to_yaml
 from launch.memory import gib
-from launch.nodes import Plan
+from launch.nodes import Placement, Plan
 from launch.recipe import Recipe, notes
 
 
@@ -28,7 +29,8 @@ def show(recipe: Recipe, plan: Plan, console: Console) -> None:
 
 def plan_table(plan: Plan) -> Table:
     """One row for each actor by node, then what each node has."""
-    table = Table("node", "actor", "CPUs", "GPUs", "memory")
+    names = sorted({name for placement in plan.placements for name in placement.resources})
+    table = Table("node", "actor", "CPUs", "GPUs", "memory", *(escape(name) for name in names))
     for column in table.columns[2:]:
         column.justify = "right"
     for number, node in enumerate(plan.nodes):
@@ -36,7 +38,7 @@ def plan_table(plan: Plan) -> Table:
         label = f"{number} ({node.host})"
         for actor in here:
             memory = gib(actor.memory) if actor.memory else "-"
-            table.add_row(label, actor.name, f"{actor.cpus:g}", f"{actor.gpus:g}", memory)
+            table.add_row(label, actor.name, f"{actor.cpus:g}", f"{actor.gpus:g}", memory, *_shown(actor, names))
             label = ""
         cpus, gpus, memory_used = (sum(getattr(a, what) for a in here) for what in ("cpus", "gpus", "memory"))
         table.add_row(
@@ -45,10 +47,15 @@ def plan_table(plan: Plan) -> Table:
             f"{cpus:g} / {node.cpus:g}",
             f"{gpus:g} / {node.gpus:g}",
             f"{gib(memory_used)} / {gib(node.memory)}",
+            *(f"{sum(a.resources.get(n, 0) for a in here):g} / {node.resources.get(n, 0):g}" for n in names),
             style="bold",
             end_section=True,
         )
     return table
+
+
+def _shown(actor: Placement, names: Sequence[str]) -> list[str]:
+    return [f"{actor.resources[name]:g}" if name in actor.resources else "-" for name in names]
 
 
 def keys_table(keys: Iterable[Key]) -> Table:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,17 +14,22 @@ Role = Literal["driver", "learner", "engine", "verifier", "buffer"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One machine, or one Ray node of it. Nodes of the same `host` share memory; `memory` is in bytes."""
+    """One machine, or one Ray node of it. Nodes of the same `host` share memory; `memory` is in bytes.
+
+    resources  custom Ray resources that the node offers, by name
+    """
 
     cpus: float
     gpus: float
     memory: float
     host: str = "localhost"
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """One process of the run and what it asks for. `kind` is the verifier's name; `memory` is in bytes."""
+    """One process of the run and what it asks for. `kind` is the verifier's name; `memory` is in bytes; `resources` are
+    custom Ray resources."""
 
     role: Role
     index: int
@@ -31,6 +37,7 @@ class Actor:
     gpus: float = 0.0
     memory: float = 0.0
     kind: str = ""
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

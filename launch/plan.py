@@ -6,6 +6,7 @@ Everything that a run starts is planned before anything is started, and what can
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 
 from buffer.errors import UserError
 from launch.demand import actors, is_bound, one_host
@@ -59,18 +60,23 @@ def _place(
     wanted: Sequence[Actor], nodes: Sequence[Node], host: str | None, preference: _Preference
 ) -> list[Placement] | None:
     """The bound first, then the largest, each on the most preferred node with room; None if one finds none."""
-    free = [[node.cpus, node.gpus, node.memory] for node in nodes]
+    names = sorted({name for actor in wanted for name in actor.resources})
+    free = [_amounts(node, names) for node in nodes]
     placed: list[Placement] = []
     bound = {actor.name for actor in wanted if host is not None and is_bound(actor)}
-    for actor in sorted(wanted, key=lambda a: (a.name not in bound, -a.gpus, -a.cpus)):
+    for actor in sorted(wanted, key=lambda a: (a.name not in bound, -a.gpus, not a.resources, -a.cpus)):
         room = [i for i, node in enumerate(nodes) if actor.name not in bound or node.host == host]
         if actor.role == "driver":
             room = [0]
-        demand = (actor.cpus, actor.gpus, actor.memory)
+        demand = _amounts(actor, names)
         room = [i for i in room if all(d <= f + _SLACK for d, f in zip(demand, free[i], strict=True))]
         if not room:
             return None
         chosen = min(room, key=lambda i: preference(actor, i, placed))
         free[chosen] = [f - d for f, d in zip(free[chosen], demand, strict=True)]
-        placed.append(Placement(actor.role, actor.index, actor.cpus, actor.gpus, actor.memory, actor.kind, node=chosen))
+        placed.append(Placement(**{f.name: getattr(actor, f.name) for f in fields(Actor)}, node=chosen))
     return placed
+
+
+def _amounts(what: Actor | Node, names: Sequence[str]) -> list[float]:
+    return [what.cpus, what.gpus, what.memory, *(what.resources.get(name, 0.0) for name in names)]

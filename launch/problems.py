@@ -25,6 +25,12 @@ REFUSED = {
         "the samples would not be the policy's own; put what should be rewarded into a verifier",
     ),
 }
+# Keys of earlier versions, and where what they said is said now.
+MOVED = {
+    "rewards.workers": "rewards.verifiers.<name>.workers",
+    "rewards.timeout_s": "rewards.verifiers.<name>.deadline_s",
+    "cluster.verifier_cpus": "rewards.verifiers.<name>.cpus",
+}
 HINTS = {
     "rollout.temperature": "at 0 all samples of a group would be equal, and there would be nothing to compare",
     "rollout.group_size": "a group of one has no other response to be compared with",
@@ -80,6 +86,8 @@ def _unknown(path: Keys) -> str:
     name = str(path[-1])
     if name in REFUSED:
         return f"refused: {REFUSED[name]}"
+    if dotted(path) in MOVED:
+        return f"no such key any more; each verifier has its own: {MOVED[dotted(path)]}"
     model = model_at(path[:-1])
     siblings = list(model.model_fields) if model else []
     beside = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)

@@ -24,9 +24,12 @@ _RESOURCES = (
     _Resource("GPUs", lambda x: x.gpus, lambda n: f"{n:g} GPU" + "s" * (n != 1)),
     _Resource("memory", lambda x: x.memory, gib),
 )
+_FIX_CUSTOM = "change rewards.verifiers.*.resources, or offer more of it with ray start --resources"
 _FIX = {
-    "CPUs": "try fewer learner.world_size or rollout.engines, smaller cluster.*_cpus, or more nodes",
-    "GPUs": "try fewer learner.world_size, rollout.engines or rollout.engine.tensor_parallel, or more nodes",
+    "CPUs": "try fewer learner.world_size or rollout.engines, smaller cluster.*_cpus or rewards.verifiers.*.cpus, "
+    "or more nodes",
+    "GPUs": "try fewer learner.world_size, rollout.engines, rollout.engine.tensor_parallel or "
+    "rewards.verifiers.*.gpus, or more nodes",
     "memory": "try a smaller rollout.engine.kv_cache_gb, fewer actors, or more nodes",
 }
 
@@ -58,12 +61,12 @@ def _cache_too_large(recipe: Recipe, nodes: Sequence[Node], size: PolicySize | N
 
 
 def _single(wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
-    for resource in _RESOURCES:
+    for resource in _kinds(wanted):
         most = max(map(resource.of, nodes))
         for actor in wanted:
             if resource.of(actor) > most:
                 asked = resource.shown(resource.of(actor))
-                return f"{actor.name} needs {asked}, {_largest(nodes)} {resource.shown(most)}; {_FIX[resource.name]}"
+                return f"{actor.name} needs {asked}, {_largest(nodes)} {resource.shown(most)}; {_fix(resource)}"
     return ""
 
 
@@ -86,17 +89,17 @@ def _one_host(recipe: Recipe, wanted: Sequence[Actor], nodes: Sequence[Node]) ->
 def _together(
     wanted: Sequence[Actor], nodes: Sequence[Node], who: str, have: str, only: _Resource | None = None
 ) -> str:
-    for resource in [only] if only else _RESOURCES:
+    for resource in [only] if only else _kinds(wanted):
         needed, there = sum(map(resource.of, wanted)), sum(map(resource.of, nodes))
         if needed > there + 1e-9:
-            return f"{who} needs {_arithmetic(wanted, resource)}, {have} {resource.shown(there)}; {_FIX[resource.name]}"
+            return f"{who} needs {_arithmetic(wanted, resource)}, {have} {resource.shown(there)}; {_fix(resource)}"
     return ""
 
 
 def _fragmented(wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
     needs = "; ".join(
         f"{_arithmetic(wanted, resource)} of {' + '.join(resource.shown(resource.of(node)) for node in nodes)}"
-        for resource in _RESOURCES
+        for resource in _kinds(wanted)
         if any(map(resource.of, wanted))
     )
     return f"the run fits into the nodes' sum but not node by node, as no actor spans two: {needs}; {_FIX['CPUs']}"
@@ -111,6 +114,20 @@ def _arithmetic(wanted: Sequence[Actor], resource: _Resource) -> str:
             counts[key] = counts.get(key, 0) + 1
     terms = " + ".join(f"{count} {role} x {resource.shown(each)}" for (role, each), count in counts.items())
     return f"{terms} = {resource.shown(sum(map(resource.of, wanted)))}"
+
+
+def _kinds(actors: Sequence[Actor]) -> tuple[_Resource, ...]:
+    """Every kind of resource that these actors ask for, the custom ones last."""
+    names = sorted({name for actor in actors for name in actor.resources})
+    return (*_RESOURCES, *(_custom(name) for name in names))
+
+
+def _custom(name: str) -> _Resource:
+    return _Resource(name, lambda x: x.resources.get(name, 0.0), lambda n: f"{n:g} {name}")
+
+
+def _fix(resource: _Resource) -> str:
+    return _FIX.get(resource.name, _FIX_CUSTOM)
 
 
 def _largest(nodes: Sequence[Node]) -> str:

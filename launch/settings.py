@@ -30,7 +30,10 @@ class TrackingSettings(BaseModel):
 
 
 class ClusterSettings(BaseModel):
-    """What each actor asks of its node. CPUs may be fractions; 0 reserves nothing: it runs beside the others."""
+    """What each actor asks of its node. CPUs may be fractions; 0 reserves nothing: it runs beside the others.
+
+    What verifier actors ask for stands beside them, in `rewards.verifiers`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +43,6 @@ class ClusterSettings(BaseModel):
     engine_gpus: float = Field(
         0.0, ge=0, le=1, description="GPUs of each tensor-parallel rank of an engine; below 1 it is shared"
     )
-    verifier_cpus: float = Field(0.0, ge=0, description="CPUs of one verifier actor")
     buffer_cpus: float = Field(0.0, ge=0, description="CPUs of the buffer actor")
     process_memory_gb: float = Field(
         1.5, ge=0, description="GiB counted for the libraries of each learner rank and engine, beside weights and cache"

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Unparseable = Literal["mask", "score_zero"]
+# Names under which Ray itself counts, and where they are asked for.
+_RAYS_OWN = {
+    "CPU": "use cpus",
+    "GPU": "use gpus",
+    "memory": "Ray does not bound an actor's memory",
+    "object_store_memory": "Ray's own",
+}
 
 
 class VerifierSettings(BaseModel):
@@ -20,6 +29,50 @@ class VerifierSettings(BaseModel):
         "point of the group reprise.verifiers, or a dotted path such as my_package.verifiers:MyVerifier",
     )
     args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the class")
+    workers: int = Field(1, ge=1, description="actors of this verifier; each has one object of the class")
+    cpus: float = Field(0.0, ge=0, description="CPUs of one actor; 0 reserves nothing: it runs beside the others")
+    gpus: float = Field(0.0, ge=0, description="GPUs of one actor; below 1 a GPU is shared, above 1 a whole number")
+    resources: dict[str, float] = Field(
+        default_factory=dict,
+        description="Ray resources of your own that one actor takes, as nodes offer them with ray start --resources, "
+        "such as {judge_host: 1}",
+    )
+    concurrency: int = Field(
+        1,
+        ge=1,
+        description="batches that an actor judges at a time, each in a thread; above 1 for a class whose judge may be "
+        "called from several threads at once (one that waits for a service, for example)",
+    )
+    queue: int = Field(
+        8, ge=1, description="batches that may wait for each actor; when all places are taken, sampled groups wait"
+    )
+    deadline_s: float = Field(
+        120.0,
+        gt=0,
+        description="seconds for one group. An actor that takes longer is killed and restarted, and the answers are "
+        "judged again one by one; an answer that takes longer alone too scores 0 (timeout). Keep it far above any "
+        "limit the class sets for a single answer, and below buffer.take_deadline_s",
+    )
+    start_deadline_s: float = Field(
+        300.0, gt=0, description="seconds that an actor's restart may take (the class's start included)"
+    )
+
+    @field_validator("gpus")
+    @classmethod
+    def _no_part_beside_whole_gpus(cls, gpus: float) -> float:
+        if gpus > 1 and gpus % 1 != 0:
+            raise ValueError(f"gpus above 1 are given out whole, not as {gpus:g}")
+        return gpus
+
+    @field_validator("resources")
+    @classmethod
+    def _resources_of_your_own(cls, resources: dict[str, float]) -> dict[str, float]:
+        for name, amount in resources.items():
+            if name in _RAYS_OWN:
+                raise ValueError(f"resources: {name} is none of your own; {_RAYS_OWN[name]}")
+            if not name or not 0 < amount < math.inf:
+                raise ValueError(f"resources: each has a name and an amount above 0, not {name!r}: {amount:g}")
+        return resources
 
 
 class RewardSettings(BaseModel):
@@ -27,13 +80,8 @@ class RewardSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    verifiers: dict[str, VerifierSettings] = Field(min_length=1, description="the verifiers tasks may name")
-    workers: int = Field(1, ge=1, description="verifier actors for each verifier")
-    timeout_s: float = Field(
-        300.0,
-        gt=0,
-        description="seconds a verifier actor may take over one group before the run takes it for dead; far above any "
-        "limit a verifier sets for a single answer",
+    verifiers: dict[str, VerifierSettings] = Field(
+        min_length=1, description="the verifiers tasks may name; letters, digits, dots, dashes and underscores"
     )
     retries: int = Field(
         2, ge=0, description="how often an answer is judged again after a failure that was not its own (infra_error)"
@@ -46,3 +94,11 @@ class RewardSettings(BaseModel):
     unparseable_warning: float = Field(
         0.2, ge=0, le=1, description="share of unparseable answers of a domain, 0 to 1, beyond which the run warns"
     )
+
+    @field_validator("verifiers")
+    @classmethod
+    def _names_fit_into_metrics(cls, verifiers: dict[str, VerifierSettings]) -> dict[str, VerifierSettings]:
+        for name in verifiers:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+                raise ValueError(f"a verifier's name has letters, digits, dots, dashes and underscores, not {name!r}")
+        return verifiers

@@ -247,7 +247,7 @@ def test_starvation_ends_the_run_with_counts_by_reason_and_advice() -> None:
     ("verdicts", "truncated", "advice"),
     [
         ((UNPARSEABLE, UNPARSEABLE), [0, 1], "rollout.max_response_tokens"),
-        ((INFRA_ERROR, INFRA_ERROR), [], "rewards.timeout_s"),
+        ((INFRA_ERROR, INFRA_ERROR), [], r"rewards\.verifiers\.\*\.deadline_s"),
         ((UNPARSEABLE, UNPARSEABLE), [], "learner.warm_start"),
     ],
 )

@@ -17,6 +17,7 @@ from launch.plan import plan
 from launch.recipe import Recipe
 
 LAPTOP = Node(cpus=2, gpus=0, memory=16 * GIB)
+EXACT = "rewards.verifiers.exact"
 NCCL = ("weights.transport=nccl", "cluster.learner_gpus=1", "cluster.engine_gpus=1")
 
 
@@ -39,7 +40,7 @@ def test_a_laptop_holds_the_whole_run(recipe) -> None:
 
 
 def test_two_hosts_both_take_part_and_shared_memory_keeps_learner_and_engine_together(recipe) -> None:
-    placed = where(recipe("rewards.workers=2"), Node(2, 0, 16 * GIB, "a"), Node(2, 0, 16 * GIB, "b"))
+    placed = where(recipe("rewards.verifiers.exact.workers=2"), Node(2, 0, 16 * GIB, "a"), Node(2, 0, 16 * GIB, "b"))
     assert placed["learner 0"] == placed["engine 0"] == placed["driver"] == placed["buffer"] == 0
     assert placed["verifier exact 0"] == placed["verifier exact 1"] == 1
 
@@ -73,6 +74,13 @@ def test_learner_and_engine_share_one_gpu_over_ipc(recipe) -> None:
     assert where(made, Node(8, 1, 64 * GIB))["engine 0"] == 0
 
 
+def test_a_verifier_goes_where_its_custom_resource_is_offered(recipe) -> None:
+    asked = recipe(f"{EXACT}.resources={{judge_host: 1}}", f"{EXACT}.workers=2")
+    offering = Node(8, 0, 64 * GIB, "b", resources={"judge_host": 2, "other": 1})
+    placed = plan(asked, [Node(8, 0, 64 * GIB, "a"), offering])
+    assert [(p.node, dict(p.resources)) for p in placed.of("verifier")] == [(1, {"judge_host": 1})] * 2
+
+
 @pytest.mark.parametrize(
     ("overrides", "nodes", "message"),
     [
@@ -97,6 +105,18 @@ def test_learner_and_engine_share_one_gpu_over_ipc(recipe) -> None:
             [LAPTOP],
             "1 learner x 1.5 GiB + 2 engine x 7.5 GiB + 1 buffer x 0.00931 GiB = 16.5 GiB, the machine has 16 GiB",
         ),
+        (
+            [f"{EXACT}.resources={{judge_host: 1}}"],
+            [LAPTOP],
+            "verifier exact 0 needs 1 judge_host, the machine has 0 judge_host; change rewards.verifiers.*.resources, "
+            "or offer more of it with ray start --resources",
+        ),
+        (
+            [f"{EXACT}.resources={{judge_host: 2}}", f"{EXACT}.workers=2"],
+            [Node(2, 0, 16 * GIB, resources={"judge_host": 3})],
+            "the run needs 2 verifier x 2 judge_host = 4 judge_host, the machine has 3 judge_host",
+        ),
+        ([f"{EXACT}.gpus=1"], [LAPTOP], "verifier exact 0 needs 1 GPU, the machine has 0 GPUs"),
         (
             ["rollout.engines=3"],
             [Node(2, 0, 16 * GIB, "a"), Node(2, 0, 16 * GIB, "b")],
@@ -128,10 +148,10 @@ def test_no_node_is_ever_given_more_than_it_has(ranks, engines, workers, cpus, n
     values = {
         **SMALL,
         "name": "x",
-        "rewards": {**SMALL["rewards"], "workers": workers},
+        "rewards": {"verifiers": {"exact": {"use": "exact", "workers": workers, "cpus": cpus / 2}}},
         "learner": {"world_size": ranks},
         "rollout": {"engines": engines},
-        "cluster": {"learner_cpus": cpus, "engine_cpus": cpus, "verifier_cpus": cpus / 2},
+        "cluster": {"learner_cpus": cpus, "engine_cpus": cpus},
     }
     there = [Node(c, 0, m * GIB, host) for c, m, host in nodes]
     try:

@@ -94,6 +94,26 @@ def test_an_error_in_a_base_names_the_base_and_one_in_the_heir_the_heir(tmp_path
     assert leaf.endswith("leaf.yaml:4: learner.epochs takes a whole number of at least 1, but was given 1.5")
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rewards.workers=2", "each verifier has its own: rewards.verifiers.<name>.workers"),
+        ("rewards.timeout_s=9", "each verifier has its own: rewards.verifiers.<name>.deadline_s"),
+        ("cluster.verifier_cpus=1", "each verifier has its own: rewards.verifiers.<name>.cpus"),
+        ("rewards.verifiers.exact.timeout_s=9", "no such key"),
+        ("rewards.verifiers.exact.gpus=1.5", "gpus above 1 are given out whole, not as 1.5"),
+        ("rewards.verifiers.exact.resources={CPU: 1}", "resources: CPU is none of your own; use cpus"),
+        ("rewards.verifiers.exact.resources={judge_host: 0}", "an amount above 0, not 'judge_host': 0"),
+        ("rewards.verifiers.exact.queue=0", "queue takes a whole number of at least 1"),
+        ("rewards.verifiers={a/b: {use: exact}}", "a verifier's name has letters, digits"),
+    ],
+)
+def test_what_a_verifier_cannot_be_given_is_refused_with_a_hint(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load(write_recipe(tmp_path), [override])
+    assert message in str(refused.value)
+
+
 # --- YAML -------------------------------------------------------------------------------------------------------------
 
 
