@@ -19,6 +19,7 @@ from rewards.settings import RewardSettings, VerifierSettings
 ENTRY_POINT_GROUP = "reprise.verifiers"
 
 BUILT_IN = {
+    "code": "rewards.code.verifier:CodeVerifier",
     "exact": "rewards.exact:ExactVerifier",
     "math": "rewards.maths:MathsVerifier",
     "reasoning_gym": "rewards.reasoning_gym:ReasoningGymVerifier",

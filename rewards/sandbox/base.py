@@ -79,6 +79,7 @@ class JobResult:
     value        what the call returned, if `ending` is OK
     stdout       at most `output_bytes`
     explanation  words for people: the exception's type and message, the signal, the cause
+    raised       name of the exception's type that ended a call, if one did
     cpu_s        CPU seconds of the job's main process and what it waited for
     """
 
@@ -89,3 +90,4 @@ class JobResult:
     explanation: str = ""
     cpu_s: float = 0.0
     wall_s: float = 0.0
+    raised: str = ""

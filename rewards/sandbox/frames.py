@@ -45,11 +45,14 @@ def payload_of(job: Job, nonce: str) -> bytes:
 def conclude(job: Job, nonce: str, report: Report, stdout: bytes, stderr: bytes, result: bytes) -> JobResult:
     """The result of a job whose processes are gone. Each stream holds at most `output_bytes` bytes, then it was cut."""
     flooded = max(map(len, (stdout, stderr, result))) >= job.limits.output_bytes
-    ending, value, explanation = _conclude(job, nonce, report, flooded, result)
-    return JobResult(ending, value, stdout, stderr[-_STDERR_KEPT:], explanation, report.cpu_s, report.wall_s)
+    ending, value, explanation, *raised = _conclude(job, nonce, report, flooded, result)
+    return JobResult(
+        ending, value, stdout, stderr[-_STDERR_KEPT:], explanation, report.cpu_s, report.wall_s, "".join(raised)
+    )
 
 
-def _conclude(job: Job, nonce: str, report: Report, flooded: bool, result: bytes) -> tuple[Ending, Any, str]:
+def _conclude(job: Job, nonce: str, report: Report, flooded: bool, result: bytes) -> tuple[Any, ...]:
+    """(ending, value, explanation), and the name of the exception if the call raised one."""
     limits = job.limits
     if report.killed is Ending.TIMEOUT:
         return Ending.TIMEOUT, None, f"{report.wall_s:.1f} s, {report.cpu_s:.1f} s of CPU"
@@ -75,7 +78,7 @@ def _conclude(job: Job, nonce: str, report: Report, flooded: bool, result: bytes
         return Ending.INVALID_RESULT, None, frame["refused"]
     if "error" in frame:
         ending = Ending.MEMORY if frame["error"] == "MemoryError" else Ending.CRASH
-        return ending, None, f"{frame['error']}: {frame['message']}".removesuffix(": ")
+        return ending, None, f"{frame['error']}: {frame['message']}".removesuffix(": "), frame["error"]
     if job.call is None or report.status != 0:
         return Ending.INVALID_RESULT, None, "a result that nobody asked for"
     return Ending.OK, frame["value"], ""

@@ -1,0 +1,1 @@
+"""Judging programs: test forms, comparison, and the verifier that runs candidates in the sandbox."""
