@@ -116,7 +116,7 @@ EXHAUSTION = [
         for _ in range(8):
             if os.fork() == 0: break
         x = []
-        for _ in range(64): x.append(bytearray(os.urandom(1 << 20)))
+        for _ in range(64): x.append(bytearray(b'x') * (1 << 20))
         time.sleep(100)
         """,
     ),
@@ -216,27 +216,18 @@ if os.fork() == 0:
 os.wait()
 print("left one behind")
 """
+
+
+def daemon(name: str, detach: str) -> Hostile:
+    """Prints and ends well, and leaves a process behind."""
+    return program(name, OK, on=NO_FORK, prints="left one behind", source=_DAEMON.replace("DETACH", detach))
+
+
 DAEMONS = [
-    program(
-        "daemon", OK, on=NO_FORK, prints="left one behind", source=_DAEMON.replace("DETACH", "os.closerange(0, 9)")
-    ),
-    program(
-        "daemon that holds stdout", OK, on=NO_FORK, prints="left one behind", source=_DAEMON.replace("DETACH", "pass")
-    ),
-    program(
-        "daemon that resets its death signal",
-        OK,
-        on=NO_FORK,
-        prints="left one behind",
-        source=_DAEMON.replace("DETACH", "import ctypes; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)"),
-    ),
-    program(
-        "daemon that ignores every signal",
-        OK,
-        on=NO_FORK,
-        prints="left one behind",
-        source=_DAEMON.replace("DETACH", "import signal; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]"),
-    ),
+    daemon("daemon", "os.closerange(0, 9)"),
+    daemon("daemon that holds stdout", "pass"),
+    daemon("daemon that resets its death signal", "import ctypes; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)"),
+    daemon("daemon that ignores signals", "import signal; [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]"),
 ]
 
 _CONSTANTS = "NEWUSER, NEWNS, NEWPID, SYS_clone = 0x10000000, 0x20000, 0x20000000, 56\n"
