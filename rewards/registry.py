@@ -21,6 +21,7 @@ ENTRY_POINT_GROUP = "reprise.verifiers"
 BUILT_IN = {
     "code": "rewards.code.verifier:CodeVerifier",
     "exact": "rewards.exact:ExactVerifier",
+    "instruction": "rewards.instruction.verifier:InstructionVerifier",
     "math": "rewards.maths:MathsVerifier",
     "reasoning_gym": "rewards.reasoning_gym:ReasoningGymVerifier",
     "rules": "rewards.rules:RulesVerifier",

@@ -1,0 +1,49 @@
+"""What an instruction worker process does: which constraints does a text follow? Only `rewards.workers` runs this."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from rewards.instruction.checkers import checker
+from rewards.worker_requests import unpack
+
+
+def handle(packed: str) -> list[dict[str, Any]]:
+    """Packed `{"text": str, "constraints": [[id, kwargs]]}` -> for each constraint `{"strict": bool, "loose": bool}`.
+
+    A checker that raises on a text says that it does not follow; `error` then names the exception.
+    """
+    request = unpack(packed)
+    random.seed(0)  # nothing is drawn when all arguments are there; if a checker draws after all, then always the same
+    variants = loose_variants(request["text"])
+    return [_judge(name, kwargs, variants) for name, kwargs in request["constraints"]]
+
+
+def loose_variants(text: str) -> list[str]:
+    """IFEval's eight variants without repetitions, the text itself first.
+
+    As it is, without its first line, without its last, without both; each with and without asterisks.
+    """
+    lines = text.split("\n")
+    shortened = ["\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])]
+    bodies = [text, *shortened]
+    return list(dict.fromkeys([*bodies, *(body.replace("*", "") for body in bodies)]))
+
+
+def _judge(name: str, kwargs: dict[str, Any], variants: list[str]) -> dict[str, Any]:
+    strict, error = _follows(name, kwargs, variants[0])
+    loose = strict or any(_follows(name, kwargs, variant)[0] for variant in variants[1:])
+    return {"strict": strict, "loose": loose, **({"error": error} if error else {})}
+
+
+def _follows(name: str, kwargs: dict[str, Any], text: str) -> tuple[bool, str]:
+    if not text.strip():
+        return False, ""
+    judge = checker(name, kwargs)  # outside: what it raises is not the text's doing
+    try:
+        return bool(judge.check_following(text)), ""
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the checkers index into words and lines that a text may not have
+        return False, type(error).__name__
