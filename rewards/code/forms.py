@@ -62,9 +62,7 @@ def read_problem(task: Task, defaults: JobLimits) -> Problem:
     if not isinstance(answer, dict):
         raise _wrong(task, "answer", "must be an object with `tests` or `asserts`", answer)
     if unknown := sorted(set(answer) - {"tests", "function", "asserts", "setup", "tolerance"}):
-        raise _wrong(
-            task, f"answer.{unknown[0]}", "is no field of code tests: tests, function, asserts, setup, tolerance"
-        )
+        raise _wrong(task, f"answer.{unknown[0]}", "is none of tests, function, asserts, setup, tolerance")
     tests: list[Test] = []
     if ("tests" in answer) == ("asserts" in answer):
         raise _wrong(task, "answer", "needs either `tests` or `asserts`")

@@ -91,6 +91,7 @@ def keeper_command(box: Box, control_fd: int, uid: int | None) -> list[str]:
         "argv": [*walls, *zygote],
         "control_fd": control_fd,
         "uid": uid,
+        "may_stay_root": box.confinement == "landlock",
         "reachable": reachable,
         "environment": _ENVIRONMENT,
     }

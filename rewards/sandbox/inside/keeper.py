@@ -3,7 +3,8 @@
 Runs as `python -I -S keeper.py <JSON>`, by its path: outside the box, as the owner's user. It
 - becomes the reaper of orphans, so that bubblewrap leaves no zombie behind,
 - as root gives the box an unprivileged user of its own, and before that makes the interpreter's folders reachable for
-  that user in a mount namespace of the box alone (a Python below /root is not, elsewhere),
+  that user in a mount namespace of the box alone (a Python below /root is not, elsewhere); where root may not mount, as
+  in most containers, a box of Landlock keeps the user root, which without capabilities is a user like others,
 - ends the box when stdin, the pipe from its owner, ends; a killed owner cannot help ending it.
 """
 
@@ -24,12 +25,19 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from inside import kernel
 
 
-def main(argv: list[str], control_fd: int, uid: int | None, reachable: list[str], environment: dict[str, str]) -> int:
+def main(
+    argv: list[str],
+    control_fd: int,
+    uid: int | None,
+    may_stay_root: bool,
+    reachable: list[str],
+    environment: dict[str, str],
+) -> int:
     """Start `argv` (as user `uid`, if given, to whom `reachable` is made readable) and watch it. Its exit code."""
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
-        _become(argv, uid, reachable, environment)
+        _become(argv, uid, may_stay_root, reachable, environment)
     os.close(control_fd)
     pidfd = os.pidfd_open(child)
     poll = select.poll()
@@ -42,15 +50,16 @@ def main(argv: list[str], control_fd: int, uid: int | None, reachable: list[str]
     return os.waitstatus_to_exitcode(status)
 
 
-def _become(argv: list[str], uid: int | None, reachable: list[str], environment: dict[str, str]) -> NoReturn:
+def _become(
+    argv: list[str], uid: int | None, may_stay_root: bool, reachable: list[str], environment: dict[str, str]
+) -> NoReturn:
     try:
         keeper = os.getppid()
         os.setsid()
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
-        if uid is not None:
-            _make_reachable(reachable)
+        if uid is not None and _make_reachable(reachable, may_stay_root):
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
@@ -63,15 +72,23 @@ def _become(argv: list[str], uid: int | None, reachable: list[str], environment:
     os._exit(1)
 
 
-def _make_reachable(paths: list[str]) -> None:
-    """In mounts of our own: cover each folder that others may not enter, and bind what is wanted through the cover."""
+def _make_reachable(paths: list[str], may_fail: bool) -> bool:
+    """In mounts of our own: cover each folder that others may not enter, and bind what is wanted through the cover.
+
+    False if that is not allowed here, and `may_fail`.
+    """
     closed: dict[str, list[str]] = {}
     for path in paths:
         if (barrier := _barrier(path)) is not None:
             closed.setdefault(barrier, []).append(path)
     if not closed:
-        return
-    kernel.unshare(kernel.CLONE_NEWNS)
+        return True
+    try:
+        kernel.unshare(kernel.CLONE_NEWNS)
+    except PermissionError:
+        if may_fail:
+            return False
+        raise
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     for barrier, wanted in closed.items():
         sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in wanted}
@@ -81,6 +98,7 @@ def _make_reachable(paths: list[str]) -> None:
                 continue
             os.makedirs(path, mode=0o755)
             kernel.mount(f"/proc/self/fd/{sources[path]}", path, "", kernel.MS_BIND | kernel.MS_REC)
+    return True
 
 
 def _barrier(path: str) -> str | None:
