@@ -36,6 +36,7 @@ class Reason(StrEnum):
     OUTPUT_LIMIT = "output_limit"
     NO_ANSWER = "no_answer"
     UNREADABLE = "unreadable"
+    MALFORMED = "malformed"
     INVALID_RESULT = "invalid_result"
     INFRA = "infra"
 
