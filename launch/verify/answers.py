@@ -65,15 +65,22 @@ def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[in
     if problems:
         more = f"\n... and {len(problems) - _SHOWN} more lines" if len(problems) > _SHOWN else ""
         raise UserError("\n".join(problems[:_SHOWN]) + more)
+    if not asked:
+        raise UserError(f"--input {path} holds no answers; write one object a line: {_RIGHT}")
     digests[len(asked)] = hashed.hexdigest()
     return Checked(asked, digests)
 
 
-def read(path: Path, first: int = 0) -> Iterator[Answer]:
-    """The answers of a checked file, without the `first` of them."""
-    for n, (number, line) in enumerate(_lines(path)):
-        if n >= first:
+def read(path: Path, places: Sequence[int]) -> Iterator[Answer]:
+    """The answers of a checked file at these places, which ascend."""
+    wanted = iter(places)
+    next_place = next(wanted, None)
+    for place, (number, line) in enumerate(_lines(path)):
+        if next_place is None:
+            return
+        if place == next_place:
             yield _parse(line, f"{path}:{number}")
+            next_place = next(wanted, None)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

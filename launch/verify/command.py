@@ -45,6 +45,9 @@ A recipe's `rewards` section is all that is read of it. Without one, a task may 
     add_set(verify)
     verify.add_argument("--input", required=True, type=Path, metavar="FILE", help="answers, JSON lines")
     verify.add_argument("--output", required=True, type=Path, metavar="FILE", help="verdicts, JSON lines; appended to")
+    verify.add_argument(
+        "--retry-infra", action="store_true", help="first judge those answers again whose verdict is an infra_error"
+    )
     verify.add_argument("--dry-run", action="store_true", help="check everything, count the answers, judge nothing")
 
 
@@ -63,7 +66,7 @@ def _verify(args: argparse.Namespace) -> None:
         return
     signal.signal(signal.SIGTERM, interrupt_on_sigterm)
     try:
-        run.verify(settings, args.input, args.output, console)
+        run.verify(settings, args.input, args.output, console, args.retry_infra)
     except KeyboardInterrupt:
         print(f"reprise: what is judged is in {args.output}; the same command goes on from there", file=sys.stderr)
         raise

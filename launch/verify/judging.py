@@ -1,114 +1,189 @@
-"""The loop: answers to lanes, verdicts back in the answers' order, and no wait without a deadline."""
+"""The loop: answers to verifiers, verdicts back in the answers' order, and no wait without a deadline.
+
+A verifier that is lost under a batch, late or dead, is started again, and `rewards.pool.case.Case` decides as in
+training what becomes of its answers: they are judged once more, at last one by one, and blamed only for what is theirs.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from queue import Empty, SimpleQueue
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from queue import Empty
 
 from buffer.errors import RunError, UserError
-from buffer.types import Verdict
-from launch.verify.lanes import Done, Lane
-from launch.verify.window import Window
-from rewards.base import Answer, Reason
-from rewards.judging import Judge
+from buffer.types import Status, Verdict
+from launch.verify.host import Events, Host, Judged, Started
+from launch.verify.window import Batch, Window
+from rewards.base import Answer
+from rewards.pool.case import Case, Loss
+from rewards.settings import VerifierSettings
 
-# Seconds a verifier may take to close before it is left.
+# Seconds that verifiers may take to close before they are killed.
 _CLOSE_S = 10.0
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 0.25
 
-Ready = Sequence[tuple[int, Answer, Verdict]]
+Ready = Sequence[tuple[Answer, Verdict]]
 
 
-class Judges:
-    """One lane for each verifier, started side by side.
+@dataclass(slots=True, eq=False)
+class _Work:
+    """A batch and what has become of it. `scored`: how many answers the verifier had scored when it was lost first."""
 
-    make        a new judge, not started, for a verifier's name
-    deadline_s  seconds for a start, and for a batch
-    give_up     batches in a row that a verifier may leave unjudged at their deadline; then the run ends
-    """
+    batch: Batch
+    case: Case
+    scored: int | None = None
+
+    @property
+    def todo(self) -> Batch:
+        """What is to be judged next of it: all, or one."""
+        return self.batch if not self.case.alone or self.case.next is None else self.batch.only(self.case.next)
+
+
+class Desk:
+    """One verifier: its host, what it works on, and what waits to be judged again."""
 
     def __init__(
-        self,
-        names: Iterable[str],
-        make: Callable[[str], Judge],
-        deadline_s: float,
-        give_up: int = 3,
-        clock: Callable[[], float] = time.monotonic,
+        self, name: str, chosen: VerifierSettings, make: Callable[[], Host], clock: Callable[[], float]
     ) -> None:
-        self._make, self._deadline_s, self._give_up, self._clock = make, deadline_s, give_up, clock
-        self._done: SimpleQueue[Done] = SimpleQueue()
-        self._missed: Counter[str] = Counter()
-        self._lanes = {name: self._lane(name) for name in names}
+        self.name, self._chosen, self._make, self._clock = name, chosen, make, clock
+        self._given: dict[int, tuple[_Work, float]] = {}  # by slot, with the deadline
+        self._again: deque[_Work] = deque()
+        self._scored = 0
+        self._start_due: float | None = None
+        self._start()
 
-    def judge(self, window: Window, write: Callable[[Ready], None], idle: Callable[[], None]) -> None:
-        """Judge everything in the window's file; `write` gets verdicts in order, `idle` is called often in between.
+    def give(self, window: Window) -> None:
+        """Fill the slots, with what was lost before what is new. While answers are judged alone, nothing else is."""
+        if self._start_due is not None:
+            return
+        for slot in range(self.host.slots):
+            if slot in self._given:
+                continue
+            if any(work.case.alone for work, _ in self._given.values()):
+                return
+            if self._again:
+                if self._again[0].case.alone and self._given:
+                    return
+                work = self._again.popleft()
+            elif batch := window.next_batch(self.name):
+                work = _Work(batch, Case(len(batch.answers), self._chosen.deadline_s))
+            else:
+                return
+            self._given[slot] = work, self._clock() + self._chosen.deadline_s
+            self.host.give(slot, work.todo)
 
-        RunError or UserError if a verifier cannot start; RunError if it keeps missing its deadline.
-        """
+    def started(self, event: Started) -> None:
+        """UserError or RunError if the verifier cannot start."""
+        if event.error:
+            error = UserError if event.user else RunError
+            raise error(f"verifier {self.name!r} cannot start: {event.error}")
+        self._start_due = None
+
+    def judged(self, slot: int, verdicts: list[Verdict], window: Window) -> None:
+        """The batch in this slot, or the one answer of it that was to be judged, has its verdicts."""
+        work, _ = self._given.pop(slot)
+        self._scored += sum(verdict.status is Status.SCORED for verdict in verdicts)
+        if not work.case.alone:
+            window.judged(work.batch, verdicts)
+            return
+        work.case.judged(verdicts[0])
+        self._go_on(work, window)
+
+    def look(self, window: Window) -> None:
+        """Deal with a host that has died or is late. RunError if it cannot even start."""
+        cause = self.host.cause_of_death()
+        late = [slot for slot, (_, due) in self._given.items() if self._clock() >= due]
+        if self._start_due is not None:
+            if cause is None and self._clock() < self._start_due:
+                return
+            self.host.kill()
+            within = f"it did not within {self._chosen.start_deadline_s:g} s (start_deadline_s)"
+            raise RunError(f"verifier {self.name!r} cannot start: {cause or within}")
+        if cause is None and not late:
+            return
+        self.host.kill()
+        lost = sorted(self._given.items())
+        self._given.clear()
+        self._start()
+        for slot, (work, _) in reversed(lost):
+            work.scored = self._scored if work.scored is None else work.scored
+            work.case.lost(Loss.DIED if cause is not None else Loss.LATE if slot in late else Loss.KILLED)
+            self._go_on(work, window)
+
+    def _go_on(self, work: _Work, window: Window) -> None:
+        if work.case.alone and work.case.next is None:
+            found = work.case.verdicts(witness=self._scored > (work.scored or 0))
+            window.judged(work.batch, [found[number] for number in range(len(found))])
+        else:
+            self._again.appendleft(work)
+
+    def _start(self) -> None:
+        self.host = self._make()
+        self._start_due = self._clock() + self._chosen.start_deadline_s
+
+
+def judge_all(
+    window: Window,
+    chosen: Mapping[str, VerifierSettings],
+    make: Callable[[str, Events], Host],
+    write: Callable[[Ready], None],
+    idle: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Judge all that the window reads.
+
+    chosen  the verifiers that will be needed; they start side by side
+    make    a new host of a verifier
+    write   is given verdicts in the order of the answers
+    idle    is called a few times a second
+
+    UserError or RunError if a verifier cannot start. Hosts are closed, whatever happens.
+    """
+    events: Events = Events()
+    desks: dict[str, Desk] = {}
+    try:
+        for name, settings in chosen.items():
+            desks[name] = Desk(name, settings, lambda name=name: make(name, events), clock)  # type: ignore[misc]
         window.fill()
         while not window.finished:
-            for lane in self._lanes.values():
-                if lane.idle and (batch := window.next_batch(lane.name)):
-                    lane.give(batch, self._clock() + self._deadline_s)
-            self._receive(window)
-            self._look_at_deadlines(window)
+            for desk in desks.values():
+                desk.give(window)
+            _receive(events, desks, window)
+            for desk in desks.values():
+                desk.look(window)
             if ready := window.ready():
                 write(ready)
                 window.fill()
             idle()
+    finally:
+        _close([desk.host for desk in desks.values()], clock)
 
-    def close(self) -> None:
-        """Let the verifiers close, side by side; those that do not are left."""
-        end = self._clock() + _CLOSE_S
-        for lane in self._lanes.values():
-            lane.close(0.0)
-        for lane in self._lanes.values():
-            lane.close(max(0.0, end - self._clock()))
 
-    def _lane(self, name: str) -> Lane:
-        return Lane(name, self._make(name), self._done, self._clock() + self._deadline_s)
-
-    def _receive(self, window: Window) -> None:
+def _receive(events: Events, desks: Mapping[str, Desk], window: Window) -> None:
+    """Wait a moment for something to happen, then deal with all that has."""
+    timeout = _LOOK_EVERY_S
+    while True:
         try:
-            done = self._done.get(timeout=_LOOK_EVERY_S)
+            event = events.get(timeout=timeout)
         except Empty:
             return
-        lane = done.lane
-        if self._lanes.get(lane.name) is not lane:
-            return  # it was given up, and its answers have their verdicts
-        if done.batch is None and done.error is not None:
-            if isinstance(done.error, UserError):
-                raise done.error
-            raise RunError(f"verifier {lane.name!r} cannot start: {_words(done.error)}") from done.error
-        if done.batch is not None:
-            self._missed[lane.name] = 0
-            verdicts = done.verdicts
-            if done.error is not None:
-                verdicts = _infra(len(done.batch.places), f"verifier {lane.name!r} raised {_words(done.error)}")
-            window.judged(done.batch, verdicts)
-        lane.rest()
-
-    def _look_at_deadlines(self, window: Window) -> None:
-        for name, lane in self._lanes.items():
-            if lane.deadline is None or self._clock() < lane.deadline:
-                continue
-            if lane.batch is None:
-                raise RunError(f"verifier {name!r} did not start within {self._deadline_s:g} s (rewards.timeout_s)")
-            n = len(lane.batch.places)
-            cause = f"verifier {name!r} did not judge {n} answers within {self._deadline_s:g} s (rewards.timeout_s)"
-            self._missed[name] += 1
-            if self._missed[name] >= self._give_up:
-                raise RunError(f"{cause}, {self._give_up} times in a row")
-            window.judged(lane.batch, _infra(n, cause))
-            lane.abandon()
-            self._lanes[name] = self._lane(name)
+        timeout = 0.0
+        # A host that was replaced may still have had something to say; its answers are being judged again.
+        for desk in desks.values():
+            if desk.host is event.host:
+                if isinstance(event, Judged):
+                    desk.judged(event.slot, event.verdicts, window)
+                else:
+                    desk.started(event)
 
 
-def _infra(n: int, cause: str) -> list[Verdict]:
-    return [Verdict.infra_error(Reason.INFRA, cause)] * n
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+def _close(hosts: Sequence[Host], clock: Callable[[], float]) -> None:
+    end = clock() + _CLOSE_S
+    for host in hosts:
+        host.close()
+    for host in hosts:
+        if not host.ended(max(0.0, end - clock())):
+            host.kill()
+            host.ended(1.0)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from buffer.errors import UserError
+from buffer.types import Status
 from launch.verify import answers, origin, verdicts
 from launch.verify.answers import Checked
-from launch.verify.judging import Judges, Ready
+from launch.verify.host import Events, Host, ProcessHost
+from launch.verify.judging import Ready, judge_all
 from launch.verify.origin import Origin
 from launch.verify.progress import JudgingProgress
 from launch.verify.tally import Tally, plan_table, verdict_table
 from launch.verify.verdicts import Recorded, VerdictFile, to_line
 from launch.verify.window import Window
 from rewards.base import Verifier
-from rewards.judging import Judge
 from rewards.registry import build_verifier
 from rewards.settings import RewardSettings
 
@@ -49,25 +50,31 @@ class Named(Mapping[str, Verifier]):
         return name in self._settings.verifiers
 
 
-def verify(settings: RewardSettings, source: Path, target: Path, console: Console) -> Tally:
+def verify(settings: RewardSettings, source: Path, target: Path, console: Console, retry_infra: bool = False) -> Tally:
     """Give every answer of `source` a line in `target`, going on where an earlier call was ended, and print the table.
+
+    retry_infra  judge those again that had an infra error; `target` is replaced when all have been
 
     UserError, before anything is judged, if an answer cannot be judged or `target` holds something else.
     """
     checked = check(settings, source, target)
-    used = sorted({asked.verifier for asked in checked.asked})
+    if retry_infra:
+        with VerdictFile(target) as file:
+            _judge_again(settings, source, checked, file, console)
     with VerdictFile(target) as file:
-        # Read once more now that nobody else writes it.
+        # Looked at once more now that nobody else writes it.
         verdicts.check_order(target, file.recorded, [asked.id for asked in checked.asked])
+        used = {asked.verifier for asked in checked.asked}
         Origin(len(checked.asked), checked.digests[len(checked.asked)], _describe(settings, used)).write(target)
         tally, done = Tally(), len(file.recorded)
         for asked, verdict in zip(checked.asked, file.recorded):
             tally.add(asked.domain, verdict)
         if done:
             console.print(f"{done:,} of {len(checked.asked):,} answers had their verdict in {target}", highlight=False)
-        if done < len(checked.asked):
-            _judge(settings, source, checked, done, file, tally)
+        _judge(settings, source, checked, range(done, len(checked.asked)), tally, file.append)
     console.print(verdict_table(tally))
+    if (lost := tally.all.statuses[Status.INFRA_ERROR]) and not retry_infra:
+        console.print(f"{lost:,} could not be judged (infra_error): --retry-infra judges them again", highlight=False)
     return tally
 
 
@@ -95,24 +102,40 @@ def show_plan(settings: RewardSettings, source: Path, target: Path, console: Con
     console.print(f"{len(checked.asked):,} answers can be judged{there}. Nothing was judged.", highlight=False)
 
 
-def _judge(
-    settings: RewardSettings, source: Path, checked: Checked, done: int, file: VerdictFile, tally: Tally
-) -> None:
-    def make(name: str) -> Judge:
-        return Judge({name: build_verifier(name, settings.verifiers[name])}, settings.retries)
+def _judge_again(settings: RewardSettings, source: Path, checked: Checked, file: VerdictFile, console: Console) -> None:
+    verdicts.check_order(file.path, file.recorded, [asked.id for asked in checked.asked])
+    places = [place for place, verdict in enumerate(file.recorded) if verdict.status is Status.INFRA_ERROR]
+    console.print(f"{len(places):,} answers had an infra error and are judged again", highlight=False)
+    lines: list[bytes] = []
+    _judge(settings, source, checked, places, Tally(), lines.extend)
+    file.replace(dict(zip(places, lines, strict=True)))
 
-    def write(ready: Ready) -> None:
-        file.append(to_line(answer.task.id, verdict) for _, answer, verdict in ready)
-        for _, answer, verdict in ready:
+
+def _judge(
+    settings: RewardSettings,
+    source: Path,
+    checked: Checked,
+    places: Sequence[int],
+    tally: Tally,
+    write: Callable[[Iterable[bytes]], None],
+) -> None:
+    """Judge the answers at these places. `write` is given their lines, in order."""
+    if not places:
+        return
+
+    def make(name: str, events: Events) -> Host:
+        return ProcessHost(name, settings.verifiers[name], settings.retries, events)
+
+    def take(ready: Ready) -> None:
+        write([to_line(answer.task.id, verdict) for answer, verdict in ready])
+        for answer, verdict in ready:
             tally.add(answer.task.domain, Recorded.of(answer.task.id, verdict))
 
-    window = Window(answers.read(source, done), done, WINDOW, BATCH)
-    judges = Judges(sorted({asked.verifier for asked in checked.asked[done:]}), make, settings.timeout_s)
-    try:
-        with JudgingProgress(len(checked.asked), done) as progress:
-            judges.judge(window, write, lambda: progress.show(tally))
-    finally:
-        judges.close()
+    needed = sorted({checked.asked[place].verifier for place in places})
+    chosen = {name: settings.verifiers[name] for name in needed}
+    with JudgingProgress(tally.total + len(places), tally.total) as progress:
+        window = Window(answers.read(source, places), WINDOW, BATCH)
+        judge_all(window, chosen, make, take, lambda: progress.show(tally))
 
 
 def _describe(settings: RewardSettings, used: Iterable[str]) -> dict[str, object]:

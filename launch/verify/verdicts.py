@@ -8,13 +8,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from buffer.errors import UserError
 from buffer.types import Status, Verdict
+from launch.verify.worker import json_or_repr
 
 _BEGINNING = b'{"id": '
 
@@ -39,7 +40,7 @@ def to_line(task_id: str, verdict: Verdict) -> bytes:
         "status": str(verdict.status),
         "score": verdict.score,
         "detail": {
-            **{str(key): _json_or_repr(value) for key, value in verdict.detail.items()},
+            **{str(key): json_or_repr(value) for key, value in verdict.detail.items()},
             "reason": verdict.reason or str(verdict.status),
         },
     }
@@ -72,6 +73,17 @@ class VerdictFile:
         data = b"".join(lines)
         while data:
             data = data[self._file.write(data) :]
+
+    def replace(self, lines: Mapping[int, bytes]) -> None:
+        """Other lines for some verdicts, by place: all of them or, if this process is killed meanwhile, none."""
+        self._file.seek(0)
+        kept = self._file.read().splitlines(keepends=True)
+        draft = self.path.with_name(f"{self.path.name}.new")
+        with draft.open("wb") as new:
+            new.writelines(lines.get(place, line) for place, line in enumerate(kept))
+            new.flush()
+            os.fsync(new.fileno())
+        draft.replace(self.path)
 
     def close(self) -> None:
         if not self._file.closed:
@@ -143,10 +155,3 @@ def _parse(line: bytes, where: str) -> Recorded:
 
 
 _OTHER_FILE = "--output goes on with the verdicts of an earlier run, and this file holds something else; name another"
-
-
-def _json_or_repr(value: Any) -> Any:
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)[:1000]

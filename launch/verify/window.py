@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from buffer.types import Verdict
-from launch.verify.lanes import Batch
 from rewards.base import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Answers judged in one call, with their places in the window's order."""
+
+    places: Sequence[int]
+    answers: Sequence[Answer]
+
+    def only(self, number: int) -> Batch:
+        """One of them."""
+        return Batch([self.places[number]], [self.answers[number]])
 
 
 class Window:
@@ -17,9 +29,9 @@ class Window:
     batch_size  answers handed to a verifier at a time
     """
 
-    def __init__(self, answers: Iterator[Answer], first: int, size: int, batch_size: int) -> None:
+    def __init__(self, answers: Iterator[Answer], size: int, batch_size: int) -> None:
         self._answers, self._size, self._batch_size = answers, size, batch_size
-        self._read, self._written = first, first
+        self._read = self._written = 0
         self._exhausted = False
         self._waiting: dict[str, deque[tuple[int, Answer]]] = {}
         self._held: dict[int, Answer] = {}
@@ -53,11 +65,10 @@ class Window:
         """The verdicts of a batch, in its order."""
         self._verdicts |= zip(batch.places, verdicts, strict=True)
 
-    def ready(self) -> list[tuple[int, Answer, Verdict]]:
-        """(place, answer, verdict) of the answers that are next in the file's order; handed out once."""
+    def ready(self) -> list[tuple[Answer, Verdict]]:
+        """The answers that are next in order, with their verdicts; handed out once."""
         ready = []
         while self._written in self._verdicts:
-            place = self._written
-            ready.append((place, self._held.pop(place), self._verdicts.pop(place)))
+            ready.append((self._held.pop(self._written), self._verdicts.pop(self._written)))
             self._written += 1
         return ready

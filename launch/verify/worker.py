@@ -1,0 +1,95 @@
+"""The process in which one verifier judges: whatever it does there, it can be killed without a loss.
+
+Answers come and verdicts go as JSON. Each connection is served by a thread, so that a verifier with `concurrency` above
+1 judges as many batches at a time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from multiprocessing.connection import Connection
+from typing import Any
+
+from buffer.errors import UserError
+from buffer.types import Status, Task, Verdict
+from rewards.base import Answer
+from rewards.judging import Judge
+from rewards.registry import build_verifier
+from rewards.settings import VerifierSettings
+
+_PR_SET_PDEATHSIG = 1
+
+
+def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection]) -> None:
+    """Judge what comes over `connections` until the other side closes them. `chosen` is `VerifierSettings` as JSON.
+
+    The first message out, on the first connection, is an object: empty once the verifier has started, else with its
+    `error` and whether it is the `user`'s.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the connections
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.dup2(2, 1)  # what a verifier prints must not get between the table's lines
+    try:
+        verifier = build_verifier(name, VerifierSettings.model_validate_json(chosen))
+        judge = Judge({name: verifier}, retries)
+        judge.start()
+    except Exception as error:  # noqa: BLE001  the parent decides what a verifier that cannot start means
+        user = isinstance(error, UserError)
+        _send(connections[0], {"error": str(error) if user else f"{type(error).__name__}: {error}", "user": user})
+        return
+    try:
+        _send(connections[0], {})
+        threads = [threading.Thread(target=_serve, args=(judge, connection)) for connection in connections]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        judge.close()
+
+
+def answers_to_json(answers: Sequence[Answer]) -> bytes:
+    records = [{"task": asdict(a.task), "text": a.text, "truncated": a.truncated} for a in answers]
+    return json.dumps(records).encode()
+
+
+def verdicts_from_json(data: bytes) -> list[Verdict]:
+    return [Verdict(Status(status), score, detail) for status, score, detail in json.loads(data)]
+
+
+def _serve(judge: Judge, connection: Connection) -> None:
+    try:
+        while True:
+            records = json.loads(connection.recv_bytes())
+            answers = [Answer(Task(**record["task"]), record["text"], record["truncated"]) for record in records]
+            _send(connection, [_plain(verdict) for verdict in judge.judge(answers).verdicts])
+    except (EOFError, OSError):
+        return  # the parent has what it wanted, or is gone
+    except BaseException:  # noqa: BLE001  a verifier's SystemExit would end this thread alone, and nobody would know
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _send(connection: Connection, message: Any) -> None:
+    connection.send_bytes(json.dumps(message).encode())
+
+
+def _plain(verdict: Verdict) -> tuple[str, float | None, Mapping[str, Any]]:
+    score = None if verdict.score is None else float(verdict.score)
+    return str(verdict.status), score, {str(key): json_or_repr(value) for key, value in verdict.detail.items()}
+
+
+def json_or_repr(value: Any) -> Any:
+    """A JSON value as it is, anything else (also NaN, which is none) as its `repr`."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)[:1000]
