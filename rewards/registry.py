@@ -25,6 +25,7 @@ BUILT_IN = {
     "math": "rewards.maths:MathsVerifier",
     "reasoning_gym": "rewards.reasoning_gym:ReasoningGymVerifier",
     "rules": "rewards.rules:RulesVerifier",
+    "tools": "rewards.tools.verifier:ToolsVerifier",
 }
 
 

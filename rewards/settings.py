@@ -25,8 +25,9 @@ class VerifierSettings(BaseModel):
 
     use: str = Field(
         min_length=1,
-        description="which class judges: a built-in name (exact, math, reasoning_gym, rules), the name of an entry "
-        "point of the group reprise.verifiers, or a dotted path such as my_package.verifiers:MyVerifier",
+        description="which class judges: a built-in name (code, exact, instruction, math, reasoning_gym, rules, "
+        "tools), the name of an entry point of the group reprise.verifiers, or a dotted path such as "
+        "my_package.verifiers:MyVerifier",
     )
     args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the class")
     workers: int = Field(1, ge=1, description="actors of this verifier; each has one object of the class")
@@ -54,7 +55,7 @@ class VerifierSettings(BaseModel):
         "limit the class sets for a single answer, and below buffer.take_deadline_s",
     )
     start_deadline_s: float = Field(
-        300.0, gt=0, description="seconds that an actor's restart may take (the class's start included)"
+        300.0, gt=0, description="seconds that an actor's start may take, that of the class included"
     )
 
     @field_validator("gpus")
