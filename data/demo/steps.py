@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
-from string import ascii_lowercase
 from typing import Any
 
 _NO_ARGUMENT: tuple[Any, ...] = ("",)
-_LETTERS = tuple(ascii_lowercase)
+_LETTERS = tuple("abcxyz")
 
 
 @dataclass(frozen=True, slots=True)
