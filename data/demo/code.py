@@ -32,7 +32,7 @@ def draw_task(rng: Random, steps: Sequence[int], tests: int = 4) -> tuple[str, T
     the inputs of `steps.INPUTS`, so that two ways to ask for one function are on the same side of the split.
     """
     variable = rng.choice(list(OPERATIONS))
-    if not 1 <= tests <= len(INPUTS[variable]):
+    if not isinstance(tests, int) or not 1 <= tests <= len(INPUTS[variable]):
         raise UserError(f"tests: {tests!r} is no number of tests from 1 to {len(INPUTS[variable])}")
     while True:
         function = [_draw_step(rng, variable) for _ in range(pick(rng, "steps", steps, most=_MOST_STEPS))]

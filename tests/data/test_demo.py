@@ -1,4 +1,4 @@
-"""The demo's domains: split, reproducibility, and traces that are what they say they are."""
+"""The generated domains: split, reproducibility, and traces that are what they say they are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from buffer.errors import UserError
 from buffer.types import Status, Task
-from data.demo import addition, constrained, reverse
+from data.demo import addition, code, constrained, maths, reverse
 from data.demo.traces import traces
 from data.traces import Trace
 from rewards.base import Answer
@@ -23,15 +23,16 @@ SIZES: dict[str, dict[str, Any]] = {
     "reverse": {"letters": (2, 5)},
     "constrained": {"length": (3, 6), "required": (1, 2), "forbidden": (1, 3)},
 }
-MODULES = {"addition": addition, "reverse": reverse, "constrained": constrained}
+WITH_PROGRAMS = SIZES | {"maths": {"numbers": (2, 9)}, "code": {"steps": (1, 3), "tests": 3}}
+MODULES = {"addition": addition, "reverse": reverse, "constrained": constrained, "maths": maths, "code": code}
 STYLES = {"clean": 0.35, "sloppy": 0.4, "direct": 0.25}
-VERIFIERS = {name: build_verifier(name, VerifierSettings(use=name)) for name in ("exact", "rules")}
+VERIFIERS = {name: build_verifier(name, VerifierSettings(use=name)) for name in ("exact", "rules", "math", "code")}
 
-each_domain = pytest.mark.parametrize("domain", list(SIZES))
+each_domain = pytest.mark.parametrize("domain", list(WITH_PROGRAMS))
 
 
 def make(domain: str, seed: int, count: int, split: str) -> list[Task]:
-    return list(MODULES[domain].tasks(seed=seed, count=count, split=split, **SIZES[domain]))
+    return list(MODULES[domain].tasks(seed=seed, count=count, split=split, **WITH_PROGRAMS[domain]))
 
 
 def score(trace: Trace) -> float:
@@ -56,7 +57,7 @@ def test_held_out_and_train_never_share_a_task_whatever_the_seeds(domain: str) -
     held_out = {t.id for seed in range(3) for t in make(domain, seed, 200, "held_out")}
     train = [t for seed in range(3) for t in make(domain, seed, 400, "train")]
     assert not held_out & {t.id for t in train}
-    example = next(iter(traces(0, 1, {domain: SIZES[domain]}, STYLES, 0.2)))
+    example = next(iter(traces(0, 1, {domain: WITH_PROGRAMS[domain]}, STYLES, 0.2)))
     assert example.task.id not in held_out
 
 

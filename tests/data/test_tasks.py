@@ -17,7 +17,8 @@ from data.tasks import TaskSets, check_sources
 from rewards.registry import build_verifiers
 from rewards.settings import RewardSettings
 
-VERIFIERS = build_verifiers(RewardSettings.model_validate({"verifiers": {"exact": {"use": "exact"}}}))
+NAMES = ("exact", "code", "math")
+VERIFIERS = build_verifiers(RewardSettings.model_validate({"verifiers": {name: {"use": name} for name in NAMES}}))
 GOOD = {"id": "a", "prompt": "1+1=", "domain": "sums", "verifier": "exact", "answer": "2"}
 
 
@@ -81,6 +82,28 @@ def test_a_broken_line_is_refused_with_its_file_and_number(tmp_path: Path, bad: 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.jsonl: there is no such task file"):
         check([{"path": str(tmp_path / "none.jsonl")}])
+
+
+CODE = GOOD | {"id": "c", "verifier": "code", "answer": {"function": "f", "tests": [{"args": [1], "expected": 2}]}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"answer": None}, "answer must be an object"),
+        ({"answer": {"function": "f", "tests": []}}, r"answer\.tests must be a list of at least one test"),
+        ({"answer": {"function": "f", "tests": [{"args": [1]}]}}, r"answer\.tests\[0\]\.expected is missing"),
+        ({"answer": {"tests": [{"stdin": 1, "stdout": ""}]}}, r"answer\.tests\[0\]\.stdin must be a string"),
+        ({"answer": {"asserts": ["assert f(1) == 2", "assert f(1"]}}, r"answer\.asserts\[1\] does not parse"),
+        ({"metadata": {"time_limit_s": "2"}}, r"metadata\.time_limit_s must be a number above 0"),
+        ({"verifier": "math"}, "answer must be a string or a list"),
+    ],
+)
+def test_a_task_that_its_verifier_cannot_judge_is_refused_with_file_line_and_field(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=r"t\.jsonl:2: task 'd': " + said):
+        check([{"path": jsonl(tmp_path / "t.jsonl", CODE, CODE | {"id": "d"} | changes)}])
 
 
 @pytest.mark.parametrize(
