@@ -182,9 +182,9 @@ def constraints_of(task: Task) -> list[Constraint]:
         raise UserError(f"task {task.id!r}: {error}") from error
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _constraints(answer_json: str) -> list[Constraint]:
-    """ValueError says what is wrong. Cached, because each task is checked again for each of its answers."""
+    """ValueError says what is wrong. Cached, because a task is checked again with each of its answers."""
     answer = json.loads(answer_json)
     if not isinstance(answer, dict) or not isinstance(answer.get("constraints"), list) or not answer["constraints"]:
         raise ValueError(f"answer must hold a list of constraints such as {_FORM}")

@@ -52,8 +52,8 @@ class InstructionVerifier(Verifier):
         mode: Literal["strict", "loose"] = "strict",
         partial: bool = False,
         processes: Annotated[int, Field(ge=1)] = 2,
-        cpu_s: Annotated[float, Field(gt=0)] = 10.0,
-        wall_s: Annotated[float, Field(gt=0)] = 60.0,
+        cpu_s: Annotated[float, Field(gt=0)] = 5.0,
+        wall_s: Annotated[float, Field(gt=0)] = 30.0,
         memory_mb: Annotated[int, Field(ge=512)] = 2048,
         max_chars: Annotated[int, Field(ge=1, le=200_000)] = 50_000,
     ) -> None:

@@ -48,9 +48,9 @@ def reference_of(task: Task) -> Reference:
         raise UserError(f"task {task.id!r}: answer is nested too deeply, or a schema refers to itself") from error
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _reference(answer_json: str) -> Reference:
-    """ValueError says what is wrong. Cached, because each task is checked again for each of its answers."""
+    """ValueError says what is wrong. Cached, because a task is checked again with each of its answers."""
     answer = json.loads(answer_json)
     if not isinstance(answer, dict) or "schemas" not in answer or not isinstance(answer.get("calls"), list):
         raise ValueError(f"answer must be such as {_FORM}")

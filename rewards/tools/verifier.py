@@ -54,7 +54,7 @@ class ToolsVerifier(Verifier):
         ordered: bool = False,
         strings: Strings = "exact",
         processes: Annotated[int, Field(ge=1)] = 2,
-        cpu_s: Annotated[float, Field(gt=0)] = 5.0,
+        cpu_s: Annotated[float, Field(gt=0)] = 2.0,
         wall_s: Annotated[float, Field(gt=0)] = 30.0,
         memory_mb: Annotated[int, Field(ge=512)] = 1024,
         max_chars: Annotated[int, Field(ge=1, le=100_000)] = 20_000,
