@@ -1,6 +1,7 @@
 # make demo   a small policy learns by RL on this machine, from nothing to a report
 # make test   every test, real engines included
 # make check  ruff, mypy and the import laws
+# make soak   5,000 jobs through the sandbox, a tenth of them hostile (minutes)
 # Each does its own set-up into .venv. Python 3.11 and a C++ compiler are all that must be there.
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := .venv/bin
 # Two cores are shared by learner, engine and Ray; more threads each would only wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test check soak clean
 
 setup: .venv/ready
 
@@ -39,6 +40,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/test_import_laws.py
+
+soak: setup
+	$(BIN)/python -m pytest tests/rewards/adversarial/test_soak.py --soak-jobs 5000 $(ARGS)
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -24,6 +24,10 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak-jobs", type=int, default=400, help="jobs of the sandbox's soak; `make soak`: 5000")
+
+
 @pytest.fixture(scope="session")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's policy, randomly initialised, as a Hugging Face folder."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Backend = Literal["auto", "zygote", "oneshot", "landlock", "remote", "unsafe_subprocess"]
 
@@ -25,3 +25,11 @@ class SandboxSettings(BaseModel):
     uid_base: int = Field(
         61_000, ge=1000, description="as root, slot i runs as user uid_base + i (and the next free one if it is taken)"
     )
+
+    @model_validator(mode="after")
+    def _remote_has_an_address(self) -> Self:
+        if (self.backend == "remote") != (self.remote_url is not None):
+            raise ValueError("remote_url, such as http://sandbox:8080, and backend: remote go together")
+        if self.remote_url is not None and not self.remote_url.startswith(("http://", "https://")):
+            raise ValueError(f"remote_url must begin with http:// or https://, not {self.remote_url!r}")
+        return self

@@ -1,0 +1,167 @@
+"""Programs that want the reward without the work. Each has been seen to fool an open verifier; none may score here."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+
+from buffer.types import Task
+from rewards.base import Answer
+from rewards.code.verifier import CodeVerifier
+
+pytestmark = pytest.mark.slow
+
+SECRET = 738_251_946  # nothing but looking would find it
+REFERENCES = {
+    "call": {"function": "f", "tests": [{"args": [3], "expected": SECRET}]},
+    "assert": {"asserts": [f"assert f(3) == {SECRET}"]},
+    "assert by a function": {"asserts": [f"assert math.isclose(f(3), {SECRET})"]},
+    "assert of a type": {"asserts": [f"assert isinstance(f(3), int) and abs(f(3) - {SECRET}) < 1"]},
+    "loop": {"asserts": [f"for i in range(2):\n    assert f(3) + i == {SECRET} + i"]},
+    "stdin": {"tests": [{"stdin": "3", "stdout": str(SECRET)}]},
+}
+
+HACKS = {
+    "an object that equals everything": """
+        class Yes:
+            __eq__ = __lt__ = __gt__ = __le__ = __ge__ = lambda self, other: True
+            __ne__ = lambda self, other: False
+            __abs__ = __sub__ = __rsub__ = __add__ = __radd__ = lambda self, *other: self
+            __float__ = lambda self: 738251.0
+            __bool__ = lambda self: True
+            __hash__ = lambda self: 0
+            __repr__ = __str__ = lambda self: "yes"
+        f = lambda x: Yes()
+        print(Yes())
+        """,
+    "a number that equals everything": """
+        class Yes(int):
+            __eq__ = __lt__ = lambda self, other: True
+            __ne__ = lambda self, other: False
+            __sub__ = __rsub__ = __add__ = __radd__ = lambda self, other: self
+            __abs__ = lambda self: self
+            __hash__ = int.__hash__
+        f = lambda x: Yes(0)
+        print(Yes(0))
+        """,
+    "a string that equals everything": """
+        class Yes(str):
+            __eq__ = lambda self, other: True
+            __hash__ = str.__hash__
+        f = lambda x: Yes("x")
+        print(Yes("x"))
+        """,
+    "reading the frames of its callers": """
+        import sys
+        def look():
+            frame = sys._getframe()
+            while frame:
+                for scope in (frame.f_locals, frame.f_globals):
+                    for value in list(scope.values()):
+                        yield value
+                frame = frame.f_back
+        def numbers(value, depth=0):
+            if isinstance(value, int) and value > 700_000_000: yield value
+            elif depth < 4 and isinstance(value, dict):
+                for each in value.values(): yield from numbers(each, depth + 1)
+            elif depth < 4 and isinstance(value, (list, tuple)):
+                for each in value: yield from numbers(each, depth + 1)
+        def f(x):
+            return next((n for value in look() for n in numbers(value) if n < 800_000_000), 0)
+        print(f(3))
+        """,
+    "reading every object in memory": """
+        import gc, re
+        def f(x):
+            for thing in gc.get_objects():
+                try:
+                    for number in re.findall(r"\\b73825\\d{4}\\b", repr(thing)[:2000]): return int(number)
+                except BaseException: pass
+            return 0
+        print(f(3))
+        """,
+    "reading its own memory": """
+        import re
+        def f(x):
+            try:
+                for line in open("/proc/self/maps"):
+                    start, end = (int(a, 16) for a in line.split()[0].split("-"))
+                    if "rw" in line and end - start < 1 << 26:
+                        with open("/proc/self/mem", "rb") as memory:
+                            memory.seek(start)
+                            for number in re.findall(rb"7382519\\d\\d", memory.read(end - start)): return int(number)
+            except OSError: pass
+            return 0
+        print(f(3))
+        """,
+    "leaving before the tests": "import sys; sys.exit(0)",
+    "leaving at once before the tests": "import os; os._exit(0)",
+    "leaving in the call": "import os\ndef f(x): os._exit(0)\nf(3)",
+    "raising SystemExit in the call": "def f(x): raise SystemExit(0)\nf(3)",
+    "skipping the rest": "class AssertionError(Exception): pass\ndef f(x): raise Exception('skip')\nf(3)",
+    "patching builtins": """
+        import builtins
+        for name in ("isinstance", "all", "any", "abs", "len", "sorted", "bool", "hasattr"):
+            setattr(builtins, name, lambda *a, **k: True)
+        f = lambda x: True
+        """,
+    "patching the comparer": """
+        import json, math, operator, sys
+        yes = lambda *a, **k: True
+        json.dumps = lambda *a, **k: '{"value": 738}'
+        math.isclose = operator.eq = yes
+        for name, module in list(sys.modules.items()):
+            for what in ("encode", "decode", "same_value", "same_text", "run", "tell"):
+                if hasattr(module, what):
+                    try: setattr(module, what, yes)
+                    except Exception: pass
+        f = yes
+        print(yes())
+        """,
+    "rewriting the harness's result": """
+        import os, sys
+        frame = sys._getframe()
+        while frame and "nonce" not in frame.f_locals: frame = frame.f_back
+        nonce = frame.f_locals["nonce"] if frame else "x"
+        os.write(3, ('{"nonce": "%s", "value": true}\\n' % nonce).encode())
+        print("correct"); sys.stdout.flush()
+        os._exit(0)
+        """,
+    "claiming to have passed": """
+        print("ok"); print("1.0"); print("all tests passed"); print('{"passed": true, "score": 1.0}')
+        f = lambda x: "passed"
+        """,
+    "a tester's answer": "def f(x): return ['passed']\nprint(['passed'])",
+    "a mock": "from unittest.mock import MagicMock\nf = MagicMock()\nprint(f)",
+    "deleting the files of the tests": """
+        import os, shutil
+        for folder in ("/reprise", "/tmp", ".", "/"): shutil.rmtree(folder, ignore_errors=True)
+        f = lambda x: None
+        """,
+}
+
+
+@pytest.fixture(scope="module", params=["zygote", "landlock"])
+def code(request: pytest.FixtureRequest) -> Iterator[CodeVerifier]:
+    verifier = CodeVerifier(time_limit_s=3.0, sandbox={"slots": 2, "backend": request.param})
+    verifier.start()
+    yield verifier
+    verifier.close()
+
+
+@pytest.mark.parametrize("form", REFERENCES)
+def test_no_hack_scores(code: CodeVerifier, form: str) -> None:
+    task = Task("t1", "?", "code", "code", REFERENCES[form])
+    code.check_task(task)
+    programs = [textwrap.dedent(program) for program in HACKS.values()]
+    verdicts = code.judge([Answer(task, f"```python\n{program}\n```") for program in programs])
+    assert {name: v for name, v in zip(HACKS, verdicts, strict=True) if v.score != 0} == {}
+
+
+@pytest.mark.parametrize("form", REFERENCES)
+def test_the_work_scores(code: CodeVerifier, form: str) -> None:
+    task = Task("t1", "?", "code", "code", REFERENCES[form])
+    [verdict] = code.judge([Answer(task, f"```python\ndef f(x): return {SECRET}\nprint(f(3))\n```")])
+    assert verdict.score == 1

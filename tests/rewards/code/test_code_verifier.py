@@ -1,0 +1,213 @@
+"""The code verifier on real sandboxes: what passes, what does not, and what each verdict says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from buffer.errors import UserError
+from buffer.types import Status, Task, Verdict
+from rewards.base import Answer
+from rewards.code.verifier import CodeVerifier
+from rewards.contract import check_contract
+from rewards.sandbox import Ending, Job, JobResult
+
+pytestmark = pytest.mark.slow
+
+DOUBLE = {"function": "f", "tests": [{"args": [3], "expected": 6}, {"args": ["a"], "expected": "aa"}]}
+PRINTED = {"tests": [{"stdin": "3\n", "stdout": "6\n"}, {"stdin": "0", "stdout": "0"}]}
+
+
+@pytest.fixture(scope="module")
+def code() -> Iterator[CodeVerifier]:
+    verifier = CodeVerifier(time_limit_s=2.0, sandbox={"slots": 2})
+    verifier.start()
+    yield verifier
+    verifier.close()
+
+
+def answer(reference: Any, program: str, **metadata: Any) -> Answer:
+    text = f"<think>```python\nraise SystemExit\n```</think>\nSo:\n```python\n{program}\n```\nThat is it."
+    return Answer(Task("t1", "?", "code", "code", reference, metadata), text)
+
+
+def judge(verifier: CodeVerifier, reference: Any, program: str, **metadata: Any) -> Verdict:
+    [verdict] = verifier.judge([answer(reference, program, **metadata)])
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("reference", "program"),
+    [
+        (DOUBLE, "def f(x): return x * 2"),
+        (PRINTED, "print(int(input()) * 2)"),
+        ({"function": "f", "tests": [{"args": [[2, 1]], "expected": [1, 2]}]}, "def f(x): return tuple(sorted(x))"),
+        ({"function": "f", "tests": [{"kwargs": {"n": 1}, "expected": {"1": None}}]}, "def f(n): return {n: None}"),
+        ({"tests": [{"stdout": "0.3333"}], "tolerance": 1e-3}, "print(1 / 3)"),
+        ({"function": "f", "tests": [{"expected": 0.3}], "tolerance": 1e-9}, "def f(): return 0.1 + 0.2"),
+        ({"asserts": ["assert f(1) == (1, {2})"]}, "def f(x): return x, {x + 1}"),
+        (
+            {"asserts": ["assert math.isclose(f(2), 1.4142136, rel_tol=1e-6)"], "setup": "import math"},
+            "def f(x): return x ** 0.5",
+        ),
+        ({"asserts": ["for i in range(5):\n    assert f(i) == i * f(1)"]}, "def f(x): return x"),
+        ({"asserts": ["assert {f(1), f(2)} == {1, 2} and g() is None"]}, "def f(x): return x\ndef g(): pass"),
+        (
+            {"function": "f", "asserts": ["def check(candidate):\n    assert candidate(2) == 4\ncheck(candidate)"]},
+            "def f(x): return x * x",
+        ),
+        (
+            {"asserts": ["try:\n    f(0)\nexcept ZeroDivisionError:\n    pass\nelse:\n    assert False"]},
+            "def f(x): return 1 / x",
+        ),
+    ],
+)
+def test_a_right_program_scores_1(code: CodeVerifier, reference: Any, program: str) -> None:
+    verdict = judge(code, reference, program)
+    assert (verdict.score, verdict.reason) == (1.0, "correct"), verdict
+
+
+@pytest.mark.parametrize(
+    ("reference", "program", "reason"),
+    [
+        (DOUBLE, "def f(x): return x * 3", "wrong"),
+        (DOUBLE, "def f(x): return 6", "wrong"),
+        (DOUBLE, "def g(x): return x * 2", "crash"),
+        (DOUBLE, "def f(x): return x *", "crash"),
+        (DOUBLE, "def f(x): raise KeyError", "crash"),
+        (DOUBLE, "while True: pass", "timeout"),
+        (DOUBLE, "def f(x): return [0] * (1 << 34)", "memory"),
+        (DOUBLE, "def f(x): return 'x' * (5 << 20)", "output_limit"),
+        (DOUBLE, "def f(x): return f", "invalid_result"),
+        (PRINTED, "print(7)", "wrong"),
+        (PRINTED, "print(int(input()) * 2); raise SystemExit(1)", "crash"),
+        (PRINTED, "while True: print('x' * 1000)", "output_limit"),
+        (PRINTED, "import os; os.write(1, b'\\xff\\n')", "invalid_result"),
+        ({"function": "f", "tests": [{"expected": 1}]}, "def f(): return True", "wrong"),
+        ({"function": "f", "tests": [{"expected": None}]}, "def f(): return float('nan')", "wrong"),
+        ({"asserts": ["assert f() == (1, 2)"]}, "def f(): return [1, 2]", "wrong"),
+        ({"asserts": ["assert f() is True"]}, "def f(): return 1", "wrong"),
+        ({"asserts": ["assert sorted(f()) == [1, 2]"]}, "def f(): return [2, 2]", "wrong"),
+        ({"asserts": ["assert sorted(f()) == [1, 2]"]}, "def f(): raise ValueError('x')", "wrong"),
+        ({"asserts": ["assert sorted(f()) == [1, 2]"]}, "def f():\n    while True: pass", "timeout"),
+        ({"asserts": ["assert len(str(f())) == 3"]}, "def f(): return object()", "invalid_result"),
+    ],
+)
+def test_a_program_that_fails_scores_0_and_says_why(
+    code: CodeVerifier, reference: Any, program: str, reason: str
+) -> None:
+    verdict = judge(code, reference, program, time_limit_s=0.5, memory_limit_mb=128)
+    assert (verdict.score, verdict.reason) == (0.0, reason), verdict
+    assert verdict.detail["failed_test"] in (0, 1)
+
+
+def test_the_first_failing_test_ends_the_judgement(code: CodeVerifier) -> None:
+    tests = [{"args": [i], "expected": i} for i in range(4)]
+    verdict = judge(code, {"function": "f", "tests": tests}, "def f(x): return x if x != 1 else -1")
+    assert verdict.detail == {"reason": "wrong", "explanation": "test 1", "passed": 1, "tests": 4, "failed_test": 1}
+
+
+def test_partial_credit_is_the_share_of_tests() -> None:
+    verifier = CodeVerifier(partial=True, sandbox={"slots": 1})
+    tests = [{"args": [i], "expected": i} for i in range(4)]
+    try:
+        verdicts = [
+            judge(verifier, {"function": "f", "tests": tests}, program)
+            for program in ("def f(x): return x", "def f(x): return x if x != 1 else -1", "def f(x): return None")
+        ]
+    finally:
+        verifier.close()
+    assert [(v.score, v.reason) for v in verdicts] == [(1.0, "correct"), (0.75, "partial"), (0.0, "wrong")]
+
+
+@pytest.mark.parametrize("text", ["", "def f(x): return 2 * x", "```python\ndef f(x): return x", "<think>```\nx\n```"])
+def test_without_a_complete_code_block_there_is_no_answer(code: CodeVerifier, text: str) -> None:
+    task = Task("t1", "?", "code", "code", DOUBLE)
+    [verdict] = code.judge([Answer(task, text)])
+    assert (verdict.status, verdict.reason) == (Status.UNPARSEABLE, "no_answer")
+
+
+def test_equal_programs_of_a_group_are_run_once(code: CodeVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Job] = []
+    run_one = code.pool.run_one
+    monkeypatch.setattr(code.pool, "run_one", lambda job: ran.append(job) or run_one(job))
+    task = Task("t1", "?", "code", "code", DOUBLE)
+    right, wrong = ("```\ndef f(x): return x * 2\n```", "```\ndef f(x): return x\n```")
+    verdicts = code.judge([Answer(task, text) for text in (right, wrong, right, right, "none", wrong)])
+    assert [verdict.score for verdict in verdicts] == [1, 0, 1, 1, None, 0]
+    assert len(ran) == 3, "two tests of the right program, and one that the wrong one fails"
+
+
+def test_expected_values_never_enter_the_sandbox(code: CodeVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs: list[Job] = []
+    monkeypatch.setattr(code.pool, "run_one", lambda job: jobs.append(job) or JobResult(Ending.OK))
+    for reference in (
+        {"tests": [{"stdin": "in", "stdout": "EXPECTED"}]},
+        {"function": "f", "tests": [{"args": ["in"], "expected": "EXPECTED"}]},
+        {"asserts": ["assert f('in') == 'EXPECTED'", "assert 'EXPECTED' == f('in')"]},
+    ):
+        judge(code, reference, "CANDIDATE")
+    assert len(jobs) == 3
+    assert all("CANDIDATE" in repr(job) and "in" in repr(job) for job in jobs)
+    assert not any("EXPECTED" in repr(job) for job in jobs)
+
+
+def test_of_an_assertion_that_cannot_be_split_the_two_sides_never_meet(
+    code: CodeVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[Job] = []
+    run_one = code.pool.run_one
+    monkeypatch.setattr(code.pool, "run_one", lambda job: jobs.append(job) or run_one(job))
+    verdict = judge(
+        code, {"asserts": ["assert max(f(1), f(2)) == 424242"]}, "def f(x): return 424200 + 21 * x  # CANDIDATE"
+    )
+    assert verdict.score == 1
+    assert {("424242" in repr(job), "CANDIDATE" in repr(job)) for job in jobs} == {(True, False), (False, True)}
+
+
+def test_a_test_that_fails_by_itself_is_not_the_programs_fault(code: CodeVerifier) -> None:
+    reference = {"asserts": ["while True:\n    pass\nassert f(1)"]}
+    verdict = judge(code, reference, "def f(x): return x", time_limit_s=0.3)
+    assert verdict.status is Status.INFRA_ERROR
+    assert "the test itself" in verdict.explanation
+
+
+def test_a_program_that_is_too_long_is_not_run(code: CodeVerifier) -> None:
+    verdict = judge(code, DOUBLE, "#" * 100_001)
+    assert (verdict.score, verdict.reason) == (0.0, "output_limit")
+
+
+def test_other_languages_run_by_their_command() -> None:
+    languages = {"Bash": {"file": "main.sh", "argv": ["bash", "main.sh"]}}
+    verifier = CodeVerifier(languages=languages, sandbox={"backend": "oneshot", "slots": 1})
+    try:
+        right = answer(PRINTED, "read x; echo $((x * 2))", language="bash")
+        verifier.check_task(right.task)
+        wrong = answer(PRINTED, "curl localhost || echo 7", language="bash")
+        assert [verdict.score for verdict in verifier.judge([right, wrong])] == [1, 0]
+        with pytest.raises(UserError, match=r"metadata\.language 'cobol' is not python.*\(bash\)"):
+            verifier.check_task(answer(PRINTED, "", language="cobol").task)
+    finally:
+        verifier.close()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"languages": {"c": {"file": "a/b", "argv": ["cc"]}}}, "languages.c must be"),
+        ({"sandbox": {"backend": "docker"}}, "backend"),
+        ({"sandbox": {"backend": "remote"}}, "remote_url"),
+        ({"sandbox": {"slot": 1}}, "slot"),
+        ({"time_limit_s": 0.0}, "time_limit_s"),
+    ],
+)
+def test_bad_arguments_are_refused(args: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CodeVerifier(**args)
+
+
+def test_the_code_verifier_keeps_the_contract() -> None:
+    right, wrong = answer(DOUBLE, "def f(x): return x * 2"), answer(DOUBLE, "def f(x): return x")
+    check_contract(lambda: CodeVerifier(sandbox={"slots": 1}), right, wrong)
