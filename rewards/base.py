@@ -37,6 +37,7 @@ class Reason(StrEnum):
     NO_ANSWER = "no_answer"
     UNREADABLE = "unreadable"
     MALFORMED = "malformed"
+    GATE = "gate"
     INVALID_RESULT = "invalid_result"
     INFRA = "infra"
 

@@ -20,7 +20,9 @@ ENTRY_POINT_GROUP = "reprise.verifiers"
 
 BUILT_IN = {
     "code": "rewards.code.verifier:CodeVerifier",
+    "compose": "rewards.composition:ComposeVerifier",
     "exact": "rewards.exact:ExactVerifier",
+    "format": "rewards.format:FormatVerifier",
     "instruction": "rewards.instruction.verifier:InstructionVerifier",
     "math": "rewards.maths:MathsVerifier",
     "reasoning_gym": "rewards.reasoning_gym:ReasoningGymVerifier",
@@ -53,11 +55,15 @@ def installed() -> list[str]:
 
 def build_verifier(name: str, chosen: VerifierSettings) -> Verifier:
     """The verifier `rewards.verifiers.<name>`, constructed with its args but not started."""
-    where = f"rewards.verifiers.{name}"
-    cls = verifier_class(chosen.use, where)
-    _check_args(cls, chosen.args, where)
+    return construct(chosen.use, chosen.args, f"rewards.verifiers.{name}")
+
+
+def construct(use: str, args: Mapping[str, Any], where: str) -> Verifier:
+    """The verifier that `use` names, with these args. `where` is the key that holds both; UserErrors begin with it."""
+    cls = verifier_class(use, where)
+    _check_args(cls, args, where)
     try:
-        verifier = cls(**chosen.args)
+        verifier = cls(**args)
     except ValidationError as error:
         raise UserError("\n".join(_argument_errors(error, where))) from error
     except (TypeError, ValueError) as error:
@@ -65,7 +71,7 @@ def build_verifier(name: str, chosen: VerifierSettings) -> Verifier:
     missing = [method for method in ("start", "judge", "check_task", "close") if not hasattr(verifier, method)]
     if missing:
         raise UserError(
-            f"{where}.use: {chosen.use} is not a verifier, it has no {', '.join(missing)}; "
+            f"{where}.use: {use} is not a verifier, it has no {', '.join(missing)}; "
             "inherit from rewards.base.Verifier and define judge"
         )
     return verifier

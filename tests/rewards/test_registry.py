@@ -17,6 +17,7 @@ from rewards.exact import ExactVerifier
 from rewards.maths import MathsVerifier
 from rewards.settings import RewardSettings
 
+NEED_ARGS = {"compose", "llm_judge"}
 LENGTH = "plugin_verifiers:LengthVerifier"
 
 
@@ -25,7 +26,7 @@ def settings(use: str, **args: Any) -> RewardSettings:
 
 
 def test_every_built_in_verifier_is_built_with_its_defaults_and_starts_nothing() -> None:
-    for name in registry.BUILT_IN:
+    for name in set(registry.BUILT_IN) - NEED_ARGS:
         verifier = registry.build_verifiers(settings(name))["mine"]
         if isinstance(verifier, MathsVerifier):
             assert verifier.pool.pids == []
@@ -56,7 +57,7 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
         (
             "exakt",
             {},
-            "rewards.verifiers.mine.use: there is no verifier 'exakt'; did you mean 'exact'? Valid: code, exact",
+            "rewards.verifiers.mine.use: there is no verifier 'exakt'; did you mean 'exact'? Valid: code, compose, e",
         ),
         ("zzzzz", {}, f"there is no verifier 'zzzzz'; valid: {', '.join(sorted(registry.BUILT_IN))}, or a dotted path"),
         ("no_such_module:V", {}, "rewards.verifiers.mine.use"),

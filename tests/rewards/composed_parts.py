@@ -1,0 +1,44 @@
+"""A verifier whose verdict stands in the text, for compositions of several."""
+
+import re
+from collections.abc import Sequence
+
+from buffer.errors import UserError
+from buffer.types import Task, Verdict
+from rewards.base import Answer, Verifier
+
+LIFE: list[str] = []  # what happened to the verifiers, in order: "right: start", "right: judge 3"
+
+
+class Says(Verifier):
+    """Looks for `<word>=<score>` in the text; `?` is unparseable, `!` an infra error, `x` an exception."""
+
+    def __init__(self, word: str, starts: bool = True) -> None:
+        self.word, self.starts = word, starts
+
+    def start(self) -> None:
+        LIFE.append(f"{self.word}: start")
+        if not self.starts:
+            raise RuntimeError(f"{self.word} does not start")
+
+    def close(self) -> None:
+        LIFE.append(f"{self.word}: close")
+
+    def check_task(self, task: Task) -> None:
+        if task.answer is None:
+            raise UserError(f"task {task.id!r}: answer: missing")
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        LIFE.append(f"{self.word}: judge {len(answers)}")
+        return [self._judge(answer) for answer in answers]
+
+    def _judge(self, answer: Answer) -> Verdict:
+        found = re.search(rf"{self.word}=(\S+)", answer.text)
+        said = found[1] if found else "?"
+        if said == "?":
+            return Verdict.unparseable("no_answer")
+        if said == "!":
+            return Verdict.infra_error("infra", "unreachable")
+        if said == "x":
+            raise OSError("disk full")
+        return Verdict.scored(float(said), "correct" if float(said) >= 1 else "wrong", seen=answer.task.answer)
