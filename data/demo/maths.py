@@ -25,6 +25,7 @@ def draw_task(rng: Random, numbers: Sequence[int]) -> tuple[str, Task]:
     numbers  bounds (fewest, most) of the numbers in it, at least 2
     """
     kind = rng.choice(("sum", "product", "equation"))
+    shown: tuple[int, ...]
     a, b, c, d = (pick(rng, "numbers", numbers, least=2, most=_LARGEST) for _ in range(4))
     b *= rng.choice((1, -1))
     if kind == "sum":
