@@ -3,7 +3,7 @@
 import sympy
 from latex2sympy2_extended import latex2sympy2
 
-import rewards.maths_worker  # noqa: F401 - takes evaluation away
+import rewards.maths.worker  # noqa: F401 - takes evaluation away
 
 WAYS = {
     "sympify": lambda: sympy.sympify("__import__('os').getpid()"),

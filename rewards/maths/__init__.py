@@ -1,0 +1,5 @@
+"""Mathematical answers: what was written (`forms`), what must agree (`comparing`), what is equal (`expressions`)."""
+
+from rewards.maths.verifier import MathsVerifier
+
+__all__ = ["MathsVerifier"]

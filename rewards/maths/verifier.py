@@ -1,0 +1,173 @@
+"""The maths verifier: does the last boxed expression equal a reference? What is more than numbers, workers compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, validate_call
+
+from buffer.errors import UserError
+from buffer.types import Task, Verdict
+from rewards.base import Answer, Reason, Verifier
+from rewards.exact import references
+from rewards.maths.comparing import Comparison, chosen
+from rewards.maths.forms import read
+from rewards.maths.latex import Unreadable
+from rewards.maths.numbers import NeedsLibrary, PlainArithmetic
+from rewards.maths.rules import MathsRules, rules_from, rules_of
+from rewards.parsing import THINK, last_boxed
+from rewards.workers import Failure, Limits, Outcome, WorkerPool
+
+_HANDLER = "rewards.maths.worker:handle"
+_HARMLESS = "1"
+_WARM_UP = {"references": [r"\frac{\sqrt{2}}{2}", "x^2+2x+1"], "answer": "(x+1)^2", "rules": {}}
+MAX_REFERENCE_CHARS = 5000
+
+
+class MathsVerifier(Verifier):
+    r"""Scores 1 if the content of the last `\boxed{…}` equals a reference mathematically, 0 if not.
+
+    processes  worker processes, started ahead of the first answer
+    cpu_s      CPU seconds an answer may use before it scores 0 (timeout)
+    wall_s     seconds an answer may take; reached without that CPU time, twice, it is an infra error
+    memory_mb  MiB of address space of a worker
+    max_chars  a longer boxed content is not read and scores 0 (output_limit)
+    rules      what counts as equal (`rewards.maths.rules.MathsRules`), unless the task's `metadata.math` says otherwise
+    reasoning  what opens and closes the reasoning, in which no box counts
+
+    `task.answer` is a string, in LaTeX, or a list of acceptable ones. No box is `no_answer`, one that cannot be read is
+    `unreadable`, both unparseable; an empty one is wrong. A box that hangs, crashes or overfills two workers, the
+    second time alone, scores 0, unless a harmless answer fares no better: then it is an infra error.
+    """
+
+    @validate_call(config=ConfigDict(strict=True))
+    def __init__(
+        self,
+        processes: Annotated[int, Field(ge=1)] = 2,
+        cpu_s: Annotated[float, Field(gt=0)] = 5.0,
+        wall_s: Annotated[float, Field(gt=0)] = 30.0,
+        memory_mb: Annotated[int, Field(ge=512)] = 2048,
+        max_chars: Annotated[int, Field(ge=1, le=5000)] = 1000,
+        rules: dict[str, Any] | None = None,
+        reasoning: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None,
+    ) -> None:
+        if wall_s < cpu_s:
+            raise ValueError(f"wall_s must be at least cpu_s ({cpu_s:g}), not {wall_s:g}")
+        self._max_chars = max_chars
+        self._rules = rules_from(rules or {})
+        self._reasoning = (reasoning[0], reasoning[1]) if reasoning else THINK
+        self.pool = WorkerPool(_HANDLER, _WARM_UP, processes, Limits(cpu_s, wall_s, memory_mb))
+
+    def start(self) -> None:
+        self.pool.start()
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def check_task(self, task: Task) -> None:
+        rules_of(task, self._rules)
+        for reference in references(task):
+            try:
+                bare = _bare(reference)
+                if len(bare) > MAX_REFERENCE_CHARS:
+                    raise Unreadable(f"{len(bare)} characters, more than {MAX_REFERENCE_CHARS}")
+                read(bare)
+            except Unreadable as error:
+                raise UserError(
+                    f"task {task.id!r}: answer: {_short(reference)} cannot be read: {error}; right would be LaTeX such "
+                    r"as '\\frac{1}{2}', '(1, 2]' or '\\text{no solution}'"
+                ) from error
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        verdicts: list[Verdict | None] = []
+        # Samples of one group often agree: each distinct answer to the same references is compared once.
+        to_compare: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
+        for i, answer in enumerate(answers):
+            boxed = last_boxed(answer.text, self._reasoning)
+            accepted = tuple(_bare(reference) for reference in references(answer.task))
+            rules = rules_of(answer.task, self._rules)
+            verdict = self._judge_without_worker(boxed, accepted, rules)
+            verdicts.append(verdict)
+            if verdict is None and boxed is not None:
+                to_compare.setdefault((_bare(boxed), accepted, rules.model_dump_json()), []).append(i)
+        requests = [
+            {
+                "answer": answer,
+                "references": list(accepted),
+                "rules": MathsRules.model_validate_json(rules).model_dump(),
+            }
+            for answer, accepted, rules in to_compare
+        ]
+        outcomes = self._acquit(requests, self.pool.run(requests))
+        for outcome, indices in zip(outcomes, to_compare.values(), strict=True):
+            for i in indices:
+                verdicts[i] = _verdict(outcome)
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def _acquit(self, requests: list[dict[str, Any]], outcomes: list[Outcome]) -> list[Outcome]:
+        """The outcomes, where an answer is not blamed for what its references do to the checker by themselves."""
+        blamed = [i for i, outcome in enumerate(outcomes) if outcome.failure not in (None, Failure.INFRA)]
+        probes = [{**requests[i], "answer": _HARMLESS} for i in blamed]
+        for i, probe in zip(blamed, self.pool.run(probes), strict=True):
+            if probe.failure is not None:
+                outcomes[i] = Outcome(failure=Failure.INFRA, detail=f"the task's reference: {probe.detail}")
+        return outcomes
+
+    def _judge_without_worker(self, boxed: str | None, accepted: tuple[str, ...], rules: MathsRules) -> Verdict | None:
+        """The verdict if text and plain numbers are enough for it; None if a worker has to look at the answer."""
+        if boxed is None:
+            return Verdict.unparseable(Reason.NO_ANSWER)
+        if len(boxed) > self._max_chars:
+            return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(boxed)} characters in the box")
+        answer = _bare(boxed)
+        if not answer:
+            return Verdict.scored(0.0, Reason.WRONG, "empty box")
+        letter = chosen(answer)
+        if answer in accepted or (letter and letter in (chosen(reference) for reference in accepted)):
+            return Verdict.scored(1.0, Reason.CORRECT)
+        try:
+            theirs = read(answer)
+        except Unreadable as error:
+            return Verdict.unparseable(Reason.UNREADABLE, str(error))
+        comparison = Comparison(rules, PlainArithmetic())
+        needs_library, reference_read = False, False
+        for reference in accepted:
+            try:
+                readings = read(reference)
+            except Unreadable:
+                continue
+            reference_read = True
+            for ours in readings:
+                for form in theirs:
+                    try:
+                        if comparison.same(ours, form):
+                            return Verdict.scored(1.0, Reason.CORRECT)
+                    except (NeedsLibrary, Unreadable):
+                        needs_library = True
+        if not reference_read:
+            return Verdict.infra_error(Reason.INFRA, "the task's reference cannot be read")
+        return None if needs_library else Verdict.scored(0.0, Reason.WRONG)
+
+
+def _bare(latex: str) -> str:
+    """The expression without the box and spaces around it."""
+    return (last_boxed(latex, None) or latex).strip()
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "…")
+
+
+def _verdict(outcome: Outcome) -> Verdict:
+    if outcome.failure is Failure.INFRA:
+        return Verdict.infra_error(Reason.INFRA, outcome.detail)
+    if outcome.failure is not None:
+        return Verdict.scored(0.0, Reason(outcome.failure), outcome.detail)
+    if not outcome.value["reference_read"]:
+        return Verdict.infra_error(Reason.INFRA, "the task's reference cannot be read")
+    if not outcome.value["answer_read"]:
+        return Verdict.unparseable(Reason.UNREADABLE)
+    if outcome.value["right"]:
+        return Verdict.scored(1.0, Reason.CORRECT)
+    return Verdict.scored(0.0, Reason.WRONG)

@@ -1,0 +1,63 @@
+r"""What a maths worker process does: does the answer equal one of the references? Only `rewards.workers` runs this.
+
+Nothing of sympy or the LaTeX parser may evaluate text as Python: numbers are built without `eval` (`expressions`), and
+the `eval` and `exec` of sympy's expression parser and of its `lambdify` (which prints symbol names, that is model text,
+into Python source) are taken away. math-verify's alarms are not used: they work neither in threads nor in C code, and
+the parent keeps the deadline.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NoReturn
+
+from latex2sympy2_extended import latex2sympy2
+from sympy.core.random import seed
+
+from rewards.maths.comparing import Comparison
+from rewards.maths.expressions import SympyArithmetic, UnreadableReference, literal
+from rewards.maths.forms import read
+from rewards.maths.latex import Unreadable
+from rewards.maths.rules import rules_from
+
+
+def handle(request: dict[str, Any]) -> dict[str, bool]:
+    """`{"references": [str], "answer": str, "rules": {…}}` -> could each side be read, and is the answer right?"""
+    seed(0)  # sympy looks at expressions at random points: the same answer is to get the same verdict
+    comparison = Comparison(rules_from(request["rules"]), SympyArithmetic())
+    reference_read = answer_read = False
+    for reference in request["references"]:
+        for ours in _readings(reference):
+            for theirs in _readings(request["answer"]):
+                try:
+                    if comparison.same(ours, theirs):
+                        return {"reference_read": True, "answer_read": True, "right": True}
+                    reference_read = answer_read = True
+                except UnreadableReference:
+                    pass
+                except Unreadable:
+                    reference_read = True
+                except RecursionError:
+                    reference_read = True
+    return {"reference_read": reference_read, "answer_read": answer_read, "right": False}
+
+
+def _readings(latex: str) -> list[Any]:
+    try:
+        return read(latex)
+    except Unreadable:
+        return []
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise RuntimeError("evaluating text is not allowed in a worker")
+
+
+def _take_away_evaluation() -> None:
+    importlib.import_module("sympy.physics.units")  # `simplify` imports it; it evaluates (constant) names of units
+    latex2sympy2.Number = literal
+    for name in ("sympy.parsing.sympy_parser", "sympy.utilities.lambdify"):
+        vars(importlib.import_module(name)).update(eval=_refuse, exec=_refuse)
+
+
+_take_away_evaluation()
