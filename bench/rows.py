@@ -55,9 +55,9 @@ class Row:
         return asdict(self) | {"aim": str(self.aim), "met": self.aim.met(self.result)}
 
 
-def table(rows: Sequence[Row], machine: str) -> Table:
+def table(rows: Sequence[Row], machine: str, title: str = "The loop's speed") -> Table:
     """The rows as people read them."""
-    shown = Table(title=f"The loop's speed on {machine}", title_justify="left", title_style="bold", show_lines=True)
+    shown = Table(title=f"{title} on {machine}", title_justify="left", title_style="bold", show_lines=True)
     for column in ("what", "measured", "against"):
         shown.add_column(column, overflow="fold")
     for column in ("result", "aim", "verdict"):

@@ -14,12 +14,15 @@ from typing import Literal
 Confinement = Literal["namespaces", "landlock", "none"]
 
 _INSIDE = Path(__file__).parent / "inside"
-_KEEPER = _INSIDE / "keeper.py"
 _MOUNTED = "/reprise"  # where `inside` lies in a box of namespaces
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
-_BOOTSTRAP = (
+_KEEPER = (
+    "import json, sys; start = json.loads(sys.argv[1]); sys.path[:0] = [start.pop('home')]; "
+    "from inside.keeper import main; sys.exit(main(**start) and 1)"
+)
+_ZYGOTE = (
     "import json, sys; start = json.loads(sys.argv[1]); home = start.pop('home'); "
     "sys.path[:0] = [home]; from inside.zygote import main; sys.path.remove(home); "
     "sys.path += start.pop('libraries'); main(**start)"
@@ -86,8 +89,9 @@ def keeper_command(box: Box, control_fd: int, uid: int | None) -> list[str]:
         "jobs": box.jobs,
     }
     # -S: no .pth file runs in the box; -P: nor does anything lie in the working folder's shadow.
-    zygote = [sys.executable, "-s", "-S", "-P", "-B", "-c", _BOOTSTRAP, json.dumps(start)]
+    zygote = [sys.executable, "-s", "-S", "-P", "-B", "-c", _ZYGOTE, json.dumps(start)]
     keeper = {
+        "home": str(_INSIDE.parent),
         "argv": [*walls, *zygote],
         "control_fd": control_fd,
         "uid": uid,
@@ -95,7 +99,7 @@ def keeper_command(box: Box, control_fd: int, uid: int | None) -> list[str]:
         "reachable": reachable,
         "environment": _ENVIRONMENT,
     }
-    return [sys.executable, "-I", "-S", str(_KEEPER), json.dumps(keeper)]
+    return [sys.executable, "-I", "-S", "-c", _KEEPER, json.dumps(keeper)]
 
 
 def _prefixes() -> list[str]:

@@ -67,7 +67,6 @@ def _program(task: dict[str, Any]) -> Any:
     module = types.ModuleType("__main__" if call is None else "__candidate__")
     module.__dict__["__file__"] = _PROGRAM
     sys.modules[module.__name__] = module
-    sys.argv = [_PROGRAM]
     gc.enable()
     exec(compile(task["source"], _PROGRAM, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - this is the sandbox
     if call is None:
@@ -98,13 +97,13 @@ def _execute(argv: list[str], files: dict[str, str]) -> NoReturn:
 
 
 def _fresh_streams() -> None:
-    """The zygote's stream objects belong to its own descriptors' past."""
+    """The zygote's stream objects and arguments are not the program's."""
     streams: dict[str, Any] = {
         "stdin": open(0, encoding="utf-8", closefd=False),  # noqa: SIM115 - the program's, to its end
         "stdout": open(1, "w", encoding="utf-8", closefd=False),  # noqa: SIM115
         "stderr": open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1),  # noqa: SIM115
     }
-    vars(sys).update(streams | {f"__{name}__": stream for name, stream in streams.items()})
+    vars(sys).update(streams | {f"__{name}__": stream for name, stream in streams.items()}, argv=[_PROGRAM])
     vars(builtins).update(exit=sys.exit, quit=sys.exit)  # what `site` gives
 
 

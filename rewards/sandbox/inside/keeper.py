@@ -1,6 +1,6 @@
 """The process between a slot and its sandbox: builds the box, buries its dead, and dies with its owner.
 
-Runs as `python -I -S keeper.py <JSON>`, by its path: outside the box, as the owner's user. It
+Runs outside the box, as the owner's user. It
 - becomes the reaper of orphans, so that bubblewrap leaves no zombie behind,
 - as root gives the box an unprivileged user of its own, and before that makes the interpreter's folders reachable for
   that user in a mount namespace of the box alone (a Python below /root is not, elsewhere); where root may not mount, as
@@ -11,18 +11,14 @@ Runs as `python -I -S keeper.py <JSON>`, by its path: outside the box, as the ow
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import stat
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
-# Started by its path: its neighbours are found this way.
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from inside import kernel
+from . import kernel
 
 
 def main(
@@ -130,8 +126,3 @@ def _children() -> list[int]:
             return [int(pid) for pid in file.read().split()]
     except OSError:  # a kernel without that file: those that are left end with the mount and pid namespaces they hold
         return []
-
-
-if __name__ == "__main__":
-    start: dict[str, Any] = json.loads(sys.argv[1])
-    sys.exit(main(**start) and 1)

@@ -17,7 +17,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import traceback
 from typing import Any, NoReturn
 
@@ -152,9 +151,3 @@ def _address_space() -> int:
     """Bytes of this process's address space."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _from_command_line() -> None:
-    start = json.loads(sys.argv[1])
-    sys.path[:] = start.pop("path") + [entry for entry in sys.path if entry]
-    main(**start)
