@@ -80,6 +80,7 @@ class JobResult:
     stdout       at most `output_bytes`
     explanation  words for people: the exception's type and message, the signal, the cause
     raised       name of the exception's type that ended a call, if one did
+    box_died     INFRA, and the sandbox itself died with the job in it
     cpu_s        CPU seconds of the job's main process and what it waited for
     """
 
@@ -91,3 +92,4 @@ class JobResult:
     cpu_s: float = 0.0
     wall_s: float = 0.0
     raised: str = ""
+    box_died: bool = False

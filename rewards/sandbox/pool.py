@@ -13,7 +13,7 @@ from rewards.sandbox.backends import Probe, box_of, choose, uid_base_of
 from rewards.sandbox.base import Ending, Job, JobResult
 from rewards.sandbox.remote import RemoteSlot
 from rewards.sandbox.settings import SandboxSettings
-from rewards.sandbox.slot import Slot, SlotFailure
+from rewards.sandbox.slot import BoxDied, Slot, SlotFailure
 
 _HARMLESS = Job(source="print(1)")
 
@@ -31,7 +31,7 @@ class SandboxPool:
     Blame follows `Verdict`: what the kernel's limits or the job's own CPU time say is the program's doing. A deadline
     missed without much CPU time, or a box that died, may be the machine's: the job is run once more, alone (no other
     job in the pool), and what happens then counts. If the box dies again and a harmless program fares no better, it is
-    INFRA.
+    INFRA. A box that cannot even start is never a job's fault.
     """
 
     def __init__(self, settings: SandboxSettings, preload: Sequence[str] = ()) -> None:
@@ -80,7 +80,7 @@ class SandboxPool:
         with self._turn.alone():
             self.reruns += 1
             again = self._try(job)
-            if again.ending is not Ending.INFRA:
+            if not (result.box_died and again.box_died):
                 return again
             if self._try(_HARMLESS).ending is Ending.OK:
                 return JobResult(Ending.CRASH, explanation=f"its sandbox died with it twice: {again.explanation}")
@@ -110,7 +110,7 @@ class SandboxPool:
         try:
             return slot.run(job)
         except SlotFailure as error:
-            return JobResult(Ending.INFRA, explanation=str(error))
+            return JobResult(Ending.INFRA, explanation=str(error), box_died=isinstance(error, BoxDied))
         finally:
             self._free.put(slot)
 

@@ -34,6 +34,10 @@ class SlotFailure(Exception):
     """The box could not be started, or died; it says nothing about a job."""
 
 
+class BoxDied(SlotFailure):
+    """It died, or stopped answering, with a job in it."""
+
+
 @dataclass(slots=True)
 class _Streams:
     payload: int
@@ -75,6 +79,7 @@ class Slot:
         self._base_bytes = 0
         self._ready = False
         self._served = 0
+        self._in_use = False
 
     @property
     def keeper_pid(self) -> int | None:
@@ -128,6 +133,7 @@ class Slot:
         self.wait_ready()
         nonce = os.urandom(16).hex()
         streams = _Streams.open(payload_of(job, nonce), job.stdin)
+        self._in_use = True
         try:
             limits = {name: getattr(job.limits, name) for name in job.limits.__slots__}
             started = time.monotonic()
@@ -138,6 +144,7 @@ class Slot:
             ]
             result = conclude(job, nonce, report, *written)
         finally:
+            self._in_use = False
             streams.close()
         self._served += 1
         if self._served >= self._box.jobs:
@@ -184,7 +191,7 @@ class Slot:
                 break
         if not message:
             self.close()
-            raise SlotFailure("the box did not report the end of a job that was killed")
+            raise BoxDied("the box did not report the end of a job that was killed")
         return Report(int(message["status"]), float(message["cpu_s"]), time.monotonic() - started, killed)
 
     def _beyond(self, job: Job) -> Ending | None:
@@ -232,7 +239,7 @@ class Slot:
     def _died(self, error: OSError | None) -> None:
         cause = self._why_it_died() or str(error or "its socket ended")
         self.close()
-        raise SlotFailure(f"the box died: {cause}")
+        raise (BoxDied if self._in_use else SlotFailure)(f"the box died: {cause}")
 
     def _why_it_died(self) -> str:
         """What the keeper, bubblewrap or the zygote said on stderr, and how the keeper ended."""

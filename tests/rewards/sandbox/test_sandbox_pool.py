@@ -17,7 +17,7 @@ import pytest
 from rewards.sandbox import Call, Ending, Job, JobLimits, JobResult, SandboxSettings, backends, processes
 from rewards.sandbox.backends import NoSandbox
 from rewards.sandbox.pool import SandboxPool
-from rewards.sandbox.slot import SlotFailure
+from rewards.sandbox.slot import BoxDied, SlotFailure
 from rewards.sandbox.uids import UserId
 
 pytestmark = pytest.mark.slow
@@ -157,27 +157,31 @@ def test_a_box_killed_from_outside_is_no_fault_of_its_job(pool: SandboxPool) -> 
 
 
 class DyingSlot:
-    """A slot whose box dies of whatever `deadly` says."""
+    """A slot whose box fails with whatever job `deadly` says."""
 
-    def __init__(self, deadly: Callable[[Job], bool]) -> None:
-        self._deadly = deadly
+    def __init__(self, deadly: Callable[[Job], bool], failure: type[SlotFailure]) -> None:
+        self._deadly, self._failure = deadly, failure
 
     def run(self, job: Job) -> JobResult:
         if self._deadly(job):
-            raise SlotFailure("the box died")
+            raise self._failure("it has failed")
         return JobResult(Ending.OK)
 
 
 @pytest.mark.parametrize(
-    ("deadly", "ending"),
-    [(lambda job: job.source == "bomb", Ending.CRASH), (lambda job: True, Ending.INFRA)],
-    ids=["of one job only", "of any job"],
+    ("deadly", "failure", "ending"),
+    [
+        (lambda job: job.source == "bomb", BoxDied, Ending.CRASH),
+        (lambda job: True, BoxDied, Ending.INFRA),
+        (lambda job: job.source == "bomb", SlotFailure, Ending.INFRA),
+    ],
+    ids=["with this job only", "with any job", "before the job was in it"],
 )
-def test_a_box_that_dies_twice_is_the_jobs_fault_unless_a_harmless_one_dies_too(
-    deadly: Callable[[Job], bool], ending: Ending
+def test_a_box_that_dies_twice_with_a_job_is_that_jobs_fault_unless_it_dies_with_a_harmless_one_too(
+    deadly: Callable[[Job], bool], failure: type[SlotFailure], ending: Ending
 ) -> None:
     pool = SandboxPool(SandboxSettings(slots=1))
-    slot = DyingSlot(deadly)
+    slot = DyingSlot(deadly, failure)
     pool._slots = [slot]  # type: ignore[list-item]
     pool._free.put(slot)  # type: ignore[arg-type]
     assert pool.run_one(Job("bomb")).ending is ending
