@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +11,25 @@ import numpy as np
 from buffer.settings import BufferSettings
 from buffer.trajectory_buffer import Admitted, TrajectoryBuffer
 from buffer.types import Group
+from rewards.tally import Tally
 from rollout.engine import Episode
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of a group, with its times in seconds and the buffer's totals. `reason` is None if it was stored."""
+    """What became of a group, with its times in seconds and the totals so far. `reason` is None if it was stored.
+
+    counters  the buffer's
+    answers   by domain and status
+    """
 
     reason: str | None
+    verifier: str
     generate_seconds: float
+    queue_seconds: float
     verify_seconds: float
     counters: dict[str, int]
+    answers: dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class BufferActor:
 
     def __init__(self, settings: BufferSettings, seed: int, uses_per_take: int) -> None:
         self._buffer = TrajectoryBuffer(settings, seed, uses_per_take)
-        self._scores: dict[str, list[np.ndarray]] = {}
+        self._tally = Tally()
 
     async def start(self) -> None:
         """Nothing to acquire."""
@@ -50,10 +58,18 @@ class BufferActor:
     async def add(self, episodes: list[Episode]) -> Added:
         """Store or reject one judged group. `Starvation` ends the run."""
         (episode,) = episodes
-        self._scores.setdefault(episode.group.task.domain, []).append(episode.group.scores)
+        task = episode.group.task
+        self._tally.add(task.domain, (t.verdict for t in episode.group.trajectories if t.verdict is not None))
         outcome = self._buffer.add(episode.group)
-        reason = None if isinstance(outcome, Admitted) else str(outcome.reason)
-        return Added(reason, episode.generate_seconds, episode.verify_seconds, self._buffer.counters())
+        return Added(
+            reason=None if isinstance(outcome, Admitted) else str(outcome.reason),
+            verifier=task.verifier,
+            generate_seconds=episode.generate_seconds,
+            queue_seconds=episode.queue_seconds,
+            verify_seconds=episode.verify_seconds,
+            counters=self._buffer.counters(),
+            answers=self._tally.totals(),
+        )
 
     async def take(self, version: int, fresh: int) -> tuple[list[Group], BatchInfo]:
         """The batch of `version` in two parts: the groups for the learner, the rest for the driver."""
@@ -61,25 +77,11 @@ class BufferActor:
         if batch is None:
             raise RuntimeError(f"the buffer holds {self._buffer.ready()} fresh groups and was asked for {fresh}")
         fresh_ids = tuple(g.id for g, again in zip(batch.groups, batch.reused, strict=True) if not again)
-        metrics = batch.metrics | _mean_rewards(self._scores) | {"tokens/response_mean": _mean_length(batch.groups)}
-        self._scores = {}
+        metrics = batch.metrics | self._tally.metrics() | {"tokens/response_mean": _mean_length(batch.groups)}
         return list(batch.groups), BatchInfo(fresh_ids, metrics, self._buffer.counters())
 
     async def close(self) -> None:
         """Nothing to release."""
-
-
-def _mean_rewards(scores: Mapping[str, Sequence[np.ndarray]]) -> dict[str, float]:
-    """Mean raw score overall and by domain, of all judged groups: those without variance are rejected by the buffer,
-    and a mean over the others would hide both failure and success."""
-    by_domain = {domain: np.concatenate(parts) for domain, parts in sorted(scores.items())}
-    everything = np.concatenate([*by_domain.values(), np.zeros(0, np.float32)])
-    return {"reward/mean": _mean(everything)} | {f"reward/{d}": _mean(values) for d, values in by_domain.items()}
-
-
-def _mean(scores: np.ndarray) -> float:
-    scored = scores[~np.isnan(scores)]
-    return float(scored.mean()) if len(scored) else float("nan")
 
 
 def _mean_length(groups: Sequence[Group]) -> float:

@@ -7,36 +7,45 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ray.exceptions import RayError
 
 from actors.errors import ActorFailure
+from actors.verifier_pool import PoolCounts, VerifierPool
 from rollout.engine import EngineStats, SampleRequest
 from rollout.routing import LeastLoaded
 
 _STATS_DEADLINE_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class FleetStats:
+    """What each engine did, and what happened to all verifier actors together."""
+
+    engines: Sequence[EngineStats]
+    verifiers: PoolCounts
+
+
 class Fleet:
-    """Routes requests to the least loaded engine and episodes to the verifiers of their kind, in turn.
+    """Routes requests to the least loaded engine and episodes to the pool of their verifier.
 
     Args:
         engines: rollout actors.
-        verifiers: verifier actors by the name that tasks use.
+        verifiers: pools of verifier actors by the name that tasks use.
     """
 
-    def __init__(self, engines: Sequence[Any], verifiers: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, engines: Sequence[Any], verifiers: Mapping[str, VerifierPool]) -> None:
         self.engines = list(engines)
         self._routing = LeastLoaded(len(engines))
-        self._verifiers = {name: list(actors) for name, actors in verifiers.items()}
-        self._turn = dict.fromkeys(self._verifiers, 0)
+        self._verifiers = dict(verifiers)
 
     async def judged(self, requests: Sequence[SampleRequest]) -> Any:
         """A reference to the judged episodes of these requests, whose tasks share a verifier.
 
-        Returns once they are sampled and their verifier has been asked. `ActorFailure` if sampling
-        failed; what judging raises comes out of the reference.
+        Returns once they are sampled and judged, however long the verifiers' queue is. `ActorFailure` if sampling or
+        judging failed for good.
         """
         responses = sum(request.group_size for request in requests)
         engine = self._routing.assign(responses)
@@ -47,14 +56,10 @@ class Fleet:
             raise ActorFailure(f"engine {engine}", error) from error
         finally:
             self._routing.done(engine, responses)
-        return self._verifier(requests[0].task.verifier).judge.remote(episodes)
+        return await self._verifiers[requests[0].task.verifier].judged(episodes, responses, groups=len(requests))
 
-    def _verifier(self, name: str) -> Any:
-        actors = self._verifiers[name]
-        self._turn[name] = (self._turn[name] + 1) % len(actors)
-        return actors[self._turn[name]]
-
-    async def stats(self) -> list[EngineStats]:
-        """What each engine did since the last call."""
+    async def stats(self) -> FleetStats:
+        """What engines and verifiers did since the last call."""
         async with asyncio.timeout(_STATS_DEADLINE_S):
-            return await asyncio.gather(*(engine.stats.remote() for engine in self.engines))
+            engines = await asyncio.gather(*(engine.stats.remote() for engine in self.engines))
+        return FleetStats(engines, sum((pool.counts() for pool in self._verifiers.values()), PoolCounts()))

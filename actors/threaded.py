@@ -1,4 +1,4 @@
-"""What the actors share whose work blocks: one thread for the work, the event loop free to answer."""
+"""What the actors share whose work blocks: threads (mostly one) for the work, the event loop free to answer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class ThreadedActor:
-    """Runs blocking work in one thread, in the order it was asked for."""
+    """Runs blocking work in one thread, in the order it was asked for; in more than one where an actor wants that."""
 
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="work")
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="work")
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def alive(self) -> None:
         """Never returns: its caller learns of the actor's death."""

@@ -1,12 +1,12 @@
-"""The verifier actor: one verifier of the recipe with its judge."""
+"""The verifier actor: one verifier of the recipe with its judge. `actors/verifier_pool.py` holds it and its fellows."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from actors.threaded import ThreadedActor
+from buffer.types import Status, Verdict
 from rewards.base import Answer
 from rewards.judging import Judge
 from rewards.registry import build_verifier
@@ -15,45 +15,69 @@ from rollout.engine import Episode
 
 
 class VerifierActor(ThreadedActor):
-    """Judges episodes whose tasks name `rewards.verifiers.<name>`."""
+    """Judges episodes whose tasks name `rewards.verifiers.<name>`, as many batches at a time as its `concurrency`.
+
+    Deadlines are the pool's: a thread that hangs cannot be ended, but an actor can.
+    """
 
     def __init__(self, settings: RewardSettings, name: str) -> None:
-        super().__init__()
-        self._name, self._timeout_s = name, settings.verifiers[name].deadline_s
-        self._turn = asyncio.Lock()
-        self._judge = Judge({name: build_verifier(name, settings.verifiers[name])}, settings.retries)
+        super().__init__(settings.verifiers[name].concurrency)
+        self._settings, self._name = settings, name
 
     async def start(self) -> None:
-        """Acquire what the verifier needs (worker processes, for one)."""
-        await self._run(self._judge.start)
+        """Build the verifier and acquire what it needs (worker processes, for one), which may take long."""
+        await self._run(self._start)
 
-    async def judge(self, episodes: Sequence[Episode]) -> list[Episode]:
-        """The episodes with a verdict on every trajectory, judged as one batch; TimeoutError if it takes too long."""
-        deadline_s = self._timeout_s * len(episodes)
-        async with self._turn:  # waiting for one's turn is not the verifier's time
-            try:
-                async with asyncio.timeout(deadline_s):
-                    return await self._run(lambda: self._judge_all(episodes))
-            except TimeoutError:
-                raise TimeoutError(
-                    f"verifier {self._name!r} did not judge {len(episodes)} groups within {deadline_s:g} s "
-                    f"(rewards.verifiers.{self._name}.deadline_s for each)"
-                ) from None
+    def _start(self) -> None:
+        settings = self._settings
+        verifier = build_verifier(self._name, settings.verifiers[self._name])
+        self._judge = Judge({self._name: verifier}, settings.retries, unparseable=settings.unparseable)
+        self._judge.start()
 
-    def _judge_all(self, episodes: Sequence[Episode]) -> list[Episode]:
-        answers = [
-            Answer(episode.group.task, text, trajectory.truncated)
-            for episode in episodes
-            for trajectory, text in zip(episode.group.trajectories, episode.texts, strict=True)
-        ]
-        judgement = self._judge.judge(answers)
-        verdicts = iter(judgement.verdicts)
+    async def ping(self) -> None:
+        """Answers at once while the event loop runs."""
+
+    async def judge(
+        self, episodes: Sequence[Episode], settled: Mapping[int, Verdict], queue_seconds: float, seconds: float
+    ) -> tuple[list[Episode], int]:
+        """The episodes with a verdict on every trajectory, and apart from them how many answers were scored here: a
+        caller can wait for that and fetch nothing.
+
+        settled        verdicts that are known already, by the trajectory's number, counted through all episodes
+        queue_seconds  how long the batch waited
+        seconds        how long judging it has taken before
+        """
+        return await self._run(lambda: self._judge_all(episodes, settled, queue_seconds, seconds))
+
+    def _judge_all(
+        self, episodes: Sequence[Episode], settled: Mapping[int, Verdict], queue_seconds: float, seconds: float
+    ) -> tuple[list[Episode], int]:
+        answers = {i: answer for i, answer in enumerate(_answers(episodes)) if i not in settled}
+        judgement = self._judge.judge(list(answers.values()))
+        verdicts = {**settled, **dict(zip(answers, judgement.verdicts, strict=True))}
+        in_order = iter([verdicts[i] for i in range(len(verdicts))])
         judged = []
         for episode in episodes:
-            trajectories = tuple(t.judged(next(verdicts)) for t in episode.group.trajectories)
+            trajectories = tuple(t.judged(next(in_order)) for t in episode.group.trajectories)
             group = replace(episode.group, trajectories=trajectories)
-            judged.append(replace(episode, group=group, verify_seconds=judgement.seconds))
-        return judged
+            taken = seconds + judgement.seconds
+            judged.append(replace(episode, group=group, verify_seconds=taken, queue_seconds=queue_seconds))
+        return judged, sum(verdict.status is Status.SCORED for verdict in judgement.verdicts)
+
+    async def judge_one(self, episodes: Sequence[Episode], number: int) -> Verdict:
+        """The verdict on one trajectory alone, counted through all episodes."""
+        answer = _answers(episodes)[number]
+        return (await self._run(lambda: self._judge.judge([answer]))).verdicts[0]
 
     async def close(self) -> None:
-        await self._run(self._judge.close)
+        """Release what the verifier holds."""
+        if hasattr(self, "_judge"):
+            await self._run(self._judge.close)
+
+
+def _answers(episodes: Sequence[Episode]) -> list[Answer]:
+    return [
+        Answer(episode.group.task, text, trajectory.truncated)
+        for episode in episodes
+        for trajectory, text in zip(episode.group.trajectories, episode.texts, strict=True)
+    ]

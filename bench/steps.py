@@ -165,12 +165,12 @@ async def _idle(running: Stack) -> None:
     """Until the engines have finished what was given up."""
     while True:
         await asyncio.sleep(0.5)
-        if not any(stats.tokens for stats in await running.cluster.fleet.stats()):
+        if not any(stats.tokens for stats in (await running.cluster.fleet.stats()).engines):
             return
 
 
 async def _generate_alone(running: Stack, groups: int) -> float:
-    """Seconds to sample as many groups, with the recipe's number in flight."""
+    """Seconds to sample (and judge) as many groups, with the recipe's number in flight."""
     recipe, fleet = running.recipe, running.cluster.fleet
     stream = TaskStream(running.tasks.train, running.tasks.weights, recipe.seed)
     in_flight = asyncio.Semaphore(recipe.rollout.max_concurrent_groups)

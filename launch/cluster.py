@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +20,7 @@ from actors.learner import LearnerActor
 from actors.learner_group import LearnerGroup
 from actors.rollout import RolloutActor
 from actors.verifier import VerifierActor
+from actors.verifier_pool import VerifierPool
 from buffer.errors import UserError
 from launch.nodes import Node, Placement, Plan, local_nodes
 from launch.recipe import Recipe
@@ -61,16 +62,21 @@ class Cluster:
     """All actors of one run, as an asynchronous context.
 
     Entering creates every actor and begins to start engines, verifiers and learner side by side; `learner_ready` and
-    `engines_ready` wait for them. When any actor dies, the body is cancelled and the context raises `ActorFailure`.
-    Leaving closes all actors and kills what does not close in time.
+    `engines_ready` wait for them. When an engine, the buffer or a learner dies, the body is cancelled and the context
+    raises `ActorFailure`; a verifier is started again (`actors/verifier_pool.py`), and `note` is told. Leaving closes
+    all actors and kills what does not close in time.
     """
 
-    def __init__(self, recipe: Recipe, plan: Plan, node_ids: list[str], policy_dir: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, plan: Plan, node_ids: list[str], policy_dir: Path, note: Callable[[str], None]
+    ) -> None:
         self._recipe = recipe
         self._plan = plan
         self._node_ids = node_ids
         self._policy_dir = policy_dir
+        self._note = note
         self._actors: dict[str, Any] = {}
+        self._pools: dict[str, VerifierPool] = {}
         self._started: dict[str, asyncio.Future[Any]] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None
@@ -79,13 +85,11 @@ class Cluster:
         self._body = asyncio.current_task()
         recipe = self._recipe
         engines = [self._create(p, RolloutActor, *self._engine_arguments(p.index)) for p in self._plan.of("engine")]
-        verifiers: dict[str, list[Any]] = {}
-        for p in self._plan.of("verifier"):
-            verifiers.setdefault(p.kind, []).append(self._create(p, VerifierActor, recipe.rewards, p.kind))
+        self._pools = {name: self._pool(name) for name in recipe.rewards.verifiers}
         (placed,) = self._plan.of("buffer")
         self.buffer = self._create(placed, BufferActor, recipe.buffer, recipe.seed, recipe.learner.epochs)
         ranks = [self._create(p, LearnerActor) for p in self._plan.of("learner")]
-        self.fleet = Fleet(engines, verifiers)
+        self.fleet = Fleet(engines, self._pools)
         self.learner = LearnerGroup(ranks, recipe.learner)
         self._learner_up = asyncio.create_task(self._start_learner())
         self._started = {
@@ -93,7 +97,18 @@ class Cluster:
             for name, actor in self._actors.items()
         }
         self._watchers = [asyncio.create_task(self._watch(name, actor)) for name, actor in self._actors.items()]
+        for pool in self._pools.values():
+            pool.start()
         return self
+
+    def _pool(self, name: str) -> VerifierPool:
+        placed = [p for p in self._plan.of("verifier") if p.kind == name]
+        rewards = self._recipe.rewards
+
+        def create(number: int, again: bool) -> Any:
+            return self._remote(placed[number], VerifierActor, rewards, name, elsewhere=again)
+
+        return VerifierPool(name, rewards.verifiers[name], create, self._note, self.fail)
 
     def _engine_arguments(self, index: int) -> tuple[Any, ...]:
         recipe = self._recipe
@@ -101,17 +116,20 @@ class Cluster:
         return (recipe.rollout, self._policy_dir, recipe.policy.dtype, backend, recipe.seed + index)
 
     def _create(self, placed: Placement, cls: type, *arguments: Any) -> Any:
+        self._actors[placed.name] = self._remote(placed, cls, *arguments)
+        return self._actors[placed.name]
+
+    def _remote(self, placed: Placement, cls: type, *arguments: Any, elsewhere: bool = False) -> Any:
+        """A new actor on its planned node or, if it may be `elsewhere` and that node is gone, on any that has room."""
         options = {
             "num_cpus": placed.cpus,
             "num_gpus": placed.gpus,
             "resources": dict(placed.resources),
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(self._node_ids[placed.node], soft=False),
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(self._node_ids[placed.node], soft=elsewhere),
             "runtime_env": {"env_vars": environment(placed)},
             "max_concurrency": 1000,
         }
-        actor: Any = ray.remote(cls).options(**options).remote(*arguments)
-        self._actors[placed.name] = actor
-        return actor
+        return ray.remote(cls).options(**options).remote(*arguments)
 
     async def _start_learner(self) -> None:
         recipe = self._recipe
@@ -125,7 +143,8 @@ class Cluster:
 
     async def engines_ready(self) -> None:
         """Wait for engines, verifiers and buffer, and connect the learner to the engines."""
-        started = asyncio.gather(*(asyncio.shield(start) for start in self._started.values()))
+        pools = (pool.started() for pool in self._pools.values())
+        started = asyncio.gather(*(asyncio.shield(start) for start in self._started.values()), *pools)
         await self._within(started, "engines and verifiers", self._recipe.rollout.engine.start_deadline_s)
         parallel = self._recipe.rollout.engine.tensor_parallel
         await self.learner.connect(self._recipe.weights, self.fleet.engines, parallel)
@@ -178,12 +197,14 @@ class Cluster:
 
     async def _close(self) -> None:
         """Ask every actor to close; whatever is left after the deadline is killed."""
-        closing = [asyncio.ensure_future(actor.close.remote()) for actor in self._actors.values()]
+        verifiers = [actor for pool in self._pools.values() for actor in await pool.close()]
+        actors = [*self._actors.values(), *verifiers]
+        closing = [asyncio.ensure_future(actor.close.remote()) for actor in actors]
         await asyncio.wait(closing, timeout=_CLOSE_DEADLINE_S)
         for call in closing:
             if call.done() and not call.cancelled():
                 call.exception()  # a dead actor cannot close: retrieved, so that asyncio does not report it as lost
-        for actor in self._actors.values():
+        for actor in actors:
             ray.kill(actor)
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row of the table. `<domain>` in a name stands for any task domain (and, under `eval/`, for `all`)."""
+    """One row of the table. A name may end in `<domain>`, any task domain (and, under `eval/`, `all`), in `<verifier>`,
+    any of the recipe's, or in `<reason>`."""
 
     name: str
     unit: str
@@ -30,6 +31,13 @@ METRICS: tuple[Metric, ...] = (
         "reward/mean", "score", "mean raw score of all answers scored since the last step, those of rejected groups too"
     ),
     Metric("reward/<domain>", "score", "the same for one domain; absent when none of it was judged", core=False),
+    Metric(
+        "unparseable/<domain>",
+        "share",
+        "answers judged since the last step that could not be found or read, whether that masks them or scores 0",
+        core=False,
+    ),
+    Metric("infra_error/<domain>", "share", "answers that could not be judged by no fault of theirs", core=False),
     Metric("policy/entropy", "nats/token", "mean entropy of the policy over trained tokens; falling to 0 is collapse"),
     Metric("policy/clip_low", "share", "trained tokens whose ratio was clipped at 1 − ε_low"),
     Metric("policy/clip_high", "share", "trained tokens whose ratio was clipped at 1 + ε_high"),
@@ -85,6 +93,21 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "publish/bytes_per_second", "bytes/s", "weight bytes published a second, load and check included", core=False
     ),
+    Metric("verify/seconds_p50/<verifier>", "s", "median time of a group in this verifier", core=False),
+    Metric("verify/seconds_p95/<verifier>", "s", "95th percentile of the same", core=False),
+    Metric("verify/queue_seconds/<verifier>", "s", "mean wait of a group for this verifier, before that", core=False),
+    Metric("verify/reason/<reason>", "answers", "answers judged since the last step, by their reason", core=False),
+    Metric("verifier/restarts", "actors", "verifier actors lost (and started again) since the last step", core=False),
+    Metric(
+        "verifier/rejudged",
+        "answers",
+        "answers judged again since the last step because their actor was lost",
+        core=False,
+    ),
+    Metric(
+        "verifier/held_back", "batches", "batches since the last step that found a verifier's queue full", core=False
+    ),
+    Metric("verifier/waiting", "batches", "batches that waited for a verifier when the step ended", core=False),
     Metric("eval/pass_at_1/<domain>", "share", "held-out pass@1 at this version", core=False),
     Metric("eval/pass_at_1_low/<domain>", "share", "lower end of its 95% interval", core=False),
     Metric("eval/pass_at_1_high/<domain>", "share", "upper end of its 95% interval", core=False),
@@ -94,8 +117,8 @@ METRICS: tuple[Metric, ...] = (
 )
 
 CORE = frozenset(m.name for m in METRICS if m.core)
-_EXACT = frozenset(m.name for m in METRICS if "<domain>" not in m.name)
-_PREFIXES = tuple(m.name.removesuffix("<domain>") for m in METRICS if m.name.endswith("<domain>"))
+_EXACT = frozenset(m.name for m in METRICS if "<" not in m.name)
+_PREFIXES = tuple(m.name.partition("<")[0] for m in METRICS if "<" in m.name)
 
 
 def is_known(name: str) -> bool:

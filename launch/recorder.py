@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from actors.buffer import Added
+from actors.fleet import FleetStats
 from actors.learner import Trained
 from actors.sampler import BatchOnItsWay
+from actors.verifier_pool import PoolCounts
 from launch.evaluate import Evaluated
+from launch.judging import Latencies, UnparseableWatch
 from launch.loading import to_yaml
 from launch.metrics import MetricsLog
 from launch.progress import Progress
@@ -21,10 +24,9 @@ from launch.summary import Summary, TrajectoryCounts
 from launch.timeline import Timeline
 from launch.tracking import Tracker
 from learner.publishing.report import PublishReport
-from rollout.engine import EngineStats
 
 # Counts since the last step that are failures without being the run's end.
-_FAILURES = ("optim/skipped", "trajectories/infra_error")
+_FAILURES = ("optim/skipped", "trajectories/infra_error", "verifier/restarts", "verifier/rejudged")
 # What a learner leaves out when there is nothing to average: every step skipped, or no token of the batch's version.
 _MAY_BE_UNDEFINED = (
     "policy/entropy",
@@ -56,7 +58,10 @@ class Recorder:
         self._step_started = self._started
         self._tokens = 0
         self._group_size = recipe.rollout.group_size
-        self._groups: list[Added] = []
+        self._groups: list[Added] = []  # since the last step
+        self._latencies = Latencies()
+        self._verifiers = PoolCounts()  # since the last step
+        self._watch = UnparseableWatch(recipe.rewards.unparseable_warning)
         self._failures: dict[str, float] = dict.fromkeys(_FAILURES, 0)
         write_atomically(run.recipe, to_yaml(recipe))
         for note in notes(recipe):
@@ -65,9 +70,9 @@ class Recorder:
     def __enter__(self) -> Self:
         return self
 
-    def evaluated(self, step: int, evaluation: Evaluated, engines: Sequence[EngineStats], when: str = "") -> None:
-        """A held-out evaluation, with the engines' work in it: `when` is "before", "after", or empty during the run."""
-        self._engines_worked(engines)
+    def evaluated(self, step: int, evaluation: Evaluated, fleet: FleetStats, when: str = "") -> None:
+        """A held-out evaluation, with the fleet's work in it: `when` is "before", "after", or empty during the run."""
+        self._fleet_worked(fleet)
         metrics = evaluation.results.metrics()
         self._write(step, metrics)
         if when:
@@ -88,41 +93,52 @@ class Recorder:
         batch: BatchOnItsWay,
         trained: Trained,
         published: PublishReport,
-        engines: Sequence[EngineStats],
+        fleet: FleetStats,
     ) -> None:
         """One RL step is done: `step` is the version it published."""
         now = time.time()
         self._timeline.add("learn", "learner", trained.started, trained.ended)
-        self._engines_worked(engines)
+        self._fleet_worked(fleet)
         seconds = now - self._step_started
-        tokens = sum(stats.tokens for stats in engines)
+        tokens = sum(stats.tokens for stats in fleet.engines)
         metrics = {
             **dict.fromkeys(_MAY_BE_UNDEFINED, float("nan")),
             **batch.info.metrics,
             **trained.metrics,
             **self._group_times(),
+            **self._latencies.metrics(),
             "time/step": seconds,
             "time/learn": trained.ended - trained.started,
             "time/publish": published.seconds,
             "time/learner_idle": min(1.0, batch.waited_seconds / seconds),
             "time/engine_idle": self._timeline.idle_share("generate", self._engines, self._step_started, now),
             "throughput/tokens_per_second": tokens / seconds,
-            "rollout/recomputed_tokens": sum(stats.recomputed_tokens for stats in engines),
+            "rollout/recomputed_tokens": sum(stats.recomputed_tokens for stats in fleet.engines),
             "publish/bytes_per_second": published.nbytes / published.seconds,
             "publish/mismatch": published.mismatch,
+            "verifier/restarts": self._verifiers.restarts,
+            "verifier/rejudged": self._verifiers.rejudged,
+            "verifier/held_back": self._verifiers.held_back,
+            "verifier/waiting": fleet.verifiers.waiting,
             "tracking/failures": self._tracker.failures,
         }
+        self._verifiers = PoolCounts()
         self._tokens += tokens
         self._step_started = now
         self.summary.steps = step
         self._count(batch.info.counters)
         for name in _FAILURES:
             self._failures[name] += metrics[name]
+        for warning in self._watch.step(metrics):
+            self.progress.note(f"Warning: {warning}")
+            self.summary.warnings.append(f"step {step}: {warning}")
         self._write(step, metrics)
 
     def added(self, added: Added) -> None:
         """A group was stored or rejected."""
         self._groups.append(added)
+        self._latencies.add(added.verifier, added.verify_seconds, added.queue_seconds)
+        self.summary.answers = added.answers
         self._count(added.counters)
 
     def _group_times(self) -> dict[str, float]:
@@ -134,9 +150,10 @@ class Recorder:
             "time/verify": sum(g.verify_seconds for g in groups) / count,
         }
 
-    def _engines_worked(self, engines: Sequence[EngineStats]) -> None:
-        for name, stats in zip(self._engines, engines, strict=True):
+    def _fleet_worked(self, fleet: FleetStats) -> None:
+        for name, stats in zip(self._engines, fleet.engines, strict=True):
             self._timeline.extend("generate", name, stats.busy)
+        self._verifiers += fleet.verifiers
 
     def _count(self, counters: Mapping[str, int]) -> None:
         """The buffer's totals."""
@@ -156,7 +173,10 @@ class Recorder:
         summary, timeline = self.summary, self._timeline
         summary.wall_seconds = now - self._started
         summary.phases = self.progress.phase_seconds
+        self._failures["verifier/restarts"] += self._verifiers.restarts  # in the evaluation at the end, say
+        self._failures["verifier/rejudged"] += self._verifiers.rejudged
         summary.failures = {**{n: int(c) for n, c in self._failures.items()}, "tracking": self._tracker.failures}
+        summary.verifiers = self._latencies.totals()
         if self._rl_started is None:
             return
         since, until = self._rl_started, self._step_started

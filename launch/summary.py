@@ -13,6 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from buffer.types import Status
+from launch.judging import Latency
 from launch.progress import duration
 from launch.run_folder import RunFolder, write_atomically
 from launch.statistics import Estimate, Evaluation, changes
@@ -55,6 +57,9 @@ class Summary:
     learner_idle, engine_idle   shares of the RL phase
     status          "finished", "interrupted" or "failed"; `reason` says why if not finished
     failures        counts of what went wrong without ending the run (skipped steps, tracking, ...), by name
+    answers         answers judged for training, by domain and status; unparseable ones whether masked or scored 0
+    verifiers       seconds a group, by verifier
+    warnings        what the run warned of, in order
     """
 
     name: str
@@ -74,6 +79,9 @@ class Summary:
     nodes: Mapping[str, list[str]] = field(default_factory=dict)
     phases: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    answers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    verifiers: Mapping[str, Latency] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def finished(self) -> None:
         """The run reached its end."""
@@ -124,6 +132,9 @@ class Summary:
                 "nodes": dict(self.nodes),
                 "phases": dict(self.phases),
                 "failures": dict(self.failures),
+                "answers": {domain: dict(counts) for domain, counts in self.answers.items()},
+                "verifiers": {name: asdict(latency) for name, latency in self.verifiers.items()},
+                "warnings": list(self.warnings),
             }
         )
 
@@ -189,11 +200,17 @@ class Summary:
             f"{counts.zero_variance:,} without variance  {counts.unparseable:,} unparseable  "
             f"{counts.infra_error:,} infra errors  {counts.truncated:,} truncated",
         )
+        shares = {domain: _unparseable(of_domain) for domain, of_domain in self.answers.items()}
+        table.add_row("unparseable", "  ".join(f"{d} {share:.1%}" for d, share in shares.items()) or "–")
+        times = (f"{name} {t.p50:.2g} s a group (95%: {t.p95:.2g} s)" for name, t in self.verifiers.items())
+        table.add_row("verifiers", "  ".join(times) or "–")
         mismatch = "–" if self.mismatch_start is None else f"{self.mismatch_start:.1e} nats/token at start"
         table.add_row("mismatch", mismatch)
         table.add_row("nodes", "  ".join(f"{node}: {len(actors)} actors" for node, actors in self.nodes.items()) or "–")
         failures = {name: count for name, count in self.failures.items() if count}
         table.add_row("failures", "  ".join(f"{n} {count}" for n, count in failures.items()) or "none")
+        for warning in self.warnings:
+            table.add_row("warning", Text(warning, "yellow"))
         return table
 
 
@@ -209,6 +226,10 @@ def interval(estimate: Estimate) -> str:
 
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.0%}"
+
+
+def _unparseable(counts: Mapping[str, int]) -> float:
+    return counts.get(Status.UNPARSEABLE, 0) / (sum(counts.values()) or math.nan)
 
 
 def _shares(evaluation: Evaluation, domain: str) -> dict[str, float | int]:

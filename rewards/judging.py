@@ -109,6 +109,6 @@ def _ask(name: str, verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
         if len(verdicts) == len(answers) and all(isinstance(verdict, Verdict) for verdict in verdicts):
             return list(verdicts)
         cause = f"verifier {name!r} did not return {len(answers)} verdicts for {len(answers)} answers"
-    except Exception as error:  # noqa: BLE001 - whatever a verifier raises says nothing about the answer
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a verifier raises says nothing of the answer
         cause = f"verifier {name!r} raised {type(error).__name__}: {error}"
     return [Verdict.infra_error(Reason.INFRA, cause)] * len(answers)

@@ -27,13 +27,15 @@ class SampleRequest:
 class Episode:
     """A sampled group on its way to the buffer, with the decoded responses its verifier reads.
 
-    generate_seconds and verify_seconds are wall times from asking to having.
+    generate_seconds and verify_seconds are wall times from asking to having; queue_seconds is how long the group waited
+    for its verifier before that.
     """
 
     group: Group
     texts: tuple[str, ...]
     generate_seconds: float
     verify_seconds: float = 0.0
+    queue_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from launch.progress import duration
-from launch.report.plots import Plot, detail_plots, headline_plots
+from launch.report.plots import Plot, detail_plots, headline_plots, judging_plots
 from launch.report.sources import RunRecord, lookup, number
 from launch.report.style import STYLE
 
@@ -57,6 +57,10 @@ def _notices(run: RunRecord) -> str:
     if isinstance(fallen, list) and fallen:
         names = ", ".join(map(escaped, fallen))
         parts.append(f'<div class="card notice bad"><b>Fell beyond the 95% interval:</b> {names}</div>')
+    warnings = run.summary.get("warnings")
+    if isinstance(warnings, list) and warnings:
+        items = "".join(f"<li>{escaped(warning)}</li>" for warning in warnings)
+        parts.append(f'<div class="card notice"><b>Warnings</b><ul>{items}</ul></div>')
     missing = [*run.missing, *([] if run.training_steps else ["No training step was recorded."])]
     if missing:
         items = "".join(f"<li>{escaped(sentence)}</li>" for sentence in missing)
@@ -130,7 +134,7 @@ def _plots(run: RunRecord) -> str:
     if not run.steps:
         return ""
     first = "".join(map(_plot, headline_plots(run)))
-    rest = "".join(map(_plot, detail_plots(run)))
+    rest = "".join(map(_plot, [*judging_plots(run), *detail_plots(run)]))
     head = '<h2>Over the run <small class="muted">by step</small></h2>'
     return f'{head}<div class="grid two">{first}</div><div class="grid">{rest}</div>\n'
 
@@ -201,12 +205,24 @@ def _facts(run: RunRecord) -> str:
             f"{node}: {', '.join(map(str, actors)) if isinstance(actors, list) else actors}"
             for node, actors in _items(s.get("nodes"))
         ),
+        "unparseable": " · ".join(f"{d} {_percent(_unparseable(c))}" for d, c in _items(s.get("answers"))),
+        "verifiers": " · ".join(f"{name} {_latency(t)}" for name, t in _items(s.get("verifiers"))),
         "failures": " · ".join(f"{name} {value}" for name, value in failures.items()) or "none counted",
     }
     if not s:
         return ""
     rows = "".join(f"<tr><td>{name}</td><td>{escaped(text)}</td></tr>" for name, text in facts.items() if text)
     return f'<h2>Counts</h2><div class="card"><table class="facts">{rows}</table></div>\n'
+
+
+def _latency(times: Any) -> str:
+    p50, p95 = (_format(number(lookup(times, name)), ".2g") for name in ("p50", "p95"))
+    return f"{p50} s a group (95%: {p95} s)"
+
+
+def _unparseable(counts: Any) -> float:
+    judged = sum(number(count) for _, count in _items(counts))
+    return number(lookup(counts, "unparseable")) / judged if judged > 0 else math.nan
 
 
 def _recipe(run: RunRecord) -> str:

@@ -83,6 +83,25 @@ def detail_plots(run: RunRecord) -> list[Plot]:
     ]  # fmt: skip
 
 
+def judging_plots(run: RunRecord) -> list[Plot]:
+    """How readable answers are, and how long the verifiers take."""
+    domains = run.domains("unparseable/", "")
+    verifiers = run.domains("verify/seconds_p50/", "")
+    times = []
+    for i, name in enumerate(verifiers):
+        times += [
+            Line(name, f"verify/seconds_p50/{name}", i % len(PALETTE)),
+            Line(f"{name}, 95%", f"verify/seconds_p95/{name}", i % len(PALETTE), dashed=True),
+        ]
+    return [
+        _lines(run, "Unparseable answers", "Share of each domain's answers that could not be found or read.",
+               [Line(domain, f"unparseable/{domain}", i % len(PALETTE)) for i, domain in enumerate(domains)],
+               smooth=True, percent=True, floor=0),
+        _lines(run, "Verifier latency", "Seconds a group, without its wait in the queue: median and 95th percentile.",
+               times, floor=0),
+    ] if domains or verifiers else []  # fmt: skip
+
+
 def moving_average(values: Sequence[float], width: int) -> list[float]:
     """Mean of the last `width` values at each place, over those that are numbers; NaN where none is."""
     means = []

@@ -1,0 +1,393 @@
+"""The actors of one verifier: they judge side by side, are watched, and are started again when they are lost.
+
+Decisions are made in `rewards/pool/` (who is next, whose fault a loss was, when an actor is given up); here are the
+Ray calls, the clock and the deadlines. Episodes pass as references: the driver fetches none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import (
+    ActorUnschedulableError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    TaskUnschedulableError,
+    WorkerCrashedError,
+)
+
+from actors.errors import ActorFailure, unwrapped
+from buffer.errors import UserError
+from buffer.types import Verdict
+from rewards.pool.case import Case, Loss
+from rewards.pool.dispatch import Dispatch, Recycle
+from rewards.pool.health import Health, Patience, State
+from rewards.settings import VerifierSettings
+
+# What says that a call has failed because its actor is gone, not because of what it was asked.
+_DEATHS = (
+    RayActorError,
+    ActorUnschedulableError,
+    TaskUnschedulableError,
+    NodeDiedError,
+    OutOfMemoryError,
+    WorkerCrashedError,
+)
+ASSEMBLIES = 5  # attempts to put known verdicts to their episodes before the run is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """Health checks: seconds between two, and seconds an answer may take (many, because machines may be busy)."""
+
+    period_s: float = 10.0
+    deadline_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCounts:
+    """What happened since the last time it was asked.
+
+    restarts   actors that were started again because they had died, or had to be killed
+    rejudged   answers that were judged again because of that, each time counted
+    held_back  batches that found the queue full
+    waiting    batches that wait for an actor now
+    """
+
+    restarts: int = 0
+    rejudged: int = 0
+    held_back: int = 0
+    waiting: int = 0
+
+    def __add__(self, other: PoolCounts) -> PoolCounts:
+        return PoolCounts(
+            self.restarts + other.restarts,
+            self.rejudged + other.rejudged,
+            self.held_back + other.held_back,
+            self.waiting + other.waiting,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """One call of `judged`. Its times are the loop's; `abandoned` once nobody waits for it any more."""
+
+    episodes: Any
+    answers: int
+    groups: int
+    queued: float
+    begun: float | None = None
+    abandoned: bool = False
+
+
+class VerifierPool:
+    """All actors of `rewards.verifiers.<name>`.
+
+    Args:
+        name: the verifier's name.
+        settings: how many actors, how many batches at a time, queue, deadlines.
+        create: makes the actor with this number; the flag says whether one was there before.
+        note: told in words when an actor is lost.
+        fail: told what ends the run: an actor that cannot be started again, or starts with a UserError.
+        patience, checks: how long an actor is borne with.
+        kill: ends an actor at once.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: VerifierSettings,
+        create: Callable[[int, bool], Any],
+        note: Callable[[str], None],
+        fail: Callable[[BaseException], None],
+        patience: Patience | None = None,
+        checks: Checks | None = None,
+        kill: Callable[[Any], None] = ray.kill,
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._create, self._note, self._fail, self._kill = create, note, fail, kill
+        self._checks = checks or Checks()
+        self._dispatch = Dispatch(settings.workers, settings.concurrency, settings.queue)
+        self._health = [Health(patience or Patience()) for _ in range(settings.workers)]
+        self._actors: dict[int, Any] = {}
+        self._first_starts = [asyncio.Event() for _ in range(settings.workers)]
+        self._doom: dict[int, asyncio.Future[Loss]] = {}  # set when an actor must be killed
+        self._lost: dict[int, asyncio.Future[Loss]] = {}  # set when it is, for what it was working on
+        self._turns: dict[Any, asyncio.Future[int]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._scored = self._restarts = self._rejudged = 0
+        self._told = PoolCounts()
+
+    # --- the pool as others see it ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Create every actor and begin to start it; `started` waits for them."""
+        for number in range(self._settings.workers):
+            self._actors[number] = self._create(number, False)
+            self._spawn(self._keep(number))
+
+    async def started(self) -> None:
+        """Returns when every actor has been started once. One that cannot be is told to `fail`."""
+        for first in self._first_starts:
+            await first.wait()
+
+    async def judged(self, episodes: Any, answers: int, groups: int) -> Any:
+        """A reference to the judged episodes behind the reference `episodes`, `answers` trajectories in `groups`.
+
+        Waits while the queue is full, and until they are judged: however many actors are lost meanwhile, each answer
+        gets one verdict. What ends the run is raised.
+        """
+        batch = _Batch(episodes, answers, groups, asyncio.get_running_loop().time())
+        task = self._spawn(self._judged(batch))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            batch.abandoned = True
+            if batch in self._turns:  # else an actor works on it, and will be free again when it is done
+                task.cancel()
+            raise
+
+    def counts(self) -> PoolCounts:
+        """What happened since the last call."""
+        held_back = self._dispatch.ever_held_back
+        now = PoolCounts(self._restarts, self._rejudged, held_back, self._dispatch.waiting)
+        before, self._told = self._told, now
+        return PoolCounts(
+            now.restarts - before.restarts,
+            now.rejudged - before.rejudged,
+            now.held_back - before.held_back,
+            now.waiting,
+        )
+
+    async def close(self) -> list[Any]:
+        """Judge and restart nothing more; the actors that are left, for the caller to close and kill."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return list(self._actors.values())
+
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits has it; asyncio need not report it as lost where nobody does
+
+    # --- batches ------------------------------------------------------------------------------------------------------
+
+    async def _judged(self, batch: _Batch) -> Any:
+        case, scored = Case(batch.answers, self._settings.deadline_s), 0
+        enter: Callable[[_Batch], None] = self._dispatch.submit
+        while not case.alone:
+            outcome, judged = await self._judge(batch, {}, enter)
+            if not isinstance(outcome, Loss):
+                self._scored += outcome
+                return judged
+            case.lost(outcome)
+            scored, enter = self._scored, self._dispatch.again
+            self._rejudged += 0 if case.alone else batch.answers
+        await self._judge_alone(batch, case)
+        verdicts = case.verdicts(witness=self._scored > scored)
+        for _ in range(ASSEMBLIES):
+            outcome, judged = await self._judge(batch, verdicts, enter)
+            if not isinstance(outcome, Loss):
+                return judged
+        raise ActorFailure(f"verifier {self.name}", RuntimeError(f"{ASSEMBLIES} actors were lost in a row"))
+
+    async def _judge(
+        self, batch: _Batch, known: Mapping[int, Verdict], enter: Callable[[_Batch], None]
+    ) -> tuple[Loss | int, Any]:
+        """How many answers an actor scored, or how it was lost; and the reference to the judged episodes."""
+        actor = await self._turn(batch, enter)
+        try:
+            now = asyncio.get_running_loop().time()
+            batch.begun = now if batch.begun is None else batch.begun
+            times = (batch.begun - batch.queued, now - batch.begun)
+            call = self._actors[actor].judge.options(num_returns=2)
+            judged, scored = call.remote(batch.episodes, known, *times)
+            return await self._outcome(actor, scored, self._settings.deadline_s * batch.groups), judged
+        finally:
+            self._release(batch)
+
+    async def _judge_alone(self, batch: _Batch, case: Case) -> None:
+        """One answer after the other, on a fresh actor that serves nothing else until they are done or it is lost."""
+        while case.next is not None:
+            actor = await self._turn(batch, self._dispatch.alone)
+            try:
+                while (number := case.next) is not None:
+                    self._rejudged += 1
+                    verdict = self._actors[actor].judge_one.remote(batch.episodes, number)
+                    outcome = await self._outcome(actor, verdict, self._settings.deadline_s)
+                    if isinstance(outcome, Loss):
+                        case.lost(outcome)
+                        break
+                    case.judged(outcome)
+            finally:
+                self._release(batch)
+
+    async def _outcome(self, actor: int, reference: Any, deadline_s: float) -> Any:
+        """What the actor answers within the deadline, or how it was lost."""
+        call, lost = asyncio.ensure_future(reference), self._lost[actor]
+        try:
+            await asyncio.wait({call, lost}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            if call.done() and call.exception() is None:
+                self._health[actor].judged()
+                return call.result()
+            if lost.done():
+                return lost.result()
+            if not call.done():
+                self._condemn(actor, Loss.LATE)
+                return Loss.LATE
+            error = call.exception()
+            if not isinstance(error, _DEATHS):
+                raise ActorFailure(f"verifier {self.name} {actor}", error) from error
+            self._condemn(actor, Loss.DIED)
+            return Loss.DIED
+        finally:
+            call.cancel()
+
+    async def _turn(self, batch: _Batch, enter: Callable[[_Batch], None]) -> int:
+        """The actor that takes the batch, once one does; say `_release` when it is done. `enter` is how it queues."""
+        if batch.abandoned:
+            raise asyncio.CancelledError
+        turn = self._turns[batch] = asyncio.get_running_loop().create_future()
+        enter(batch)
+        self._pump()
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            self._release(batch)
+            raise
+        finally:
+            del self._turns[batch]
+
+    def _release(self, batch: _Batch) -> None:
+        self._dispatch.done(batch)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Do what can be done now."""
+        while (step := self._dispatch.next()) is not None:
+            if isinstance(step, Recycle):
+                self._condemn(step.actor, Loss.KILLED)
+            elif not (turn := self._turns[step.batch]).done():
+                turn.set_result(step.actor)
+
+    # --- actors -------------------------------------------------------------------------------------------------------
+
+    def _condemn(self, actor: int, why: Loss) -> None:
+        """The keeper will kill it and start it again."""
+        self._dispatch.down(actor)
+        if not self._doom[actor].done():
+            self._doom[actor].set_result(why)
+
+    async def _keep(self, number: int) -> None:
+        """Start the actor, watch it, and start it again when it is lost."""
+        try:
+            while await self._start(number):
+                why, words = await self._watch(number)
+                self._bury(number, why, words)
+                await asyncio.sleep(self._health[number].back_off_s)
+                self._health[number].restarting()
+                self._actors[number] = self._create(number, True)
+        except Exception as error:  # noqa: BLE001 - without its keeper an actor is lost for good
+            self._fail(ActorFailure(f"verifier {self.name} {number}", error))
+
+    async def _start(self, number: int) -> bool:
+        """Start the actor, again and again if need be; False if that has ended the run."""
+        health, deadline_s = self._health[number], self._settings.start_deadline_s
+        while True:
+            try:
+                await _within(deadline_s, self._actors[number].start.remote(), "start")
+                break
+            except UserError as error:
+                self._fail(unwrapped(error))
+                return False
+            except Exception as error:  # noqa: BLE001 - whatever it is, a few more attempts and it ends the run
+                self._kill(self._actors[number])
+                health.start_failed()
+                if health.given_up:
+                    self._fail(ActorFailure(f"verifier {self.name} {number}", error))
+                    return False
+                self._note(f"verifier {self.name} {number} did not start ({_shortly(error)}); it is tried again.")
+                await asyncio.sleep(health.back_off_s)
+                health.restarting()
+                self._actors[number] = self._create(number, True)
+        health.started()
+        loop = asyncio.get_running_loop()
+        self._doom[number], self._lost[number] = loop.create_future(), loop.create_future()
+        self._dispatch.up(number)
+        self._first_starts[number].set()
+        self._pump()
+        return True
+
+    async def _watch(self, number: int) -> tuple[Loss, str]:
+        """Returns when the actor has died, does not answer any more, or is condemned: how it was lost, and in words."""
+        alive = asyncio.ensure_future(self._actors[number].alive.remote())
+        checks = asyncio.create_task(self._check(number))
+        doom = self._doom[number]
+        try:
+            await asyncio.wait({alive, checks, doom}, return_when=asyncio.FIRST_COMPLETED)
+            if doom.done() and doom.result() is not Loss.DIED:
+                late = f"missed its deadline ({self._settings.deadline_s:g} s a group)"
+                return doom.result(), late if doom.result() is Loss.LATE else ""
+            if alive.done() and (error := alive.exception()) is not None:
+                return Loss.DIED, f"died ({_shortly(error)})"
+            if doom.done():
+                return Loss.DIED, "died"
+            return Loss.LATE, "did not answer its health checks"
+        finally:
+            for waiting in (alive, checks):
+                waiting.cancel()
+
+    async def _check(self, number: int) -> None:
+        """Ask regularly whether the actor's event loop runs; returns when it is taken for dead."""
+        health, actor = self._health[number], self._actors[number]
+        while health.state is not State.DEAD:
+            await asyncio.sleep(self._checks.period_s)
+            try:
+                await _within(self._checks.deadline_s, actor.ping.remote(), "answer")
+                health.answered()
+                self._dispatch.resume(number)
+            except Exception:  # noqa: BLE001 - no answer is no answer
+                health.missed()
+                self._dispatch.pause(number)
+            self._pump()
+
+    def _bury(self, number: int, why: Loss, words: str) -> None:
+        """Kill what is left of the actor; what it worked on is told."""
+        self._dispatch.down(number)
+        self._lost[number].set_result(Loss.KILLED if self._doom[number].done() and why is Loss.LATE else why)
+        self._kill(self._actors[number])
+        self._health[number].died(by_itself=why is Loss.DIED)
+        if words:  # else it was well, and made room for a fresh one
+            self._restarts += 1
+            self._note(f"verifier {self.name} {number} {words}: it is started again, what it had is judged again.")
+
+
+async def _within(deadline_s: float, call: Awaitable[Any], what: str) -> None:
+    try:
+        async with asyncio.timeout(deadline_s) as limit:
+            await call
+    except TimeoutError:
+        if limit.expired():
+            raise TimeoutError(f"it did not {what} within {deadline_s:g} s") from None
+        raise
+
+
+def _shortly(error: BaseException) -> str:
+    """The line of an error that holds its cause; Ray's death notices are long."""
+    cause = unwrapped(error)
+    lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[0]}"[:200] if lines else type(cause).__name__

@@ -1,0 +1,232 @@
+"""Pools of real verifier actors that are killed, hang and die: every answer gets its one verdict, nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import ray
+
+from actors.verifier import VerifierActor
+from actors.verifier_pool import Checks, VerifierPool
+from buffer.errors import UserError
+from buffer.types import FinishReason, Group, Status, Task, Trajectory, Verdict
+from rewards.pool.health import Patience
+from rewards.settings import RewardSettings, VerifierSettings
+from rollout.engine import Episode
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+HERE = Path(__file__).parent
+TRYING = "trying_verifiers:Trying"
+PATIENCE = Patience(starts=2, back_off_s=0.1)
+CHECKS = Checks(period_s=0.3, deadline_s=1.5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    ray.init(address="local", include_dashboard=False, num_cpus=2, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+class Pool:
+    """A pool with what it has told, and the handles of its actors ever made."""
+
+    def __init__(self, settings: VerifierSettings) -> None:
+        rewards = RewardSettings(verifiers={"mine": settings}, retries=0)
+        self.notes: list[str] = []
+        self.failures: list[BaseException] = []
+        self.handles: list[Any] = []
+
+        def create(number: int, again: bool) -> Any:
+            here = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}}
+            options = {"num_cpus": 0, "max_concurrency": 1000, "runtime_env": here}
+            self.handles.append(ray.remote(VerifierActor).options(**options).remote(rewards, "mine"))
+            return self.handles[-1]
+
+        self.pool = VerifierPool("mine", settings, create, self.notes.append, self.failures.append, PATIENCE, CHECKS)
+
+    async def judged(self, *groups: Sequence[str], answer: str = "1") -> list[list[Verdict]]:
+        """The verdicts on some groups, judged as one batch."""
+        episodes = [episode(f"{i}", texts, answer) for i, texts in enumerate(groups)]
+        reference = await self.pool.judged(ray.put(episodes), sum(map(len, groups)), len(groups))
+        judged: list[Episode] = await reference
+        assert [e.group.id for e in judged] == [e.group.id for e in episodes]
+        return [[t.verdict for t in e.group.trajectories if t.verdict is not None] for e in judged]
+
+
+def episode(name: str, texts: Sequence[str], answer: str) -> Episode:
+    task = Task(name, "?", "d", "mine", answer=answer)
+    ids, floats = np.ones(1, np.int32), np.zeros(1, np.float32)
+    one = Trajectory(name, name, ids, ids, floats, ids, np.ones(1, bool), FinishReason.STOP)
+    return Episode(Group(name, task, (one,) * len(texts), 0), tuple(texts), generate_seconds=0.0)
+
+
+@contextlib.asynccontextmanager
+async def running(use: str = TRYING, **settings: Any) -> AsyncIterator[Pool]:
+    made = Pool(VerifierSettings(use=use, **settings))
+    made.pool.start()
+    try:
+        async with asyncio.timeout(60):
+            await made.pool.started()
+        yield made
+        assert made.failures == []
+    finally:
+        for actor in await made.pool.close():
+            ray.kill(actor)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 150))
+
+
+def actors() -> list[psutil.Process]:
+    """The verifier actors of this process's Ray that live now."""
+    family = psutil.Process().children(recursive=True)
+    return [p for p in family if p.is_running() and "ray::VerifierActor" in " ".join(p.cmdline())]
+
+
+def summed_up(verdicts: Sequence[Verdict]) -> list[tuple[float | None, str]]:
+    return [(verdict.score, verdict.reason) for verdict in verdicts]
+
+
+def test_killing_an_actor_loses_no_item_and_leaves_no_process() -> None:
+    async def test() -> None:
+        async with running("math", args={"processes": 1, "cpu_s": 1.0}, workers=2) as made:
+            # Each batch keeps a live worker of the maths verifier busy: the first answer hangs math-verify.
+            groups = [["9^{9^{9^{9}}}", f"{n}+1", f"{n + 1}"] for n in range(4)]
+            boxed = [[rf"\boxed{{{text}}}" for text in group] for group in groups]
+            waiting = [asyncio.create_task(made.judged(group, answer=f"{n + 1}")) for n, group in enumerate(boxed)]
+            await asyncio.sleep(0.7)
+            victim = actors()[0]
+            children = victim.children(recursive=True)
+            assert any("rewards.worker_process" in " ".join(child.cmdline()) for child in children)
+            os.kill(victim.pid, signal.SIGKILL)
+            for judged in await asyncio.gather(*waiting):
+                assert summed_up(judged[0]) == [(0.0, "timeout"), (1.0, "correct"), (1.0, "correct")]
+            _, alive = psutil.wait_procs([victim, *children], timeout=5)
+            assert alive == []
+            counts = made.pool.counts()
+            assert (counts.restarts, counts.waiting) == (1, 0)
+            assert counts.rejudged == 3  # of the one batch that it was working on
+            [note] = made.notes
+            assert "died" in note
+            assert "started again" in note
+            await made.pool.started()
+            assert await made.judged([r"\boxed{1}"])
+
+    run(test)
+
+
+def test_only_the_answer_that_hangs_alone_too_scores_0() -> None:
+    async def test() -> None:
+        async with running(workers=2, deadline_s=1.5) as made:
+            hung, fine = await asyncio.gather(
+                made.judged(["right", "hang", "wrong"], ["right"]), made.judged(["right", "wrong"])
+            )
+            assert summed_up(hung[0]) == [(1.0, "correct"), (0.0, "timeout"), (0.0, "wrong")]
+            assert summed_up(hung[1]) == [(1.0, "correct")]
+            assert summed_up(fine[0]) == [(1.0, "correct"), (0.0, "wrong")]
+            assert "missed its deadline (1.5 s a group)" in made.notes[0]
+            assert made.pool.counts().restarts == 2
+
+    run(test)
+
+
+def test_a_verifier_that_hangs_on_everything_gives_infra_errors_and_no_zeros() -> None:
+    async def test() -> None:
+        async with running(deadline_s=1.0) as made:
+            [verdicts] = await made.judged(["hang", "hang"])
+            assert [verdict.status for verdict in verdicts] == [Status.INFRA_ERROR] * 2
+
+    run(test)
+
+
+def test_an_answer_that_keeps_the_interpreter_to_itself_is_found_by_the_health_check() -> None:
+    async def test() -> None:
+        async with running() as made:  # with a deadline of minutes
+            [verdicts] = await made.judged(["hold", "right"])
+            assert summed_up(verdicts) == [(0.0, "timeout"), (1.0, "correct")]
+            assert "did not answer its health checks" in made.notes[0]
+
+    run(test)
+
+
+def test_an_answer_that_its_actor_always_dies_of_is_an_infra_error_and_the_others_are_judged() -> None:
+    async def test() -> None:
+        async with running(workers=2) as made:
+            [verdicts] = await made.judged(["right", "die", "exit", "wrong"])
+            assert summed_up(verdicts) == [(1.0, "correct"), (None, "infra"), (None, "infra"), (0.0, "wrong")]
+            assert "died 3 times" in verdicts[1].explanation
+            assert "SystemExit" in verdicts[2].explanation
+
+    run(test)
+
+
+def test_as_many_batches_are_judged_side_by_side_as_the_recipe_says() -> None:
+    async def test() -> None:
+        async with running(args={"barrier": 3}, concurrency=3) as made:
+            judged = await asyncio.gather(*(made.judged(["right"]) for _ in range(6)))
+            assert [summed_up(verdicts) for [verdicts] in judged] == [[(1.0, "correct")]] * 6
+
+    run(test)
+
+
+def test_batches_beyond_the_queue_are_held_back_and_judged_in_the_end() -> None:
+    async def test() -> None:
+        async with running(queue=2) as made:
+            waiting = [asyncio.create_task(made.judged(["slow", "right"])) for _ in range(6)]
+            await asyncio.sleep(0.1)
+            counts = made.pool.counts()
+            assert (counts.held_back, counts.waiting) == (3, 5)
+            for [verdicts] in await asyncio.gather(*waiting):
+                assert summed_up(verdicts) == [(0.0, "wrong"), (1.0, "correct")]
+
+    run(test)
+
+
+def test_who_gives_up_waiting_leaves_the_pool_as_it_was() -> None:
+    async def test() -> None:
+        async with running() as made:
+            waiting = [asyncio.create_task(made.judged(["slow"])) for _ in range(4)]
+            await asyncio.sleep(0.1)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            assert made.pool.counts().waiting == 0
+            assert summed_up((await made.judged(["right"]))[0]) == [(1.0, "correct")]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("use", "kind", "message", "starts"),
+    [
+        ("NeverStarts", RuntimeError, "verifier mine 0 has failed: RuntimeError: the service is down", 2),
+        ("Misconfigured", UserError, "rewards.verifiers.mine.args.url: there is nobody", 1),
+    ],
+)
+def test_an_actor_that_cannot_start_ends_the_run_with_its_cause(
+    use: str, kind: type[BaseException], message: str, starts: int
+) -> None:
+    async def test() -> None:
+        made = Pool(VerifierSettings(use=f"trying_verifiers:{use}"))
+        made.pool.start()
+        while not made.failures:
+            await asyncio.sleep(0.05)
+        [failure] = made.failures
+        assert isinstance(failure, kind)
+        assert str(failure) == message
+        assert len(made.handles) == starts
+        await made.pool.close()
+
+    run(test)
