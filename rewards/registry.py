@@ -24,6 +24,7 @@ BUILT_IN = {
     "exact": "rewards.exact:ExactVerifier",
     "format": "rewards.format:FormatVerifier",
     "instruction": "rewards.instruction.verifier:InstructionVerifier",
+    "llm_judge": "rewards.llm_judge.verifier:LlmJudgeVerifier",
     "math": "rewards.maths:MathsVerifier",
     "reasoning_gym": "rewards.reasoning_gym:ReasoningGymVerifier",
     "rules": "rewards.rules:RulesVerifier",
