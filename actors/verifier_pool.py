@@ -53,7 +53,7 @@ class Checks:
 class PoolCounts:
     """What happened since the last time it was asked.
 
-    restarts   actors that were started again because they had died, or had to be killed
+    restarts   how often an actor was lost (it died, had to be killed, or did not start) and started again
     rejudged   answers that were judged again because of that, each time counted
     held_back  batches that found the queue full
     waiting    batches that wait for an actor now
@@ -92,7 +92,7 @@ class VerifierPool:
         name: the verifier's name.
         settings: how many actors, how many batches at a time, queue, deadlines.
         create: makes the actor with this number; the flag says whether one was there before.
-        note: told in words when an actor is lost.
+        note: told in words whenever an actor is lost and will be started again.
         fail: told what ends the run: an actor that cannot be started again, or starts with a UserError.
         patience, checks: how long an actor is borne with.
         kill: ends an actor at once.
@@ -320,7 +320,8 @@ class VerifierPool:
                 if health.given_up:
                     self._fail(ActorFailure(f"verifier {self.name} {number}", error))
                     return False
-                self._note(f"verifier {self.name} {number} did not start ({_shortly(error)}); it is tried again.")
+                self._restarts += 1
+                self._note(f"verifier {self.name} {number} did not start ({_shortly(error)}): it is started again.")
                 await asyncio.sleep(health.back_off_s)
                 health.restarting()
                 self._actors[number] = self._create(number, True)

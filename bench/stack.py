@@ -43,5 +43,5 @@ async def stack(folder: Path, overrides: Sequence[str], **stand_ins: type) -> As
     with ExitStack() as patched:
         for name, stand_in in stand_ins.items():
             patched.enter_context(mock.patch.object(launch.cluster, name, stand_in))
-        async with Cluster(recipe, plan, node_ids, policy_dir, note=print) as cluster:
+        async with Cluster(recipe, plan, node_ids, policy_dir, print) as cluster:
             yield Stack(recipe, cluster, ready.tasks, policy_dir)

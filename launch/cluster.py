@@ -63,18 +63,18 @@ class Cluster:
 
     Entering creates every actor and begins to start engines, verifiers and learner side by side; `learner_ready` and
     `engines_ready` wait for them. When an engine, the buffer or a learner dies, the body is cancelled and the context
-    raises `ActorFailure`; a verifier is started again (`actors/verifier_pool.py`), and `note` is told. Leaving closes
-    all actors and kills what does not close in time.
+    raises `ActorFailure`; a verifier is started again (`actors/verifier_pool.py`), and `verifier_lost` is told. Leaving
+    closes all actors and kills what does not close in time.
     """
 
     def __init__(
-        self, recipe: Recipe, plan: Plan, node_ids: list[str], policy_dir: Path, note: Callable[[str], None]
+        self, recipe: Recipe, plan: Plan, node_ids: list[str], policy_dir: Path, verifier_lost: Callable[[str], None]
     ) -> None:
         self._recipe = recipe
         self._plan = plan
         self._node_ids = node_ids
         self._policy_dir = policy_dir
-        self._note = note
+        self._verifier_lost = verifier_lost
         self._actors: dict[str, Any] = {}
         self._pools: dict[str, VerifierPool] = {}
         self._started: dict[str, asyncio.Future[Any]] = {}
@@ -108,7 +108,7 @@ class Cluster:
         def create(number: int, again: bool) -> Any:
             return self._remote(placed[number], VerifierActor, rewards, name, elsewhere=again)
 
-        return VerifierPool(name, rewards.verifiers[name], create, self._note, self.fail)
+        return VerifierPool(name, rewards.verifiers[name], create, self._verifier_lost, self.fail)
 
     def _engine_arguments(self, index: int) -> tuple[Any, ...]:
         recipe = self._recipe

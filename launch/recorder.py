@@ -26,7 +26,7 @@ from launch.tracking import Tracker
 from learner.publishing.report import PublishReport
 
 # Counts since the last step that are failures without being the run's end.
-_FAILURES = ("optim/skipped", "trajectories/infra_error", "verifier/restarts", "verifier/rejudged")
+_FAILURES = ("optim/skipped", "trajectories/infra_error", "verifier/rejudged")
 # What a learner leaves out when there is nothing to average: every step skipped, or no token of the batch's version.
 _MAY_BE_UNDEFINED = (
     "policy/entropy",
@@ -62,7 +62,7 @@ class Recorder:
         self._latencies = Latencies()
         self._verifiers = PoolCounts()  # since the last step
         self._watch = UnparseableWatch(recipe.rewards.unparseable_warning)
-        self._failures: dict[str, float] = dict.fromkeys(_FAILURES, 0)
+        self._failures: dict[str, float] = dict.fromkeys((*_FAILURES, "verifier/restarts"), 0)
         write_atomically(run.recipe, to_yaml(recipe))
         for note in notes(recipe):
             self.progress.note(note)
@@ -141,6 +141,11 @@ class Recorder:
         self.summary.answers = added.answers
         self._count(added.counters)
 
+    def verifier_lost(self, what: str) -> None:
+        """A verifier actor was lost and is started again; told at once, and counted even if no step follows."""
+        self.progress.note(what)
+        self._failures["verifier/restarts"] += 1
+
     def _group_times(self) -> dict[str, float]:
         """Mean seconds a group took since the last step, by phase; NaN if none finished."""
         groups, self._groups = self._groups, []
@@ -173,8 +178,7 @@ class Recorder:
         summary, timeline = self.summary, self._timeline
         summary.wall_seconds = now - self._started
         summary.phases = self.progress.phase_seconds
-        self._failures["verifier/restarts"] += self._verifiers.restarts  # in the evaluation at the end, say
-        self._failures["verifier/rejudged"] += self._verifiers.rejudged
+        self._failures["verifier/rejudged"] += self._verifiers.rejudged  # in the evaluation at the end, say
         summary.failures = {**{n: int(c) for n, c in self._failures.items()}, "tracking": self._tracker.failures}
         summary.verifiers = self._latencies.totals()
         if self._rl_started is None:

@@ -53,7 +53,7 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
     progress.phase("set-up")
     policy_dir = prepare_policy(recipe.policy, run.path / "policy-start", recipe.seed)
     plan = preflight.check_folder(recipe, ready.plan.nodes, policy_dir, tasks)
-    async with Cluster(recipe, plan, node_ids, policy_dir, progress.note) as cluster:
+    async with Cluster(recipe, plan, node_ids, policy_dir, recorder.verifier_lost) as cluster:
         fleet, learner = cluster.fleet, cluster.learner
         recorder.summary.nodes = cluster.nodes()
         await cluster.learner_ready()

@@ -54,12 +54,9 @@ class Run:
             self.family |= set(psutil.Process(self.process.pid).children(recursive=True))
         return self.family
 
-    def find(self, title: str) -> psutil.Process:
-        """The member whose title holds `title`."""
-        for member in self.members():
-            if member.is_running() and title in " ".join(member.cmdline()):
-                return member
-        raise LookupError(title)
+    def find(self, title: str) -> list[psutil.Process]:
+        """The living members whose titles hold `title`."""
+        return [member for member in self.members() if member.is_running() and title in " ".join(member.cmdline())]
 
     def wait_for(self, text: str, deadline_s: float = 200) -> None:
         """Wait until the run has printed `text`."""
@@ -146,6 +143,12 @@ def test_every_step_reports_every_core_metric_within_the_promised_bounds(finishe
     assert all(set(line) >= CORE for line in steps)
     assert all(line["publish/mismatch"] < 1e-3 for line in steps)
     assert max(line["fresh/staleness_max"] for line in steps) <= 2
+    for domain in ("addition", "constrained", "reverse"):
+        shares = [line[f"unparseable/{domain}"] for line in steps if f"unparseable/{domain}" in line]
+        assert shares
+        assert all(0 <= share <= 1 for share in shares)
+    for verifier in ("exact", "rules"):
+        assert all(line[f"verify/seconds_p95/{verifier}"] >= line[f"verify/seconds_p50/{verifier}"] for line in steps)
 
 
 def test_the_report_has_plots_and_needs_nothing_else(finished: Run) -> None:
@@ -169,11 +172,30 @@ def test_training_goes_on_from_the_exported_policy_with_two_ranks_and_two_engine
     assert run.survivors() == []
 
 
+def test_when_verifiers_are_killed_the_run_goes_on_and_says_so(
+    finished: Run, start: Callable[[dict[str, object]], Run]
+) -> None:
+    policy = {"policy.path": finished.folder / "policy", "warm_start": "null"}
+    run = start(SMALL | policy | {"steps": 3})
+    run.wait_for("RL (")
+    verifiers = run.find("ray::VerifierActor")
+    assert len(verifiers) == 2
+    for verifier in verifiers:
+        verifier.kill()
+    assert run.wait(300) == 0, run.output
+    assert run.output.count("died") == 2
+    assert "it is started again" in run.output
+    assert run.summary["status"] == "finished"
+    assert run.summary["failures"]["verifier/restarts"] == 2
+    assert [line["step"] for line in run.steps] == [1, 2, 3]
+    assert sum(line["verifier/restarts"] for line in run.steps) == 2
+    assert run.survivors() == []
+
+
 @pytest.mark.parametrize(
     ("title", "named"),
     [
         ("VLLM::EngineCore", "engine 0 has failed: RuntimeError: the engine's core process has died"),
-        ("ray::VerifierActor", "died"),
         ("ray::LearnerActor", "learner 0 has failed"),
     ],
 )
@@ -183,7 +205,7 @@ def test_when_a_part_dies_the_run_ends_within_a_minute_with_the_cause(
     run = start(ENDLESS)
     run.wait_for("RL (")
     time.sleep(2)
-    run.find(title).kill()
+    run.find(title)[0].kill()
     assert run.wait(60) == 1, run.output
     assert named in run.summary["reason"]
     assert run.summary["status"] == "failed"
