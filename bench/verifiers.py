@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -182,11 +182,9 @@ def _deadlines(backend: str, quick: bool) -> Row:
     late: dict[str, float] = {}
     try:
         for hostile in HOSTILE[:10] if quick else HOSTILE:
-            limits = replace(_DEADLINE)
-            job = Job(hostile.source, given if hostile.stdin is None else hostile.stdin, hostile.call, limits)
-            started = time.perf_counter()
+            job = Job(hostile.source, given if hostile.stdin is None else hostile.stdin, hostile.call, _DEADLINE)
             result = pool._try(job)
-            late[hostile.name] = 1e3 * (time.perf_counter() - started - limits.wall_s)
+            late[hostile.name] = 1e3 * (result.wall_s - _DEADLINE.wall_s)
             assert result.ending is not Ending.INFRA, (hostile.name, result)
     finally:
         pool.close()

@@ -73,6 +73,7 @@ class Slot:
         self._box, self._uid_base = box, uid_base
         self._uid: UserId | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
+        self._retired: subprocess.Popen[bytes] | None = None  # told to end, and perhaps not gone yet
         self._control: socket.socket | None = None
         self._errors = -1
         self._zygote = 0
@@ -148,13 +149,19 @@ class Slot:
             streams.close()
         self._served += 1
         if self._served >= self._box.jobs:
-            self.close()
+            self._retire()
             with contextlib.suppress(SlotFailure):
                 self.start()  # beside whatever comes next
         return result
 
     def close(self) -> None:
-        """End the box and everything in it."""
+        """End the box and everything in it, and wait until it is gone."""
+        self._retire()
+        self._bury()
+
+    def _retire(self) -> None:
+        """Tell the box to end. Its keeper ends it, beside whatever comes next."""
+        self._bury()
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
@@ -162,13 +169,20 @@ class Slot:
         assert keeper.stdin is not None
         self._control.close()
         keeper.stdin.close()
+        os.close(self._errors)
+        self._ready = False
+        self._retired = keeper
+
+    def _bury(self) -> None:
+        """Wait for the end of the box that was retired."""
+        keeper, self._retired = self._retired, None
+        if keeper is None:
+            return
         try:
             keeper.wait(_CLOSE_S)
         except subprocess.TimeoutExpired:
             keeper.kill()
             keeper.wait()
-        os.close(self._errors)
-        self._ready = False
 
     def release(self) -> None:
         """Close, and give the user id back."""
