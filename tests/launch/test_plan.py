@@ -142,18 +142,24 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(recipe, overrides, nod
     engines=st.integers(1, 6),
     workers=st.integers(1, 3),
     cpus=st.sampled_from([0, 0.1, 0.5, 1, 2]),
-    nodes=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 12), st.sampled_from("ab")), min_size=1, max_size=4),
+    nodes=st.lists(
+        st.tuples(st.integers(0, 8), st.integers(0, 12), st.sampled_from("ab"), st.integers(0, 3)),
+        min_size=1,
+        max_size=4,
+    ),
 )
 def test_no_node_is_ever_given_more_than_it_has(ranks, engines, workers, cpus, nodes) -> None:
     values = {
         **SMALL,
         "name": "x",
-        "rewards": {"verifiers": {"exact": {"use": "exact", "workers": workers, "cpus": cpus / 2}}},
+        "rewards": {
+            "verifiers": {"exact": {"use": "exact", "workers": workers, "cpus": cpus / 2, "resources": {"seat": 1}}}
+        },
         "learner": {"world_size": ranks},
         "rollout": {"engines": engines},
         "cluster": {"learner_cpus": cpus, "engine_cpus": cpus},
     }
-    there = [Node(c, 0, m * GIB, host) for c, m, host in nodes]
+    there = [Node(c, 0, m * GIB, host, {"seat": seats}) for c, m, host, seats in nodes]
     try:
         made = plan(validate(values, {}), there)
     except UserError:
@@ -163,6 +169,7 @@ def test_no_node_is_ever_given_more_than_it_has(ranks, engines, workers, cpus, n
     for number, node in enumerate(there):
         assert sum(p.cpus for p in made.on(number)) <= node.cpus + 1e-6
         assert sum(p.memory for p in made.on(number)) <= node.memory + 1e-6
+        assert sum(p.resources.get("seat", 0) for p in made.on(number)) <= node.resources["seat"]
     bound = {there[p.node].host for p in (made.of("learner")[0], *made.of("engine"))}
     assert len(bound) == 1
 

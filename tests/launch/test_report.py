@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from launch.judging import Latency
 from launch.metrics import CORE, MetricsLog
 from launch.report import write_report
 from launch.report.plots import moving_average
@@ -181,6 +182,24 @@ def test_a_run_of_one_step_can_be_drawn(tmp_path):
     with MetricsLog(run.metrics) as log:
         log.write(1, dict.fromkeys(CORE, 0.5))
     assert report(run).tags.count("svg") == 13  # no evaluation
+
+
+def test_what_verifiers_did_has_its_own_curves_and_warnings_are_shown(tmp_path):
+    run = RunFolder.create(tmp_path, "two domains")
+    with MetricsLog(run.metrics) as log:
+        for step in (1, 2, 3):
+            judged = {f"unparseable/{domain}": 0.1 * step for domain in ("maths", "code")}
+            judged |= {f"verify/seconds_{q}/{verifier}": 0.2 for q in ("p50", "p95") for verifier in ("math", "code")}
+            log.write(step, dict.fromkeys(CORE, 0.5) | judged)
+    summary = Summary("two domains", warnings=["step 3: maths: <30%> unreadable"])
+    summary.answers = {"maths": {"scored": 70, "unparseable": 30, "infra_error": 0}}
+    summary.verifiers = {"math": Latency(100, p50=0.25, p95=1.5, queue=0.0)}
+    summary.write(run)
+    page = report(run)
+    assert page.tags.count("svg") == 15
+    for part in ("Unparseable answers", "Verifier latency", "code, 95%", "maths: <30%> unreadable", "maths 30.0%",
+                 "math 0.25 s a group (95%: 1.5 s)"):  # fmt: skip
+        assert part in page.text, part
 
 
 def test_half_a_line_at_the_end_is_left_out_and_counted(run):

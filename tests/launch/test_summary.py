@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pytest
 from rich.console import Console
 
+from launch.judging import Latency
 from launch.run_folder import RunFolder, Sample, write_atomically
 from launch.statistics import EvalRecord, Evaluation
 from launch.summary import Summary, TrajectoryCounts
@@ -71,6 +72,19 @@ def test_intervals_and_changes_stand_beside_the_values(summary):
     assert change["low"] < change["value"] < change["high"]
     assert change["value"] == pytest.approx(0.4)
     assert written["evaluation"]["before"]["addition"]["parseable"] == 0.99
+
+
+def test_answers_latencies_and_warnings_are_in_the_table_and_the_file(summary):
+    summary.answers = {"maths": {"scored": 90, "unparseable": 9, "infra_error": 1}, "code": {"scored": 3}}
+    summary.verifiers = {"math": Latency(12, p50=0.123, p95=2.0, queue=0.5)}
+    summary.warnings.append("step 3: maths: 9% unparseable")
+    text = printed(summary)
+    for part in ("maths 9.0%  code 0.0%", "math 0.12 s a group (95%: 2 s)", "step 3: maths: 9% unparseable"):
+        assert part in text
+    written = summary.as_dict()
+    assert written["answers"]["maths"]["unparseable"] == 9
+    assert written["verifiers"] == {"math": {"groups": 12, "p50": 0.123, "p95": 2.0, "queue": 0.5}}
+    assert written["warnings"] == ["step 3: maths: 9% unparseable"]
 
 
 def test_a_domain_that_fell_beyond_its_interval_is_named(summary):
