@@ -8,11 +8,11 @@ arguments does not come back, and it keeps no state between calls.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rewards.code.asserts import Assertion
-from rewards.sandbox.base import Call, Ending, Job, JobLimits, JobResult
+from rewards.sandbox.base import Call, Ending, Job, JobResult
 
 MAX_CALLS = 100  # of the candidate, in one assertion
 
@@ -65,13 +65,16 @@ class Tested:
     ended: JobResult | None = None
 
 
-def run_assertion(assertion: Assertion, program: str, limits: JobLimits, run: Callable[[Job], JobResult]) -> Tested:
-    """Whether the program passes. A tester that fails by itself gives an INFRA ending: it is the data set's fault."""
+def run_assertion(assertion: Assertion, candidate: Job, run: Callable[[Job], JobResult]) -> Tested:
+    """Whether the program of `candidate`, a job without a call, passes.
+
+    A tester that fails by itself gives an INFRA ending: it is the data set's fault.
+    """
     answers: list[list[Any]] = []
     known: dict[str, list[Any]] = {}
     for _ in range(MAX_CALLS):
         args = (assertion.source, assertion.setup, list(assertion.stand_ins), assertion.candidate, answers)
-        tester = run(Job(source=_TESTER, call=Call("run", args), limits=limits))
+        tester = run(Job(source=_TESTER, call=Call("run", args), limits=candidate.limits))
         if tester.ending is not Ending.OK:
             why = f"the test itself ended with {tester.ending}: {tester.explanation}"
             # With no answer of the candidate in it, it is the data set's; else a value may have made it hang.
@@ -83,7 +86,7 @@ def run_assertion(assertion: Assertion, program: str, limits: JobLimits, run: Ca
         name, call_args, kwargs = rest
         key = repr((name, call_args, kwargs))
         if key not in known:
-            result = run(Job(source=program, call=Call(name, call_args, kwargs), limits=limits))
+            result = run(replace(candidate, call=Call(name, call_args, kwargs)))
             if result.ending is Ending.OK:
                 known[key] = [True, result.value]
             elif result.ending is Ending.CRASH and result.raised:

@@ -50,6 +50,8 @@ class CodeVerifier(Verifier):
     languages        commands for programs in other languages than Python, by `metadata.language`: {"bash": {"file":
                      "main.sh", "argv": ["bash", "main.sh"]}}; needs namespaces (backend zygote or oneshot)
     preload          modules that are imported before programs are forked, so that importing them costs nothing
+    prelude          source that runs before each Python program, such as "from typing import *" for data sets whose
+                     programs count on it
     sandbox          `rewards.sandbox.settings.SandboxSettings`
 
     The program is the last complete fenced code block of the answer part; none is `no_answer`. `task.answer` holds the
@@ -65,9 +67,14 @@ class CodeVerifier(Verifier):
         max_chars: Annotated[int, Field(ge=1)] = 100_000,
         languages: dict[str, dict[str, Any]] | None = None,
         preload: list[str] | None = None,
+        prelude: str = "",
         sandbox: SandboxSettings | dict[str, Any] | None = None,
     ) -> None:
-        self._partial, self._max_chars = partial, max_chars
+        self._partial, self._max_chars, self._prelude = partial, max_chars, prelude
+        try:
+            compile(prelude, "prelude", "exec")
+        except SyntaxError as error:
+            raise ValueError(f"prelude is no Python: {error}") from error
         self._defaults = JobLimits(cpu_s=time_limit_s, memory_mb=memory_limit_mb)
         self._languages = {name.lower(): _command(name, given) for name, given in (languages or {}).items()}
         settings = SandboxSettings() if sandbox is None else SandboxSettings.model_validate(sandbox)
@@ -132,7 +139,8 @@ class CodeVerifier(Verifier):
     def _run(self, problem: Problem, test: Test, program: str) -> _Outcome:
         limits = problem.limits
         if isinstance(test, Assertion) and not test.expression:
-            tested = run_assertion(test, program, limits, self.pool.run_one)
+            candidate = Job(source=program, limits=limits, prelude=self._prelude)
+            tested = run_assertion(test, candidate, self.pool.run_one)
             if tested.ended is not None:
                 return _Outcome(_REASONS[tested.ended.ending], tested.explanation)
             return _Outcome(Reason.CORRECT if tested.passed else Reason.WRONG, tested.explanation)
@@ -140,15 +148,17 @@ class CodeVerifier(Verifier):
             result = self.pool.run_one(self._program_job(problem, program, test.stdin))
         elif isinstance(test, CallTest):
             call = Call(test.function, test.args, test.kwargs)
-            result = self.pool.run_one(Job(source=program, call=call, limits=limits))
+            result = self.pool.run_one(Job(source=program, call=call, limits=limits, prelude=self._prelude))
         else:
-            result = self.pool.run_one(Job(source=program, call=Call(expression=test.expression), limits=limits))
+            call = Call(expression=test.expression)
+            result = self.pool.run_one(Job(source=program, call=call, limits=limits, prelude=self._prelude))
         if result.ending is not Ending.OK:
             return _Outcome(_REASONS[result.ending], result.explanation)
         return _compare(problem, test, result)
 
     def _program_job(self, problem: Problem, program: str, stdin: str) -> Job:
-        job = Job(source=program, stdin=stdin.encode(errors="surrogatepass"), limits=problem.limits)
+        given = stdin.encode(errors="surrogatepass")
+        job = Job(source=program, stdin=given, limits=problem.limits, prelude=self._prelude)
         if problem.language == "python":
             return job
         file, argv = self._languages[problem.language]

@@ -46,10 +46,12 @@ class Call:
 class Job:
     """One run of one untrusted program.
 
-    source    Python source, run as `__main__`; with `argv`, other files and another interpreter (`oneshot` only)
+    source    Python source, run as `__main__`
+    prelude   trusted source that runs before it in the same namespace, such as imports
     stdin     what it may read
     call      what is called after the program ran; None: the program alone, whose stdout is the result
-    argv      a command to run in place of Python, in a folder that holds `files`
+    argv      a command to run in place of Python, in a folder that holds `files`; needs namespaces (not `landlock`).
+              Its memory is bounded by looking alone: other runtimes reserve far more address space than they use
     """
 
     source: str = ""
@@ -58,6 +60,7 @@ class Job:
     limits: JobLimits = JobLimits()
     argv: tuple[str, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    prelude: str = ""
 
 
 class Ending(StrEnum):

@@ -39,6 +39,7 @@ def payload_of(job: Job, nonce: str) -> bytes:
     }
     files = {name: content.hex() for name, content in job.files.items()}
     task = {"nonce": nonce, "source": job.source, "call": call, "argv": list(job.argv), "files": files}
+    task["prelude"] = job.prelude
     return json.dumps(task).encode()
 
 

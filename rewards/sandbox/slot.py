@@ -139,7 +139,7 @@ class Slot:
         try:
             limits = {name: getattr(job.limits, name) for name in job.limits.__slots__}
             started = time.monotonic()
-            self._send({"limits": limits}, streams.all)
+            self._send({"limits": limits | {"bound_address_space": not job.argv}}, streams.all)
             report = self._watch(job, started)
             written = [
                 os.pread(fd, job.limits.output_bytes, 0) for fd in (streams.stdout, streams.stderr, streams.result)

@@ -68,6 +68,7 @@ def _program(task: dict[str, Any]) -> Any:
     module.__dict__["__file__"] = _PROGRAM
     sys.modules[module.__name__] = module
     gc.enable()
+    exec(compile(task["prelude"], "<prelude>", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the recipe's
     exec(compile(task["source"], _PROGRAM, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - this is the sandbox
     if call is None:
         return None

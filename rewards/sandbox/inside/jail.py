@@ -37,7 +37,8 @@ def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
     base_bytes  address space that the interpreter takes without the program
     """
     cpu = max(1, -(-float(limits["cpu_s"]) // 1))  # whole seconds, rounded up
-    space = base_bytes + (int(limits["memory_mb"]) << 20)
+    bounded = limits["bound_address_space"]
+    space = base_bytes + (int(limits["memory_mb"]) << 20) if bounded else resource.RLIM_INFINITY
     output = int(limits["output_bytes"])
     # The kernel sends SIGXCPU at the soft limit, which pid 1 and a handler may ignore, and SIGKILL at the hard one.
     resource.setrlimit(resource.RLIMIT_CPU, (int(cpu), int(cpu) + 1))
@@ -52,7 +53,8 @@ def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
         (resource.RLIMIT_STACK, 64 << 20),
     ):
         hard = resource.getrlimit(which)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        if hard != resource.RLIM_INFINITY:
+            value = hard if value == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(which, (value, value))
 
 

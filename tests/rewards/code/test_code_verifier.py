@@ -179,6 +179,16 @@ def test_a_program_that_is_too_long_is_not_run(code: CodeVerifier) -> None:
     assert (verdict.score, verdict.reason) == (0.0, "output_limit")
 
 
+def test_a_prelude_runs_before_each_program() -> None:
+    typed = "class Solution:\n    def f(self, x: List[int]) -> int: return len(x)"
+    verifier = CodeVerifier(prelude="from typing import *", sandbox={"slots": 1})
+    reference = {"function": "f", "tests": [{"args": [[1, 2]], "expected": 2}]}
+    try:
+        assert judge(verifier, reference, typed).score == 1
+    finally:
+        verifier.close()
+
+
 def test_other_languages_run_by_their_command() -> None:
     languages = {"Bash": {"file": "main.sh", "argv": ["bash", "main.sh"]}}
     verifier = CodeVerifier(languages=languages, sandbox={"backend": "oneshot", "slots": 1})
@@ -201,6 +211,7 @@ def test_other_languages_run_by_their_command() -> None:
         ({"sandbox": {"backend": "remote"}}, "remote_url"),
         ({"sandbox": {"slot": 1}}, "slot"),
         ({"time_limit_s": 0.0}, "time_limit_s"),
+        ({"prelude": "import ("}, "invalid syntax"),
     ],
 )
 def test_bad_arguments_are_refused(args: dict[str, Any], message: str) -> None:
