@@ -66,6 +66,11 @@ class Verifier(Protocol):
         """One verdict for each answer, in the same order."""
         ...
 
+    def notes(self) -> list[str]:
+        """Once started: what people must know about how it judges on this machine, such as a sandbox that is weaker
+        than elsewhere; shown when a run starts, and in its table."""
+        return []
+
     def check_task(self, task: Task) -> None:
         """Raise UserError if this task could never be judged (no reference, a malformed one). Needs no `start`."""
 

@@ -83,6 +83,9 @@ class CodeVerifier(Verifier):
     def start(self) -> None:
         self.pool.start()
 
+    def notes(self) -> list[str]:
+        return self.pool.notes
+
     def close(self) -> None:
         self.pool.close()
 

@@ -17,11 +17,12 @@ from rewards.sandbox.settings import SandboxSettings
 from rewards.sandbox.slot import Slot, SlotFailure
 
 STRONGEST_FIRST = ("zygote", "oneshot", "landlock")
+UNSAFE = "unsafe_subprocess"
 _CONFINEMENT: dict[str, Confinement] = {
     "zygote": "namespaces",
     "oneshot": "namespaces",
     "landlock": "landlock",
-    "unsafe_subprocess": "none",
+    UNSAFE: "none",
 }
 _LIMITS = JobLimits(cpu_s=5, wall_s=20, memory_mb=256)
 # What must fail inside. Each line evaluates to True if it was held back.
@@ -93,13 +94,15 @@ def probe(backend: str, settings: SandboxSettings) -> Probe:
         return Probe(backend, f"a harmless job ended with {result.ending}: {result.explanation}")
     escaped = [what for what, held_back in result.value.items() if held_back is not True]
     escaped += ["write a file outside"] if written else []
-    if escaped and backend != "unsafe_subprocess":
+    if escaped:
         return Probe(backend, f"a job could {', '.join(escaped)}")
     return Probe(backend)
 
 
 def choose(settings: SandboxSettings) -> tuple[str, list[Probe]]:
     """The backend to use, and what was tried and does not work. NoSandbox if nothing allowed works."""
+    if settings.unsafe_subprocess:
+        return UNSAFE, []
     wanted = STRONGEST_FIRST if settings.backend == "auto" else (settings.backend,)
     failed: list[Probe] = []
     for backend in wanted:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
 
-from rewards.sandbox.backends import Probe, box_of, choose, uid_base_of
+from rewards.sandbox.backends import UNSAFE, Probe, box_of, choose, uid_base_of
 from rewards.sandbox.base import Ending, Job, JobResult
 from rewards.sandbox.remote import RemoteSlot
 from rewards.sandbox.settings import SandboxSettings
@@ -49,6 +49,16 @@ class SandboxPool:
     def keeper_pids(self) -> list[int]:
         """Of the slots that are up: everything in the sandbox descends from these."""
         return [s.keeper_pid for s in self._slots if isinstance(s, Slot) and s.keeper_pid is not None]
+
+    @property
+    def notes(self) -> list[str]:
+        """What people must know about the backend in use, in words: none if it is the one they would expect."""
+        if self.backend == UNSAFE:
+            return ["programs run WITHOUT A SANDBOX (sandbox.unsafe_subprocess): they can read and write what you can"]
+        if self.rejected:
+            why = "; ".join(f"{probe.backend} does not work here: {probe.why}" for probe in self.rejected)
+            return [f"programs run in the sandbox backend {self.backend} ({why})"]
+        return []
 
     def start(self) -> None:
         """Choose a backend and start every slot. NoSandbox if none works; SlotFailure if the preload does not."""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Backend = Literal["auto", "zygote", "oneshot", "landlock", "remote", "unsafe_subprocess"]
+Backend = Literal["auto", "zygote", "oneshot", "landlock", "remote"]
 
 
 class SandboxSettings(BaseModel):
@@ -17,7 +17,10 @@ class SandboxSettings(BaseModel):
     backend: Backend = Field(
         "auto",
         description="auto takes the strongest that works here, zygote, oneshot or landlock, and refuses to start if "
-        "none does; remote asks a SandboxFusion service; unsafe_subprocess isolates nothing",
+        "none does; remote asks a SandboxFusion service",
+    )
+    unsafe_subprocess: bool = Field(
+        False, description="run programs with resource limits and NO walls, whatever the backend; for debugging only"
     )
     slots: int = Field(2, ge=1, description="jobs at a time, each in a sandbox of its own")
     recycle_after: int = Field(1000, ge=1, description="jobs after which a slot's interpreter is started anew")

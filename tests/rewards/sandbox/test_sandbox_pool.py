@@ -270,6 +270,22 @@ def test_without_bubblewrap_the_next_backend_is_taken_and_the_reason_kept(monkey
     assert pool.backend == "landlock"
     assert [probe.backend for probe in pool.rejected] == ["zygote", "oneshot"]
     assert all("bubblewrap is not installed" in probe.why for probe in pool.rejected)
+    assert pool.notes[0].startswith(
+        "programs run in the sandbox backend landlock (zygote does not work here: bubblewrap"
+    )
+
+
+def test_the_expected_backend_needs_no_note(pool: SandboxPool) -> None:
+    assert (pool.backend, pool.notes) == ("zygote", [])
+
+
+def test_without_walls_people_are_told() -> None:
+    pool = SandboxPool(SandboxSettings(slots=1, unsafe_subprocess=True))
+    try:
+        assert pool.run_one(Job("import os\nprint(len(os.listdir('/proc')) > 3)")).stdout == b"True\n"
+        assert "WITHOUT A SANDBOX" in pool.notes[0]
+    finally:
+        pool.close()
 
 
 def test_where_nothing_holds_the_sandbox_refuses_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
