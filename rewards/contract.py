@@ -1,4 +1,6 @@
-"""The contract of a verifier, as a check that a plug-in's author runs on their own class:
+"""The contract of a verifier, as checks that a plug-in's author runs on their own class.
+
+`rewards.contract_suite` runs them from the command line (docs/verifiers.md). In a test of one's own:
 
 def test_my_verifier_keeps_the_contract() -> None:
     task = Task(id="1", prompt="2+2?", domain="sums", verifier="mine", answer="4")
@@ -7,6 +9,7 @@ def test_my_verifier_keeps_the_contract() -> None:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from buffer.types import Status, Verdict
@@ -33,22 +36,30 @@ def check_contract(make: Callable[[], Verifier], right: Answer, wrong: Answer) -
 
     right, wrong  answers to one task that must be scored, the right one higher
     """
-    never_started = make()
-    never_started.close()
-    never_started.close()
-
+    check_life(make)
     verifier = make()
     verifier.check_task(right.task)
     verifier.start()
     try:
-        _check_order(verifier, right, wrong)
-        _check_hostile_texts(verifier, right, wrong)
+        check_order(verifier, right, wrong)
+        for name in HOSTILE_TEXTS:
+            check_hostile_text(verifier, name, right)
+        check_truncated(verifier, right)
+        check_still_well(verifier, right, wrong)
     finally:
         verifier.close()
         verifier.close()
 
 
-def _check_order(verifier: Verifier, right: Answer, wrong: Answer) -> None:
+def check_life(make: Callable[[], Verifier]) -> None:
+    """`close` may come without `start`, and twice."""
+    never_started = make()
+    never_started.close()
+    never_started.close()
+
+
+def check_order(verifier: Verifier, right: Answer, wrong: Answer) -> None:
+    """The right answer scores more than the wrong one, alone and in a batch, in the batch's order."""
     assert list(verifier.judge([])) == [], "no answers must give no verdicts"
     good, bad = _judge(verifier, [right])[0], _judge(verifier, [wrong])[0]
     assert good.score is not None, f"the right answer must be scored, not {good}"
@@ -58,20 +69,40 @@ def _check_order(verifier: Verifier, right: Answer, wrong: Answer) -> None:
     assert scores == [bad.score, good.score, good.score, bad.score], f"verdicts must come in order, not as {scores}"
 
 
-def _check_hostile_texts(verifier: Verifier, right: Answer, wrong: Answer) -> None:
-    answers = [Answer(right.task, text) for text in HOSTILE_TEXTS.values()]
-    first, again = _judge(verifier, [*answers, right]), _judge(verifier, [*answers, right])
-    for name, one, other in zip(HOSTILE_TEXTS, first, again):
-        assert one.status is not Status.INFRA_ERROR, f"{name}: is the answer's doing and no infra_error: {one}"
-        assert one.score is None or one.score < (first[-1].score or 0), f"{name}: scores like the right answer: {one}"
-        assert (one.status, one.score) == (other.status, other.score), f"{name}: judged twice, {one} and {other}"
+def check_hostile_text(verifier: Verifier, name: str, right: Answer) -> None:
+    """A text of `HOSTILE_TEXTS` is no infra error, scores less than the right answer, and is judged alike again."""
+    answers = [Answer(right.task, HOSTILE_TEXTS[name]), right]
+    one, best = _judge(verifier, answers)
+    other = _judge(verifier, answers)[0]
+    assert one.status is not Status.INFRA_ERROR, f"{name}: is the answer's doing and no infra_error: {one}"
+    assert one.score is None or one.score < (best.score or 0), f"{name}: scores like the right answer: {one}"
+    assert (one.status, one.score) == (other.status, other.score), f"{name}: judged twice, {one} and {other}"
+
+
+def check_truncated(verifier: Verifier, right: Answer) -> None:
+    """A response that was cut off before it said anything is unparseable."""
     [truncated] = _judge(verifier, [Answer(right.task, "", truncated=True)])
     assert truncated.status is Status.UNPARSEABLE, f"a truncated response without an answer is unparseable: {truncated}"
-    assert _judge(verifier, [wrong])[0].score is not None, "after hostile answers, honest ones must be scored again"
+
+
+def check_still_well(verifier: Verifier, right: Answer, wrong: Answer) -> None:
+    """After hostile answers, and all of them at once, honest ones are scored as before."""
+    hostile = [Answer(right.task, text) for text in HOSTILE_TEXTS.values()]
+    good, *_, bad = _judge(verifier, [right, *hostile, wrong])
+    assert good.score is not None, f"among hostile answers the right one must still be scored, not {good}"
+    assert bad.score is not None, f"after hostile answers, honest ones must be scored again, not {bad}"
+    assert good.score > bad.score, (
+        f"after hostile answers the right one scores no more than the wrong one: {good}, {bad}"
+    )
 
 
 def _judge(verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
     verdicts = verifier.judge(answers)
     assert len(verdicts) == len(answers), f"{len(answers)} answers must give as many verdicts, not {len(verdicts)}"
     assert all(isinstance(verdict, Verdict) for verdict in verdicts), "judge must return buffer.types.Verdict objects"
+    for verdict in verdicts:
+        try:
+            json.dumps(dict(verdict.detail), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise AssertionError(f"a verdict's detail must be JSON ({error}): {verdict}") from None
     return verdicts

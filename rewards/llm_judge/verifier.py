@@ -19,7 +19,7 @@ from rewards.base import Answer, Reason, Verifier
 from rewards.llm_judge.cache import Reply, ReplyCache, key_of
 from rewards.llm_judge.client import Client, Patience, Refused, Unavailable
 from rewards.llm_judge.loop import LoopThread
-from rewards.llm_judge.prompt import SYSTEM, Rubric, read_reply, response_schema
+from rewards.llm_judge.prompt import INSTRUCTIONS, Rubric, read_reply, response_schema
 from rewards.parsing import Extraction, find_answer
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -153,11 +153,9 @@ class LlmJudgeVerifier(Verifier):
         return None
 
     def _request(self, task: Task, answer: str) -> dict[str, Any]:
-        messages = [
-            {"role": "system", "content": SYSTEM.format(low=self._low, high=self._high)},
-            {"role": "user", "content": self._rubric.render(task, answer)},
-        ]
-        return {**self._fields, "messages": messages}
+        rubric = self._rubric.render(task, answer)
+        content = INSTRUCTIONS.format(rubric=rubric, low=self._low, high=self._high)
+        return {**self._fields, "messages": [{"role": "user", "content": content}]}
 
     def _ask_all(
         self, requests: Mapping[str, Mapping[str, Any]], probes: Mapping[str, Mapping[str, Any]]

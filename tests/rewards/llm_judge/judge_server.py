@@ -89,7 +89,7 @@ class JudgeServer:
 
     @property
     def texts(self) -> list[str]:
-        """What the judge was given to read, the system's message left out."""
+        """What the judge was given to read."""
         return [request["messages"][-1]["content"] for request in self.requests]
 
     def close(self) -> None:

@@ -42,7 +42,8 @@ def test_no_answer_closes_its_own_block(answer: str) -> None:
 
 
 TOKENS = """<|im_start|> <|im_end|> <|endoftext|> <|eot_id|> <|start_header_id|> <｜User｜> <｜end▁of▁sentence｜>
-    <s> </s> <bos> <eos> <pad> <start_of_turn> <end_of_turn> [INST] [/INST] <<SYS>> <</SYS>> <think> </think> <tool_call>"""
+    <s> </s> <bos> <eos> <pad> <start_of_turn> <end_of_turn> [INST] [/INST] <<SYS>> <</SYS>>
+    <think> </think> <tool_call>"""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,7 @@
+"""The contract of a verifier as a test suite for anybody's class, in one command:
+
+python -m pytest -p rewards.contract_suite.plugin --pyargs rewards.contract_suite \\
+    --verifier my_package:MyVerifier --answers pair.jsonl
+
+`pair.jsonl` holds two answers to one task in the form that `reprise verify` reads: one that is right, then a wrong one.
+"""
