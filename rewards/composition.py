@@ -84,6 +84,9 @@ class ComposeVerifier(Verifier):
                 verifier.start()
             started.pop_all()
 
+    def notes(self) -> list[str]:
+        return [f"{name}: {note}" for name, verifier in self._verifiers.items() for note in verifier.notes()]
+
     def close(self) -> None:
         with ExitStack() as closing:  # goes on where one raises
             for verifier in self._verifiers.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -18,9 +19,10 @@ from rewards.settings import VerifierSettings
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The verifier has started, or cannot: then `error` says why and `user` whether the user can help it."""
+    """The verifier has started, with `notes` for people; or cannot, by `error`, and `user` if the user can help it."""
 
     host: Host
+    notes: Sequence[str] = ()
     error: str = ""
     user: bool = False
 

@@ -129,6 +129,7 @@ def judge_all(
     chosen: Mapping[str, VerifierSettings],
     make: Callable[[str, Events], Host],
     write: Callable[[Ready], None],
+    note: Callable[[str], None] = lambda text: None,
     idle: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -137,12 +138,20 @@ def judge_all(
     chosen  the verifiers that will be needed; they start side by side
     make    a new host of a verifier
     write   is given verdicts in the order of the answers
+    note    is told what a verifier has to say when it has started, once
     idle    is called a few times a second
 
     UserError or RunError if a verifier cannot start. Hosts are closed, whatever happens.
     """
     events: Events = Events()
     desks: dict[str, Desk] = {}
+    told: set[str] = set()
+
+    def tell(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            note(text)
+
     try:
         for name, settings in chosen.items():
             desks[name] = Desk(name, settings, lambda name=name: make(name, events), clock)  # type: ignore[misc]
@@ -150,7 +159,7 @@ def judge_all(
         while not window.finished:
             for desk in desks.values():
                 desk.give(window)
-            _receive(events, desks, window)
+            _receive(events, desks, window, tell)
             for desk in desks.values():
                 desk.look(window)
             if ready := window.ready():
@@ -161,7 +170,7 @@ def judge_all(
         _close([desk.host for desk in desks.values()], clock)
 
 
-def _receive(events: Events, desks: Mapping[str, Desk], window: Window) -> None:
+def _receive(events: Events, desks: Mapping[str, Desk], window: Window, tell: Callable[[str], None]) -> None:
     """Wait a moment for something to happen, then deal with all that has."""
     timeout = _LOOK_EVERY_S
     while True:
@@ -177,6 +186,8 @@ def _receive(events: Events, desks: Mapping[str, Desk], window: Window) -> None:
                     desk.judged(event.slot, event.verdicts, window)
                 else:
                     desk.started(event)
+                    for text in event.notes:
+                        tell(f"verifier {desk.name}: {text}")
 
 
 def _close(hosts: Sequence[Host], clock: Callable[[], float]) -> None:

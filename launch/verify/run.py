@@ -58,9 +58,10 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
     UserError, before anything is judged, if an answer cannot be judged or `target` holds something else.
     """
     checked = check(settings, source, target)
+    notes: list[str] = []
     if retry_infra:
         with VerdictFile(target) as file:
-            _judge_again(settings, source, checked, file, console)
+            _judge_again(settings, source, checked, file, console, notes.append)
     with VerdictFile(target) as file:
         # Looked at once more now that nobody else writes it.
         verdicts.check_order(target, file.recorded, [asked.id for asked in checked.asked])
@@ -71,8 +72,10 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
             tally.add(asked.domain, verdict)
         if done:
             console.print(f"{done:,} of {len(checked.asked):,} answers had their verdict in {target}", highlight=False)
-        _judge(settings, source, checked, range(done, len(checked.asked)), tally, file.append)
+        _judge(settings, source, checked, range(done, len(checked.asked)), tally, file.append, notes.append)
     console.print(verdict_table(tally))
+    for text in dict.fromkeys(notes):
+        console.print(f"Note: {text}", markup=False, highlight=False)
     if (lost := tally.all.statuses[Status.INFRA_ERROR]) and not retry_infra:
         console.print(f"{lost:,} could not be judged (infra_error): --retry-infra judges them again", highlight=False)
     return tally
@@ -102,12 +105,19 @@ def show_plan(settings: RewardSettings, source: Path, target: Path, console: Con
     console.print(f"{len(checked.asked):,} answers can be judged{there}. Nothing was judged.", highlight=False)
 
 
-def _judge_again(settings: RewardSettings, source: Path, checked: Checked, file: VerdictFile, console: Console) -> None:
+def _judge_again(
+    settings: RewardSettings,
+    source: Path,
+    checked: Checked,
+    file: VerdictFile,
+    console: Console,
+    note: Callable[[str], None],
+) -> None:
     verdicts.check_order(file.path, file.recorded, [asked.id for asked in checked.asked])
     places = [place for place, verdict in enumerate(file.recorded) if verdict.status is Status.INFRA_ERROR]
     console.print(f"{len(places):,} answers had an infra error and are judged again", highlight=False)
     lines: list[bytes] = []
-    _judge(settings, source, checked, places, Tally(), lines.extend)
+    _judge(settings, source, checked, places, Tally(), lines.extend, note)
     file.replace(dict(zip(places, lines, strict=True)))
 
 
@@ -118,8 +128,9 @@ def _judge(
     places: Sequence[int],
     tally: Tally,
     write: Callable[[Iterable[bytes]], None],
+    note: Callable[[str], None],
 ) -> None:
-    """Judge the answers at these places. `write` is given their lines, in order."""
+    """Judge the answers at these places. `write` is given their lines, in order, `note` what verifiers have to say."""
     if not places:
         return
 
@@ -135,7 +146,7 @@ def _judge(
     chosen = {name: settings.verifiers[name] for name in needed}
     with JudgingProgress(tally.total + len(places), tally.total) as progress:
         window = Window(answers.read(source, places), WINDOW, BATCH)
-        judge_all(window, chosen, make, take, lambda: progress.show(tally))
+        judge_all(window, chosen, make, take, note, lambda: progress.show(tally))
 
 
 def _describe(settings: RewardSettings, used: Iterable[str]) -> dict[str, object]:

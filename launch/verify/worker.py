@@ -30,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection]) -> None:
     """Judge what comes over `connections` until the other side closes them. `chosen` is `VerifierSettings` as JSON.
 
-    The first message out, on the first connection, is an object: empty once the verifier has started, else with its
+    The first message out, on the first connection, is an object: the verifier's `notes` once it has started, else its
     `error` and whether it is the `user`'s.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -41,12 +41,13 @@ def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection
         verifier = build_verifier(name, VerifierSettings.model_validate_json(chosen))
         judge = Judge({name: verifier}, retries)
         judge.start()
+        notes = [str(note) for note in verifier.notes()]
     except Exception as error:  # noqa: BLE001  the parent decides what a verifier that cannot start means
         user = isinstance(error, UserError)
         _send(connections[0], {"error": str(error) if user else f"{type(error).__name__}: {error}", "user": user})
         return
     try:
-        _send(connections[0], {})
+        _send(connections[0], {"notes": notes})
         threads = [threading.Thread(target=_serve, args=(judge, connection)) for connection in connections]
         for thread in threads:
             thread.start()

@@ -24,6 +24,9 @@ class Says(Verifier):
     def close(self) -> None:
         LIFE.append(f"{self.word}: close")
 
+    def notes(self) -> list[str]:
+        return [f"{self.word} is only a test"]
+
     def check_task(self, task: Task) -> None:
         if task.answer is None:
             raise UserError(f"task {task.id!r}: answer: missing")

@@ -194,6 +194,10 @@ def test_parts_start_and_close_with_the_whole() -> None:
     assert sorted(LIFE[2:]) == ["a: close", "b: close"]
 
 
+def test_what_parts_have_to_say_is_said() -> None:
+    assert compose(a=part("a"), b={"use": "exact"}).notes() == ["a: a is only a test"]
+
+
 def test_parts_that_have_started_are_closed_if_another_cannot_start() -> None:
     with pytest.raises(RuntimeError, match="b does not start"):
         compose(a=part("a"), b=part("b", starts=False), c=part("c")).start()

@@ -35,6 +35,9 @@ class Traced(Verifier):
     def __init__(self, trace: str, seconds: float = 0.0) -> None:
         self._trace, self._seconds = trace, seconds
 
+    def notes(self) -> list[str]:
+        return ["leaves a trace"]
+
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [self._judge(answer) for answer in answers]
 

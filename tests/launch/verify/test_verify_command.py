@@ -154,6 +154,7 @@ def test_a_killed_run_goes_on_and_each_answer_has_one_verdict(tmp_path: Path) ->
     assert [verdict["id"] for verdict in verdicts(output)] == [f"t{i}" for i in range(600)]
     assert f"{before} of 600 answers had their verdict" in out
     assert "what a verifier prints" not in out
+    assert "Note: verifier traced: leaves a trace" in out
     times = Counter(trace.read_text().split())
     assert set(times) == {f"t{i}" for i in range(600)}
     assert all(times[f"t{i}"] == 1 for i in range(before, 600) if i > before + 16), (

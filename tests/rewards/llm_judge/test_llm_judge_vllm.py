@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,13 @@ class Server:
         }
         arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager", *arguments]
-        environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+        # Sockets that a killed server leaves; their paths must be short, which pytest's folders are not.
+        self.sockets = tempfile.TemporaryDirectory(prefix="judge-")
+        environment = os.environ | {
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "VLLM_LOGGING_LEVEL": "WARNING",
+            "TMPDIR": self.sockets.name,
+        }
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -85,6 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+        server.sockets.cleanup()
 
 
 def judge(server: Server, **args: Any) -> LlmJudgeVerifier:
