@@ -24,15 +24,19 @@ class VerifierActor(ThreadedActor):
         super().__init__(settings.verifiers[name].concurrency)
         self._settings, self._name = settings, name
 
-    async def start(self) -> None:
-        """Build the verifier and acquire what it needs (worker processes, for one), which may take long."""
-        await self._run(self._start)
+    async def start(self) -> list[str]:
+        """Build the verifier and acquire what it needs (worker processes, for one), which may take long.
 
-    def _start(self) -> None:
+        Returns what people must know of how it judges here (`Verifier.notes`).
+        """
+        return await self._run(self._start)
+
+    def _start(self) -> list[str]:
         settings = self._settings
         verifier = build_verifier(self._name, settings.verifiers[self._name])
         self._judge = Judge({self._name: verifier}, settings.retries, unparseable=settings.unparseable)
         self._judge.start()
+        return list(getattr(verifier, "notes", list)())
 
     async def ping(self) -> None:
         """Answers at once while the event loop runs."""

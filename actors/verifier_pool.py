@@ -110,6 +110,7 @@ class VerifierPool:
         kill: Callable[[Any], None] = ray.kill,
     ) -> None:
         self.name = name
+        self.notes: list[str] = []  # what the actors' verifiers said when they started, each once
         self._settings = settings
         self._create, self._note, self._fail, self._kill = create, note, fail, kill
         self._checks = checks or Checks()
@@ -309,7 +310,7 @@ class VerifierPool:
         health, deadline_s = self._health[number], self._settings.start_deadline_s
         while True:
             try:
-                await _within(deadline_s, self._actors[number].start.remote(), "start")
+                notes = await _within(deadline_s, self._actors[number].start.remote(), "start")
                 break
             except UserError as error:
                 self._fail(unwrapped(error))
@@ -326,6 +327,7 @@ class VerifierPool:
                 health.restarting()
                 self._actors[number] = self._create(number, True)
         health.started()
+        self.notes += [note for note in notes or () if note not in self.notes]
         loop = asyncio.get_running_loop()
         self._doom[number], self._lost[number] = loop.create_future(), loop.create_future()
         self._dispatch.up(number)
@@ -377,10 +379,10 @@ class VerifierPool:
             self._note(f"verifier {self.name} {number} {words}: it is started again, what it had is judged again.")
 
 
-async def _within(deadline_s: float, call: Awaitable[Any], what: str) -> None:
+async def _within(deadline_s: float, call: Awaitable[Any], what: str) -> Any:
     try:
         async with asyncio.timeout(deadline_s) as limit:
-            await call
+            return await call
     except TimeoutError:
         if limit.expired():
             raise TimeoutError(f"it did not {what} within {deadline_s:g} s") from None

@@ -101,6 +101,10 @@ class Cluster:
             pool.start()
         return self
 
+    def verifier_notes(self) -> list[str]:
+        """What people must know of how answers are judged on these machines; complete once `engines_ready`."""
+        return [f"verifier {name}: {note}" for name, pool in self._pools.items() for note in pool.notes]
+
     def _pool(self, name: str) -> VerifierPool:
         placed = [p for p in self._plan.of("verifier") if p.kind == name]
         rewards = self._recipe.rewards

@@ -129,9 +129,7 @@ class Recorder:
         self._count(batch.info.counters)
         for name in _FAILURES:
             self._failures[name] += metrics[name]
-        for warning in self._watch.step(metrics):
-            self.progress.note(f"Warning: {warning}")
-            self.summary.warnings.append(f"step {step}: {warning}")
+        self.warned([f"step {step}: {warning}" for warning in self._watch.step(metrics)])
         self._write(step, metrics)
 
     def added(self, added: Added) -> None:
@@ -140,6 +138,12 @@ class Recorder:
         self._latencies.add(added.verifier, added.verify_seconds, added.queue_seconds)
         self.summary.answers = added.answers
         self._count(added.counters)
+
+    def warned(self, warnings: Sequence[str]) -> None:
+        """Something that people must know of this run: told at once, and in its table."""
+        for warning in warnings:
+            self.progress.note(f"Warning: {warning}")
+            self.summary.warnings.append(warning)
 
     def verifier_lost(self, what: str) -> None:
         """A verifier actor was lost and is started again; told at once, and counted even if no step follows."""

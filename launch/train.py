@@ -64,6 +64,7 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
             await warm_start(recipe.warm_start, recipe.seed, learner, codec, progress.advance)
             progress.phase("set-up")
         await cluster.engines_ready()
+        recorder.warned(cluster.verifier_notes())
         await learner.publish(0)
         stream = TaskStream(tasks.train, tasks.weights, recipe.seed)
         recorder.summary.mismatch_start = await probe(
