@@ -1,4 +1,4 @@
-"""The verifiers that only compare text: exact match, string rules, reasoning-gym's safe scorers."""
+"""The verifiers that only compare text: exact match and string rules."""
 
 import itertools
 from typing import Any
@@ -10,16 +10,15 @@ from buffer.types import Status, Task, Verdict
 from rewards.base import Answer, Verifier
 from rewards.contract import check_contract
 from rewards.exact import ExactVerifier
-from rewards.reasoning_gym import SAFE_DATASETS, ReasoningGymVerifier
 from rewards.rules import RulesVerifier
 
 
-def task(answer: Any, **metadata: Any) -> Task:
-    return Task(id="t1", prompt="?", domain="d", verifier="v", answer=answer, metadata=metadata)
+def task(answer: Any) -> Task:
+    return Task(id="t1", prompt="?", domain="d", verifier="v", answer=answer)
 
 
-def judge(verifier: Verifier, answer: Any, text: str, truncated: bool = False, **metadata: Any) -> Verdict:
-    [verdict] = verifier.judge([Answer(task(answer, **metadata), text, truncated)])
+def judge(verifier: Verifier, answer: Any, text: str, truncated: bool = False) -> Verdict:
+    [verdict] = verifier.judge([Answer(task(answer), text, truncated)])
     return verdict
 
 
@@ -123,56 +122,14 @@ def test_rules_that_nothing_can_keep_are_refused(answer: Any, place: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("dataset", "answer", "text", "score", "reason"),
-    [
-        ("chain_sum", "12", "12", 1, "correct"),
-        ("chain_sum", "12", "+012.0", 1, "correct"),
-        ("chain_sum", "12", "13", 0, "wrong"),
-        ("chain_sum", "12", "1e999999999", 0, "wrong"),
-        ("chain_sum", "12", "1212", 0.5, "partial"),
-        ("spell_backward", "cba", "CBA", 1, "correct"),
-        ("gcd", "4", "x" * 20_000, 0, "output_limit"),
-    ],
-)
-def test_reasoning_gym_scores_by_its_own_rule(dataset: str, answer: str, text: str, score: float, reason: str) -> None:
-    verdict = judge(ReasoningGymVerifier(), answer, f"<answer>{text}</answer>", source_dataset=dataset)
-    assert (verdict.score, verdict.reason) == (score, reason)
-
-
-@pytest.mark.parametrize("dataset", ["countdown", "polynomial_multiplication", "coin_flip", "chain_sums", None])
-def test_reasoning_gym_data_sets_not_known_to_be_safe_are_refused(dataset: str | None) -> None:
-    with pytest.raises(UserError, match="not among those known to be safe"):
-        ReasoningGymVerifier().check_task(task("1", source_dataset=dataset))
-
-
-@pytest.mark.parametrize("dataset", sorted(SAFE_DATASETS))
-def test_safe_scorers_accept_their_own_reference_and_run_no_code(dataset: str, tmp_path) -> None:
-    import reasoning_gym
-
-    entry = reasoning_gym.create_dataset(dataset, size=1, seed=0)[0]
-    verifier = ReasoningGymVerifier()
-    entry_task = task(entry["answer"], **entry["metadata"])
-    verifier.check_task(entry_task)
-    marker = tmp_path / "ran"
-    code = f"__import__('pathlib').Path({str(marker)!r}).touch()"
-    attacks = [code, f"[{code}]", f"({code}, 1)", f"1, {code}", f"{{{code}: 1}}"]
-    texts = [f"<answer>{text}</answer>" for text in (entry["answer"], *attacks)]
-    right, *attacked = verifier.judge([Answer(entry_task, text) for text in texts])
-    assert right.score == 1
-    assert all(verdict.score is not None and verdict.score < 1 for verdict in attacked)
-    assert not marker.exists()
-
-
-@pytest.mark.parametrize(
     ("make", "reference", "right", "wrong"),
     [
         (ExactVerifier, "4", "<ans>4</ans>", "<ans>5</ans>"),
         (lambda: ExactVerifier(extract="boxed"), "4", r"\boxed{4}", r"\boxed{5}"),
         (lambda: ExactVerifier(extract="text"), "4", "4", "5"),
         (RulesVerifier, RULES, "<ans>abc</ans>", "<ans>abz</ans>"),
-        (ReasoningGymVerifier, "4", "<answer>4</answer>", "<answer>5</answer>"),
     ],
 )
 def test_text_verifiers_keep_the_contract(make: Any, reference: Any, right: str, wrong: str) -> None:
-    asked = task(reference, source_dataset="chain_sum")
+    asked = task(reference)
     check_contract(make, Answer(asked, right), Answer(asked, wrong))
