@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 from ray.exceptions import (
+    ActorDiedError,
     ActorUnschedulableError,
     NodeDiedError,
     OutOfMemoryError,
@@ -345,9 +346,9 @@ class VerifierPool:
             if doom.done() and doom.result() is not Loss.DIED:
                 late = f"missed its deadline ({self._settings.deadline_s:g} s a group)"
                 return doom.result(), late if doom.result() is Loss.LATE else ""
-            if alive.done() and (error := alive.exception()) is not None:
+            if alive.done() and not isinstance(error := alive.exception(), ActorDiedError | None):
                 return Loss.DIED, f"died ({_shortly(error)})"
-            if doom.done():
+            if alive.done() or doom.done():
                 return Loss.DIED, "died"
             return Loss.LATE, "did not answer its health checks"
         finally:
@@ -376,7 +377,7 @@ class VerifierPool:
         self._health[number].died(by_itself=why is Loss.DIED)
         if words:  # else it was well, and made room for a fresh one
             self._restarts += 1
-            self._note(f"verifier {self.name} {number} {words}: it is started again, what it had is judged again.")
+            self._note(f"verifier {self.name} {number} {words}; it is started again, and what it had is judged again.")
 
 
 async def _within(deadline_s: float, call: Awaitable[Any], what: str) -> Any:

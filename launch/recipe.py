@@ -176,6 +176,12 @@ def notes(recipe: Recipe) -> list[str]:
         found.append(f"eval.every {recipe.eval.every} is above steps {recipe.steps}: evaluated only before and after.")
     if recipe.policy.build is not None and recipe.warm_start is None:
         found.append("The policy is built and there is no warm_start: from random weights RL finds little to reward.")
+    for name, verifier in recipe.rewards.verifiers.items():
+        if verifier.deadline_s > buffer.take_deadline_s:
+            found.append(
+                f"rewards.verifiers.{name}.deadline_s {verifier.deadline_s:g} is above buffer.take_deadline_s "
+                f"{buffer.take_deadline_s:g}: a verifier that hangs ends the run before it is restarted."
+            )
     if not recipe.data.held_out:
         found.append("data.held_out is empty: pass@1 is not measured.")
     return found

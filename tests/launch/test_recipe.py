@@ -185,6 +185,7 @@ def test_clipping_is_said_to_be_inactive_exactly_when_it_is(tmp_path: Path) -> N
             "The learning rate is zero from optimiser step 3 of 4 on",
         ),
         (["eval.every=5"], "eval.every 5 is above steps 4"),
+        (["rewards.verifiers.exact.deadline_s=61"], "deadline_s 61 is above buffer.take_deadline_s 60"),
         (["steps=30"], "there is no warm_start: from random weights RL finds little"),
     ],
 )
