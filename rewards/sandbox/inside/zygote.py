@@ -3,7 +3,7 @@
 Talks over one SOCK_SEQPACKET socket with whoever started it, JSON each way:
   in   {"limits": {…}} with five descriptors (payload, stdin, stdout, stderr, result): start a job
        {"kill": true}: end the job that runs
-  out  {"ready": true} once; {"status", "cpu_s", "max_rss"} when a job ended; {"failed": words} if it could not start
+  out  {"ready": true} once; {"status", "cpu_s"} when a job ended; {"failed": words} if it cannot serve
 The end of the socket ends the zygote, and a job with it.
 """
 
@@ -40,94 +40,80 @@ def main(control_fd: int, confinement: str, preload: list[str], readable: list[s
     except BaseException as error:  # noqa: BLE001 - told to whoever started this
         _send(control, {"failed": f"cannot import {name}: {type(error).__name__}: {error}"})
         return
-    gc.collect()
-    gc.freeze()  # what is loaded stays shared with the jobs: a collection would copy its pages
-    gc.disable()
-    base = _address_space()
-    who = (os.getuid(), os.getgid())
-    _send(control, {"ready": True, "pid": os.getpid()})
-    for _ in range(jobs):
+    zygote = _Zygote(control, confinement, readable)
+    _send(control, {"ready": True})
+    served = 0
+    while served < jobs:
         message, descriptors = _receive(control)
         if not message:
             return
-        if "limits" not in message:
-            continue
-        pid = _start(message["limits"], descriptors, control, confinement, readable, base, who)
+        if "limits" in message:  # else it would kill a job that has just ended
+            if not zygote.serve(message["limits"], descriptors):
+                return
+            served += 1
+
+
+class _Zygote:
+    """The process that jobs are forked from."""
+
+    def __init__(self, control: socket.socket, confinement: str, readable: list[str]) -> None:
+        gc.collect()
+        gc.freeze()  # what is loaded stays shared with the jobs: a collection would copy its pages
+        gc.disable()
+        self._control, self._confinement, self._readable = control, confinement, readable
+        self._base_bytes = _address_space()
+        self._who = (os.getuid(), os.getgid())
+
+    def serve(self, limits: dict[str, Any], descriptors: list[int]) -> bool:
+        """Run one job to its end; False if nobody is there any more to be told."""
+        apart = self._confinement == "namespaces"
+        pid = kernel.fork_into(kernel.ALL_NAMESPACES) if apart else os.fork()
+        if pid == 0:
+            self._become_job(limits, descriptors)
         for fd in descriptors:
             os.close(fd)
-        if not _until_its_end(pid, control):
-            return
+        return self._until_its_end(pid)
 
+    def _become_job(self, limits: dict[str, Any], descriptors: list[int]) -> NoReturn:
+        """In the job's process: from a copy of the zygote to a program that is locked in."""
+        try:
+            os.setsid()
+            # Descriptors 0-3 are the program's streams and its result; the payload lies above until it is read.
+            payload_fd, *streams = [os.dup2(fd, _HIGH + i) for i, fd in enumerate(descriptors)]
+            for number, fd in enumerate(streams):
+                os.dup2(fd, number)
+            os.closerange(_RESULT_FD + 1, payload_fd)
+            os.closerange(payload_fd + 1, _HIGH + 56)
+            with open(payload_fd, "rb") as file:
+                payload = file.read()
+            if self._confinement == "namespaces":
+                jail.enter_namespaces(limits, self._who)
+                os.chdir(jail.FOLDER)
+            jail.set_limits(limits, self._base_bytes)
+            jail.lock(self._confinement, self._readable)
+        except BaseException:  # noqa: BLE001 - the supervisor reads it as this job's failed start
+            os.write(_RESULT_FD, json.dumps({"jail": traceback.format_exc()[-1000:]}).encode() + b"\n")
+            os._exit(harness.EXIT_EXCEPTION)
+        harness.run(payload, _RESULT_FD)
 
-def _start(
-    limits: dict[str, Any],
-    descriptors: list[int],
-    control: socket.socket,
-    confinement: str,
-    readable: list[str],
-    base: int,
-    who: tuple[int, int],
-) -> int:
-    pid = kernel.fork_into(kernel.ALL_NAMESPACES) if confinement == "namespaces" else os.fork()
-    if pid == 0:
-        _job(limits, descriptors, control, confinement, readable, base, who)
-    return pid
-
-
-def _job(
-    limits: dict[str, Any],
-    descriptors: list[int],
-    control: socket.socket,
-    confinement: str,
-    readable: list[str],
-    base: int,
-    who: tuple[int, int],
-) -> NoReturn:
-    """The job's process: from a copy of the zygote to a program that is locked in."""
-    try:
-        os.setsid()
-        # Descriptors 0-3 are the program's streams and its result; the payload lies above until it is read.
-        high = [os.dup2(fd, _HIGH + i) for i, fd in enumerate(descriptors)]
-        payload_fd, *streams = high
-        for number, fd in enumerate(streams):
-            os.dup2(fd, number)
-        os.closerange(_RESULT_FD + 1, payload_fd)
-        os.closerange(payload_fd + 1, _HIGH + 56)
-        with open(payload_fd, "rb") as file:
-            payload = file.read()
-        if confinement == "namespaces":
-            jail.enter_namespaces(limits, who)
-            os.chdir(jail.FOLDER)
-        jail.set_limits(limits, base)
-        jail.lock(confinement, readable)
-    except BaseException:  # noqa: BLE001 - the supervisor reads it as this job's failed start
-        os.write(_RESULT_FD, json.dumps({"jail": traceback.format_exc()[-1000:]}).encode() + b"\n")
-        os._exit(harness.EXIT_EXCEPTION)
-    harness.run(payload, _RESULT_FD)
-
-
-def _until_its_end(pid: int, control: socket.socket) -> bool:
-    """Wait for the job, and kill it when told to; False if nobody is there any more."""
-    wanted = True
-    pidfd = os.pidfd_open(pid)
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    poll.register(control, select.POLLIN)
-    while wanted:
-        ready = dict(poll.poll())
-        if pidfd in ready:
-            break
-        message, _ = _receive(control)
-        wanted = bool(message)
-        os.kill(pid, signal.SIGKILL)
-        poll.unregister(control)
-    os.close(pidfd)
-    _, status, usage = os.wait4(pid, 0)
-    if wanted:
-        code = os.waitstatus_to_exitcode(status)
-        cpu = usage.ru_utime + usage.ru_stime
-        _send(control, {"status": code, "cpu_s": cpu, "max_rss": usage.ru_maxrss << 10})
-    return wanted
+    def _until_its_end(self, pid: int) -> bool:
+        """Wait for the job, and kill it when told to."""
+        wanted = True
+        pidfd = os.pidfd_open(pid)
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.register(self._control, select.POLLIN)
+        while pidfd not in dict(poll.poll()):
+            message, _ = _receive(self._control)
+            wanted = bool(message)
+            os.kill(pid, signal.SIGKILL)
+            poll.unregister(self._control)
+        os.close(pidfd)
+        _, status, usage = os.wait4(pid, 0)
+        if wanted:
+            code = os.waitstatus_to_exitcode(status)
+            _send(self._control, {"status": code, "cpu_s": usage.ru_utime + usage.ru_stime})
+        return wanted
 
 
 def _send(control: socket.socket, message: dict[str, Any]) -> None:
