@@ -25,9 +25,9 @@ class VerifierSettings(BaseModel):
 
     use: str = Field(
         min_length=1,
-        description="which class judges: a built-in name (code, exact, instruction, math, reasoning_gym, rules, "
-        "tools), the name of an entry point of the group reprise.verifiers, or a dotted path such as "
-        "my_package.verifiers:MyVerifier",
+        description="which class judges: a built-in name (code, compose, exact, format, instruction, llm_judge, math, "
+        "reasoning_gym, rules, tools), the name of an entry point of the group reprise.verifiers, or a dotted path "
+        "such as my_package.verifiers:MyVerifier",
     )
     args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the class")
     workers: int = Field(1, ge=1, description="actors of this verifier; each has one object of the class")

@@ -56,7 +56,7 @@ def verdict_table(tally: Tally) -> Table:
     rows = sorted(tally.domains.items())
     for name, count in [*rows, *([("all", tally.all)] if len(rows) > 1 else [])]:
         mean = "–" if count.mean_score is None else f"{count.mean_score:.3f}"
-        reasons = "  ".join(f"{reason} {n:,}" for reason, n in count.reasons.most_common())
+        reasons = "  ".join(f"{reason}\N{NO-BREAK SPACE}{n:,}" for reason, n in count.reasons.most_common())
         total = count.statuses.total()
         table.add_row(
             name,
