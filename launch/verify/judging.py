@@ -20,8 +20,8 @@ from rewards.base import Answer
 from rewards.pool.case import Case, Loss
 from rewards.settings import VerifierSettings
 
-# Seconds that verifiers may take to close before they are killed.
-_CLOSE_S = 10.0
+# Seconds that verifiers may take to close before they are killed: at the end, and when judging is broken off.
+_CLOSE_S, _BREAK_OFF_S = 10.0, 2.0
 _LOOK_EVERY_S = 0.25
 
 Ready = Sequence[tuple[Answer, Verdict]]
@@ -152,6 +152,7 @@ def judge_all(
             told.add(text)
             note(text)
 
+    grace_s = _BREAK_OFF_S
     try:
         for name, settings in chosen.items():
             desks[name] = Desk(name, settings, lambda name=name: make(name, events), clock)  # type: ignore[misc]
@@ -166,8 +167,9 @@ def judge_all(
                 write(ready)
                 window.fill()
             idle()
+        grace_s = _CLOSE_S
     finally:
-        _close([desk.host for desk in desks.values()], clock)
+        _close([desk.host for desk in desks.values()], clock() + grace_s, clock)
 
 
 def _receive(events: Events, desks: Mapping[str, Desk], window: Window, tell: Callable[[str], None]) -> None:
@@ -190,8 +192,7 @@ def _receive(events: Events, desks: Mapping[str, Desk], window: Window, tell: Ca
                         tell(f"verifier {desk.name}: {text}")
 
 
-def _close(hosts: Sequence[Host], clock: Callable[[], float]) -> None:
-    end = clock() + _CLOSE_S
+def _close(hosts: Sequence[Host], end: float, clock: Callable[[], float]) -> None:
     for host in hosts:
         host.close()
     for host in hosts:

@@ -71,13 +71,21 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
         for asked, verdict in zip(checked.asked, file.recorded):
             tally.add(asked.domain, verdict)
         if done:
-            console.print(f"{done:,} of {len(checked.asked):,} answers had their verdict in {target}", highlight=False)
+            console.print(
+                f"{done:,} of {len(checked.asked):,} answers had their verdict in {target}",
+                markup=False,
+                highlight=False,
+            )
         _judge(settings, source, checked, range(done, len(checked.asked)), tally, file.append, notes.append)
     console.print(verdict_table(tally))
     for text in dict.fromkeys(notes):
         console.print(f"Note: {text}", markup=False, highlight=False)
     if (lost := tally.all.statuses[Status.INFRA_ERROR]) and not retry_infra:
-        console.print(f"{lost:,} could not be judged (infra_error): --retry-infra judges them again", highlight=False)
+        console.print(
+            f"{lost:,} could not be judged (infra_error): --retry-infra judges them again",
+            markup=False,
+            highlight=False,
+        )
     return tally
 
 
@@ -85,6 +93,8 @@ def check(settings: RewardSettings, source: Path, target: Path) -> Checked:
     """All that can be wrong, without writing anything. UserError names file, line and field."""
     if target.exists() and source.exists() and target.samefile(source):
         raise UserError(f"--output {target} is --input itself; name another file")
+    if target.exists() and not target.is_file():
+        raise UserError(f"--output {target} is no file: verdicts are appended to one, so that a killed run can go on")
     if not target.parent.is_dir():
         raise UserError(f"--output {target}: there is no folder {target.parent}")
     recorded, came_from = verdicts.recorded(target), origin.read(target)
@@ -102,7 +112,9 @@ def show_plan(settings: RewardSettings, source: Path, target: Path, console: Con
     console.print(plan_table(Counter((asked.domain, asked.verifier) for asked in checked.asked)))
     done = len(verdicts.recorded(target))
     there = f", {done:,} of them have their verdict in {target}" if done else ""
-    console.print(f"{len(checked.asked):,} answers can be judged{there}. Nothing was judged.", highlight=False)
+    console.print(
+        f"{len(checked.asked):,} answers can be judged{there}. Nothing was judged.", markup=False, highlight=False
+    )
 
 
 def _judge_again(
@@ -115,7 +127,7 @@ def _judge_again(
 ) -> None:
     verdicts.check_order(file.path, file.recorded, [asked.id for asked in checked.asked])
     places = [place for place, verdict in enumerate(file.recorded) if verdict.status is Status.INFRA_ERROR]
-    console.print(f"{len(places):,} answers had an infra error and are judged again", highlight=False)
+    console.print(f"{len(places):,} answers had an infra error and are judged again", markup=False, highlight=False)
     lines: list[bytes] = []
     _judge(settings, source, checked, places, Tally(), lines.extend, note)
     file.replace(dict(zip(places, lines, strict=True)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from buffer.types import Status
 from launch.verify.verdicts import Recorded
@@ -59,11 +60,11 @@ def verdict_table(tally: Tally) -> Table:
         reasons = "  ".join(f"{reason}\N{NO-BREAK SPACE}{n:,}" for reason, n in count.reasons.most_common())
         total = count.statuses.total()
         table.add_row(
-            name,
+            Text(name),
             f"{total:,}",
             *(_share(count.statuses[Status.SCORED], total), mean),
             *(_share(count.statuses[status], total) for status in (Status.UNPARSEABLE, Status.INFRA_ERROR)),
-            reasons,
+            Text(reasons),
             style="bold" if count is tally.all else None,
         )
     return table
@@ -73,7 +74,7 @@ def plan_table(counts: Mapping[tuple[str, str], int]) -> Table:
     """Answers by (domain, verifier), for `--dry-run`."""
     table = _table("domain", "verifier", "answers")
     for (domain, verifier), n in sorted(counts.items()):
-        table.add_row(domain, verifier, f"{n:,}")
+        table.add_row(Text(domain), Text(verifier), f"{n:,}")
     return table
 
 

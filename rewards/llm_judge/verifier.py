@@ -6,6 +6,7 @@ import asyncio
 import math
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -121,7 +122,8 @@ class LlmJudgeVerifier(Verifier):
             running, self._running = self._running, None
         if running is not None:
             loop, client = running
-            loop.run(client.close(), _SLACK_S)
+            with suppress(TimeoutError):  # connections of a judge that hangs end with the loop
+                loop.run(client.close(), _SLACK_S)
             loop.close()
         self._cache.close()
 

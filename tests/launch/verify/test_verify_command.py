@@ -61,6 +61,12 @@ def test_a_recipe_says_who_judges_and_how_and_need_say_nothing_else(tmp_path: Pa
     assert verdicts(tmp_path / "v.jsonl")[0]["score"] == 1
 
 
+def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    source = write(tmp_path / "a.jsonl", [answer(domain="[red]x[/y]")])
+    assert main(["verify", "--dry-run", *files(source)]) == 0
+    assert "[red]x[/y]" in capsys.readouterr().out
+
+
 def test_a_dry_run_checks_and_counts_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     source = write(tmp_path / "a.jsonl", mixed(7))
     assert main(["verify", "--dry-run", *files(source)]) == 0
@@ -82,6 +88,7 @@ def test_a_dry_run_checks_and_counts_and_writes_nothing(tmp_path: Path, capsys: 
             "--set reward.retries=3: reward: no such key; did you mean rewards?",
         ),
         ([answer()], ["--recipe", "nowhere.yaml"], "there is no recipe nowhere.yaml"),
+        ([answer()], ["--output", "/dev/null"], "--output /dev/null is no file"),
         ([answer()], ["--output", "no/folder/v"], "--output no/folder/v: there is no folder no/folder"),
     ],
 )
