@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Protocol, TypeGuard
 
 from rewards.maths.forms import Form, Items, Region, Relation, Value, Words, is_label, plain_words, read_clean
 from rewards.maths.rules import MathsRules
 
 _CHOICE = re.compile(r"[A-J]")
 _CHOSEN = re.compile(r"\(\s*([A-J])\s*\)\s*(?P<rest>.*)|([A-J])\s*[).:]\s*(?P<more>.*)", re.DOTALL)
+ROUNDING = 0.01  # how far what stands behind an "approximately" may be from what stands before it
 _INEQUALITIES = frozenset({"<", ">", r"\le", r"\ge"})
 
 
@@ -54,8 +56,15 @@ class Comparison:
 
     def __init__(self, rules: MathsRules, arithmetic: Arithmetic) -> None:
         self._rules, self._arithmetic = rules, arithmetic
+        self._known: dict[tuple[Form, Form], bool] = {}  # sets in sets would be compared in exponential time
 
     def same(self, reference: Form, answer: Form) -> bool:
+        pair = (reference, answer)
+        if pair not in self._known:
+            self._known[pair] = self._same(reference, answer)
+        return self._known[pair]
+
+    def _same(self, reference: Form, answer: Form) -> bool:
         if isinstance(reference, Relation) or isinstance(answer, Relation):
             return self._same_relation(reference, answer)
         if isinstance(reference, Region) or isinstance(answer, Region):
@@ -130,6 +139,13 @@ class Comparison:
         return None if entries is None else [Value(entry) for entry in entries]
 
     def _same_relation(self, reference: Form, answer: Form) -> bool:
+        if _is_rounded(reference):
+            return any(self.same(side, answer) for side in _exact_and_rounded(reference))
+        if _is_rounded(answer):
+            exact, rounded = _exact_and_rounded(answer)
+            agree = Comparison(self._rules.model_copy(update={"tolerance": ROUNDING}), self._arithmetic)
+            said = self.same(reference, exact) or self.same(reference, rounded)
+            return said and agree.same(_without_unit(_last(exact)), _without_unit(rounded))
         ours, theirs = _named_region(reference), _named_region(answer)
         if ours is not None and theirs is not None and (not ours[0] or not theirs[0] or ours[0] == theirs[0]):
             return self._arithmetic.same_region(ours[1], theirs[1]) or self.same(ours[1], theirs[1])
@@ -162,6 +178,25 @@ class Comparison:
         [ours], [theirs] = reference.operators, answer.operators
         flipped = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
         return sign != 0 and theirs == (ours if sign > 0 else flipped.get(ours, ours))
+
+
+def _is_rounded(form: Form) -> TypeGuard[Relation]:
+    r"""`x = \sqrt{2} \approx 1.41`"""
+    return isinstance(form, Relation) and set(form.operators) <= {"=", r"\approx"} and form.operators[-1] == r"\approx"
+
+
+def _exact_and_rounded(relation: Relation) -> tuple[Form, Form]:
+    sides, operators = relation.sides[:-1], relation.operators[:-1]
+    last = read_clean(sides[-1])
+    return (Relation(sides, operators, last) if operators else last), relation.last
+
+
+def _last(form: Form) -> Form:
+    return form.last if isinstance(form, Relation) else form
+
+
+def _without_unit(form: Form) -> Form:
+    return replace(form, unit="") if isinstance(form, Value) else form
 
 
 def _is_equation(relation: Relation) -> bool:

@@ -26,7 +26,7 @@ from rewards.maths.numbers import MAX_EXPONENT, close, number
 _DIGITS = 60
 _AGREE = sympy.Float("1e-45", _DIGITS)
 _NOTHING = sympy.Float("1e-100", _DIGITS)
-_POINTS = 8  # at which expressions with variables are compared
+_POINTS = 10  # at which expressions with variables are compared
 _NEEDED = 3  # of which at least so many must lie in the domain of both
 _CONFIG = ConversionConfig(lowercase_symbols=False, interpret_as_mixed_fractions=False)
 _INTEGER = re.compile(r"[0-9]+", re.ASCII)
@@ -144,7 +144,7 @@ def same(reference: sympy.Expr, answer: sympy.Expr, tolerance: float) -> bool:
         return close(Fraction(int(reference.p), int(reference.q)), Fraction(int(answer.p), int(answer.q)), tolerance)
     reference, answer = _without_functions(reference, answer)
     symbols = reference.free_symbols | answer.free_symbols
-    compared = real = 0
+    compared = 0
     complex_only: list[bool] = []
     for point in _points(symbols):
         ours, theirs = _at(reference, point), _at(answer, point)
@@ -156,10 +156,11 @@ def same(reference: sympy.Expr, answer: sympy.Expr, tolerance: float) -> bool:
             continue
         if not agree:
             return False
-        compared, real = compared + 1, real + 1
+        compared += 1
     if not symbols:
         return compared > 0
-    return compared >= _NEEDED or (real == 0 and len(complex_only) >= _NEEDED and all(complex_only))
+    # Where too few points are real, complex ones count too; elsewhere they do not: branches differ outside the domain.
+    return compared >= _NEEDED or (compared + len(complex_only) >= _NEEDED and all(complex_only))
 
 
 def _reference(latex: str) -> Any:
@@ -225,15 +226,15 @@ def _difference(left: Any, right: Any) -> sympy.Expr | None:
 
 
 def _points(symbols: set[sympy.Symbol]) -> list[dict[sympy.Symbol, sympy.Rational]]:
-    """Where to compare: some positive points, some of both signs, always the same ones. One empty point for none."""
+    """Where to compare: positive points, points of both signs, points around 0. Without symbols an empty one."""
     if not symbols:
         return [{}]
     random_ = random.Random(20_261_121)
     ordered = sorted(symbols, key=lambda symbol: symbol.name)
     points = []
     for number_ in range(_POINTS):
-        low = 1 if number_ < _POINTS // 2 else -300
-        points.append({symbol: sympy.Rational(random_.randint(low, 300) * 2 + 1, 101) for symbol in ordered})
+        low, high = (1, 300) if number_ < 4 else (-300, 300) if number_ < 6 else (-49, 49)
+        points.append({symbol: sympy.Rational(random_.randint(low, high) * 2 + 1, 101) for symbol in ordered})
     return points
 
 

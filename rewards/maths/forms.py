@@ -15,7 +15,7 @@ from rewards.maths.units import strip_unit
 
 MAX_ITEMS = 200
 
-RELATIONS = frozenset({"=", "<", ">", r"\le", r"\ge", r"\ne", r"\in"})
+RELATIONS = frozenset({"=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ Form = Value | Words | Items | Region | Relation
 _OR = re.compile(r"\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z}])|\\lor(?![a-zA-Z])")
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _EULER = re.compile(r"(?<=[0-9])e(?=[+-])")
-_MIXED = re.compile(r"(?<![0-9.a-zA-Z}^_\\)])([0-9]+) ?\\frac\{([0-9]+)\}\{([0-9]+)\}")
-_MIXED_SLASH = re.compile(r"(?<![0-9.a-zA-Z}^_\\)/])([0-9]+) +([0-9]+)/([0-9]+)(?![0-9.])")
+_MIXED = re.compile(r"(?<![0-9.a-zA-Z}^_\\)])([0-9]+) ?\\frac\{([0-9]{1,18})\}\{([0-9]{1,18})\}")
+_MIXED_SLASH = re.compile(r"(?<![0-9.a-zA-Z}^_\\)/])([0-9]+) +([0-9]{1,18})/([0-9]{1,18})(?![0-9.])")
 _BASE = re.compile(r"([0-9A-Fa-f]+|\\text\{[0-9A-Fa-f]+\})\s*_\s*(?:\{?\s*(?:\\text\{)?([0-9]{1,2}|[a-z]+)\}?\s*\}?)")
 _BASE_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _BASE_WORDS |= {"twelve": 12, "sixteen": 16, "hex": 16, "bin": 2, "oct": 8}
@@ -84,15 +84,15 @@ _LABEL = re.compile(
 )
 
 
-def read(latex: str) -> list[Form]:
-    """All readings of an answer, the likeliest first: `1,234` may be a number or a list. `Unreadable` if there is none.
+def read(latex: str, reference: bool = False) -> list[Form]:
+    """All readings of an answer, the likeliest first. `Unreadable` if there is none.
 
-    There is more than one only where the notation itself is ambiguous.
+    There is more than one only where the notation itself is ambiguous: `2e-1`, and `1,234`, which may be a number or a
+    list (but in a reference is a number).
     """
     text = clean(latex)
-    texts = [text]
-    if _THOUSANDS.search(text):
-        texts.insert(0, _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text))
+    whole = _without_thousands(text)
+    texts = [whole] if reference else list(dict.fromkeys((whole, text)))
     if _EULER.search(text):
         texts += [_EULER.sub(r"e ", text) for text in texts]
     readings: list[Form] = []
@@ -101,6 +101,13 @@ def read(latex: str) -> list[Form]:
         if form not in readings:
             readings.append(form)
     return readings
+
+
+def _without_thousands(text: str) -> str:
+    """1,234 as 1234, outside of brackets, where a comma separates."""
+    depths = {start: depth for _, start, depth in tokens(text)}
+    plain = lambda match: match[0].replace(",", "") if depths.get(match.start()) == 0 else match[0]  # noqa: E731
+    return _THOUSANDS.sub(plain, text)
 
 
 def read_clean(text: str) -> Form:
@@ -136,7 +143,8 @@ def _is_list(form: Form) -> bool:
 
 def _signed(text: str, which: int) -> str:
     signs = {r"\pm": "+-", r"\mp": "-+"}
-    return "".join(signs[token][which] if token in signs else token for token, _, _ in tokens(text)).removeprefix("+")
+    signed = "".join(signs[token][which] if token in signs else token for token, _, _ in tokens(text))
+    return signed.replace("- ", "-").replace("+ ", "+").removeprefix("+")
 
 
 def _relation(sides: list[str], operators: list[str]) -> Form:

@@ -32,7 +32,7 @@ _COMMANDS = {
     "rbrack": "]", "lparen": "(", "rparen": ")", "varnothing": r"\emptyset ", "R": r"\mathbb{R}",
     "infinity": r"\infty ",
     "lvert": "|", "rvert": "|", "vert": "|", "degree": r"^\circ ", "degrees": r"^\circ ", "backslash": r"\setminus ",
-    "vee": r"\lor ", "approx": "=", "simeq": "=", "dollar": r"\$", "textdollar": r"\$", "textdegree": r"^\circ ",
+    "vee": r"\lor ", "simeq": r"\approx ", "dollar": r"\$", "textdollar": r"\$", "textdegree": r"^\circ ",
     "pounds": "£", "euro": "€",
     "percent": r"\%", "imath": "i", "displaystyle": " ", "textstyle": " ", "scriptstyle": " ", "limits": "",
     "nolimits": "", "quad": " ", "qquad": " ", "left": "", "right": "", "big": "", "Big": "", "bigg": "", "Bigg": "",

@@ -8,9 +8,10 @@ from fractions import Fraction
 from rewards.maths.forms import Form
 
 _INTEGER = r"[-+]?\s*[0-9]+"
-_DECIMAL = re.compile(r"([-+]?)\s*([0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]([+-]?[0-9]+))?")
+_DECIMAL = re.compile(r"([-+]?)\s*([0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,9}))?")
 _FRACTION = re.compile(rf"([-+]?)\s*\\frac\{{\s*({_INTEGER})\s*\}}\{{\s*({_INTEGER})\s*\}}|({_INTEGER})\s*/\s*([0-9]+)")
-_POWER_OF_TEN = re.compile(r"(.*[0-9.])\s*(?:\\cdot|\*)\s*10\s*\^\s*(?:\{\s*([+-]?[0-9]+)\s*\}|([0-9]+))")
+_POWER_OF_TEN = re.compile(r"(.*[0-9.])\s*(?:\\cdot|\*)\s*10\s*\^\s*(?:\{\s*([+-]?[0-9]{1,9})\s*\}|([0-9]{1,9}))")
+MAX_DIGITS = 4_000  # Python converts no more than 4,300 at once
 MAX_EXPONENT = 5_000  # of ten; beyond it a short text would make a number of megabytes
 
 
@@ -55,6 +56,8 @@ def number(latex: str) -> Fraction | None:
     None if it is something else, has a denominator of 0 or an exponent beyond MAX_EXPONENT.
     """
     text = latex.strip()
+    if len(text) > MAX_DIGITS:
+        return None
     power = _POWER_OF_TEN.fullmatch(text)
     if power:
         exponent = int(power[2] or power[3])
@@ -70,7 +73,7 @@ def number(latex: str) -> Fraction | None:
 
 def _decimal(text: str) -> Fraction | None:
     match = _DECIMAL.fullmatch(text)
-    if match is None or len(text) > 4000 or abs(int(match[3] or 0)) > MAX_EXPONENT:
+    if match is None or abs(int(match[3] or 0)) > MAX_EXPONENT:
         return None
     value = Fraction(match[2].rstrip(".")) * Fraction(10) ** int(match[3] or 0)
     return -value if match[1] == "-" else value

@@ -24,14 +24,14 @@ _SIZES = ("square", "sq", "cubic", "cu")
 _BARE = "|".join(
     sorted({w for w in (*_CANONICAL, *_SIZES, *_MULTIPLIERS) if len(w) > 1 and w.isalpha()}, key=lambda w: (-len(w), w))
 )
-_POWER = r"(?:\s*\^\s*(?:\{\s*-?[0-9]\s*\}|[0-9]))?"
+_POWER = r"(?: ?\^ ?(?:\{ ?-?[0-9] ?\}|[0-9]))?"
 _WORDS = rf"(?:\\text\{{[^{{}}]*\}}{_POWER})"
 _BARE_WORD = rf"(?:(?<![a-zA-Z\\])(?:{_BARE})s?(?![a-zA-Z]){_POWER})"
 _ONE = rf"(?:{_WORDS}|{_BARE_WORD})"
 _TAIL = re.compile(
     rf"\s*(?P<unit>\^\s*\\circ\s*(?:[CF]\b|\\text\{{\s*[CF]\s*\}})?"
     rf"|\\frac\{{\s*{_WORDS}\s*\}}\{{\s*{_WORDS}\s*\}}"
-    rf"|{_ONE}(?:\s*(?:/|\\cdot|)\s*{_ONE})*"
+    rf"|{_ONE}(?: ?(?:(?:/|\\cdot) ?)?{_ONE}){{0,5}}"
     rf"|(?<=[0-9}} ])(?:km|m)\s*/\s*(?:h|s){_POWER}|\\\$|[$€£¢])\s*$"
 )
 _CURRENCY = re.compile(r"^(?P<sign>-?)\s*(?P<unit>\\\$|[$€£])\s*")
@@ -50,9 +50,13 @@ def strip_unit(text: str) -> tuple[str, str]:
     """
     currency = _CURRENCY.match(text)
     if currency and text[currency.end() :]:
-        value, more = strip_unit(text[currency.end() :])
+        value, more = _strip_tail(text[currency.end() :])
         unit = canonical(currency["unit"])
         return currency["sign"] + value, unit if more in ("", unit) else f"{unit} {more}"
+    return _strip_tail(text)
+
+
+def _strip_tail(text: str) -> tuple[str, str]:
     tail = _TAIL.search(text)
     if tail is None or not text[: tail.start()].strip():
         return text, ""
@@ -60,7 +64,8 @@ def strip_unit(text: str) -> tuple[str, str]:
     if words.startswith("^") and _FUNCTION.search(value):
         return text, ""  # the degrees of an angle inside a function, not of the value
     plain = set(re.findall("[a-z]+", words.lower()))
-    if plain & _NO_UNITS or len(plain) > _MAX_WORDS or value[-1] in "+-=<>/^_":
+    numbers = re.search(r"(?<![\^{-])[0-9]", words)  # but those of powers
+    if numbers or plain & _NO_UNITS or len(plain) > _MAX_WORDS or value[-1] in "+-=<>/^_":
         return text, ""
     for word, zeros in _MULTIPLIERS.items():
         if word in plain:

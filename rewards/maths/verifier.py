@@ -134,7 +134,7 @@ class MathsVerifier(Verifier):
         needs_library, reference_read = False, False
         for reference in accepted:
             try:
-                readings = read(reference)
+                readings = read(reference, reference=True)
             except Unreadable:
                 continue
             reference_read = True

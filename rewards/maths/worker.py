@@ -27,7 +27,7 @@ def handle(request: dict[str, Any]) -> dict[str, bool]:
     comparison = Comparison(rules_from(request["rules"]), SympyArithmetic())
     reference_read = answer_read = False
     for reference in request["references"]:
-        for ours in _readings(reference):
+        for ours in _readings(reference, reference=True):
             for theirs in _readings(request["answer"]):
                 try:
                     if comparison.same(ours, theirs):
@@ -42,9 +42,9 @@ def handle(request: dict[str, Any]) -> dict[str, bool]:
     return {"reference_read": reference_read, "answer_read": answer_read, "right": False}
 
 
-def _readings(latex: str) -> list[Any]:
+def _readings(latex: str, reference: bool = False) -> list[Any]:
     try:
-        return read(latex)
+        return read(latex, reference)
     except Unreadable:
         return []
 

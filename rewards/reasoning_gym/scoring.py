@@ -34,8 +34,10 @@ _FUNCTIONS = frozenset(
 )
 _TAKES_TEXT = frozenset({"Integer", "Float", "Rational", "Symbol"})
 
-# These two count the numbers that an answer uses with a pattern that does not see 0x10, 1_0 or 1e2.
-_PLAIN = {name: re.compile(r"[0-9+\-*/() ]*", re.ASCII) for name in ("countdown", "puzzle24")}
+# The first two count the numbers that an answer uses with a pattern that does not see 0x10, 1_0 or 1e2; the third takes
+# nan for right.
+_PLAIN = {name: re.compile(r"(?:[0-9+\-() ]|(?<!\*)\*|(?<!/)/)*", re.ASCII) for name in ("countdown", "puzzle24")}
+_PLAIN["complex_arithmetic"] = re.compile(r"[0-9ijIJeE+\-.() ]*", re.ASCII)
 
 
 class Refused(Exception):
@@ -51,8 +53,8 @@ def score(dataset: str, config: dict[str, Any], answer: str, entry: dict[str, An
     refusals: list[str] = []
     install_guard(refusals)
     plain = _PLAIN.get(dataset)
-    if plain is not None and (not plain.fullmatch(answer) or "**" in answer or "//" in answer):
-        return {"score": 0.0, "refused": "more than whole numbers, + - * / and brackets"}
+    if plain is not None and not plain.fullmatch(answer):
+        return {"score": 0.0, "refused": f"not of the form {plain.pattern}"}
     made, configuration = factory.DATASETS[dataset]
     value = float(made(config=configuration(**config)).score_answer(answer, entry))
     return {"score": 0.0 if refusals else value, "refused": refusals[0] if refusals else ""}

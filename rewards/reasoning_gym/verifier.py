@@ -24,8 +24,11 @@ from rewards.sandbox.settings import SandboxSettings
 _SOURCE = Path(__file__).with_name("scoring.py")
 _PRELOAD = ("inside.no_plots", "reasoning_gym", "sympy.parsing.sympy_parser", "sympy.utilities.lambdify")
 _NO_REFERENCE = frozenset({"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"})
-_TAKES_ANYTHING = frozenset({"game_of_life_halting"})  # compares the truth of two strings: any text is right
-_HARMLESS = "0"  # judged where such a task needs a reference, to see if its scorer works
+_FOOLED = {  # found by showing every scorer of 0.1.25 sixteen answers that are never right
+    "game_of_life_halting": "takes any text for right",
+    "coin_flip": 'takes "0" for right, as the beginning of every probability',
+}
+_HARMLESS = "unknown"  # judged where such a task needs a reference, to see if its scorer works
 _BLAME = {
     Ending.TIMEOUT: Reason.TIMEOUT,
     Ending.MEMORY: Reason.MEMORY,
@@ -99,10 +102,10 @@ class ReasoningGymVerifier(Verifier):
                 f"task {task.id!r}: metadata.source_dataset: reasoning-gym has no scorer of {name!r}{hint}; "
                 f"valid: {', '.join(sorted(_datasets()))}"
             )
-        if name in _TAKES_ANYTHING:
+        if name in _FOOLED:
             raise UserError(
-                f"task {task.id!r}: metadata.source_dataset: reasoning-gym's scorer of {name!r} takes any text for "
-                "right; judge it with the exact verifier"
+                f"task {task.id!r}: metadata.source_dataset: reasoning-gym's scorer of {name!r} {_FOOLED[name]}; "
+                "judge it with the math or exact verifier"
             )
         if not isinstance(task.answer, str) and not (task.answer is None and name in _NO_REFERENCE):
             raise UserError(f"task {task.id!r}: answer must be a reasoning-gym entry's string, not {task.answer!r}")

@@ -17,7 +17,7 @@ from rewards.reasoning_gym import ReasoningGymVerifier
 from rewards.reasoning_gym.scoring import _check_literal, _check_sympy, _guarded
 from rewards.sandbox.base import Ending, Job, JobResult
 
-SCORED = sorted(set(DATASETS) - {"composite", "game_of_life_halting"})
+SCORED = sorted(set(DATASETS) - {"composite", "game_of_life_halting", "coin_flip"})
 EVALUATING = ["countdown", "puzzle24", "polynomial_multiplication", "simple_integration", "intermediate_integration"]
 EVALUATING += ["n_queens", "binary_matrix", "spiral_matrix", "string_insertion"]
 
@@ -107,7 +107,8 @@ def test_what_is_not_found_or_too_long_is_shown_to_no_scorer() -> None:
         (task("4", source_dataset="chain_sums"), "no scorer of 'chain_sums' .did you mean 'chain_sum'"),
         (task("4"), "metadata.source_dataset: reasoning-gym has no scorer of None"),
         (task("4", source_dataset="composite"), "no scorer of 'composite'"),
-        (task("True", source_dataset="game_of_life_halting"), "takes any text for right; judge it with the exact"),
+        (task("True", source_dataset="game_of_life_halting"), "takes any text for right; judge it with"),
+        (task("0.1", source_dataset="coin_flip"), 'takes "0" for right'),
         (task(None, source_dataset="chain_sum"), "answer must be a reasoning-gym entry's string, not None"),
         (task("4", source_dataset="chain_sum", odd=object()), "metadata: a value of type 'object'"),
     ],
@@ -232,6 +233,14 @@ def test_scores_follow_the_packages_own_rules(
         assert verdict.score < 0.1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["nan", "inf", "nan+nanj"])
+def test_what_equals_nothing_or_exceeds_everything_is_not_right(gym: ReasoningGymVerifier, text: str) -> None:
+    tasks = [entry_task(dataset) for dataset in SCORED]
+    verdicts = gym.judge([Answer(asked, f"<answer>{text}</answer>") for asked in tasks])
+    assert {a.id: v for a, v in zip(tasks, verdicts, strict=True) if v.score is None or v.score > 0.2} == {}
+
+
 def forgeries() -> list[tuple[Task, str]]:
     """Answers that score in reasoning-gym without solving anything."""
     integral, queens, count = entry_task("simple_integration"), entry_task("n_queens"), entry_task("countdown")
@@ -252,9 +261,7 @@ def test_text_that_forges_its_score_scores_0_and_would_not_without_the_guard(gym
     submitted = [Answer(asked, f"<answer>{text}</answer>") for asked, text in pairs]
     assert [verdict.score for verdict in gym.judge(submitted)] == [0.0] * len(pairs)
     source = gym._source
-    gym._source = source.replace("    install_guard(refusals)\n", "").replace(
-        "if plain is not None and", "if plain and 0 and"
-    )
+    gym._source = source.replace("    install_guard(refusals)\n", "").replace("if plain is not None and", "if 0 and")
     try:
         assert all((verdict.score or 0) >= 0.1 for verdict in gym.judge(submitted)), "this test shows nothing"
     finally:
@@ -281,7 +288,6 @@ def test_programs_in_place_of_an_answer_are_not_run(gym: ReasoningGymVerifier, d
 @pytest.mark.parametrize(
     ("dataset", "text"),
     [
-        ("coin_flip", "1e999999999"),
         ("simple_integration", "9**9**9**9*x"),
         ("polynomial_multiplication", "x**(10**10**10)"),
         ("polynomial_multiplication", "factorial(10**9)"),
