@@ -55,23 +55,23 @@ def tasks(seed: int, count: int, split: Split, numbers: Sequence[int]) -> Iterat
 
 
 def solve(task: Task, rng: Random, error_rate: float) -> tuple[str, str]:
-    """Reasoning and answer; each number of a fraction is off by one with probability `error_rate`, and so answered."""
+    """Reasoning and answer; each number worked out is off by one with probability `error_rate`, and then believed."""
 
-    def read(value: int) -> int:
+    def work_out(value: int) -> int:
         return value + rng.choice((-1, 1)) if rng.random() < error_rate else value
 
     numbers = task.metadata["numbers"]
     if task.metadata["kind"] == "sum":
         a, b, c = numbers
-        numerator, denominator = read(a + b), read(c)
+        numerator, denominator = work_out(a + b), c
         steps = f"{a}{b:+d}={numerator},"
     elif task.metadata["kind"] == "product":
         a, b, c, d = numbers
-        numerator, denominator = read(a * b), read(c * d)
+        numerator, denominator = work_out(a * b), work_out(c * d)
         steps = f"{a}*{b}={numerator},{c}*{d}={denominator},"
     else:
         a, b, c = numbers
-        numerator, denominator = read(c - b), read(a)
+        numerator, denominator = work_out(c - b), a
         steps = f"{c}{-b:+d}={numerator},"
     return f"{steps}{numerator}/{denominator},", _written(numerator, denominator, rng)
 
