@@ -50,6 +50,7 @@ def tasks(
             domain=dataset,
             verifier=verifier,
             answer=entry["answer"],
+            metadata=dict(entry["metadata"]),
         )
         given += 1
         if given == count:

@@ -65,3 +65,12 @@ def test_a_missing_package_is_named_with_the_way_to_install_it(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(UserError, match="pip install"):
         make()
+
+
+def test_its_tasks_may_be_judged_by_its_own_scorer() -> None:
+    pytest.importorskip("reasoning_gym")
+    from rewards.reasoning_gym import ReasoningGymVerifier
+
+    task = make(count=1, verifier="reasoning_gym")[0]
+    assert task.metadata["source_dataset"] == "chain_sum"
+    ReasoningGymVerifier().check_task(task)
