@@ -64,8 +64,6 @@ INPUTS: Mapping[str, Sequence[Any]] = {
     "x": (0, -7, 1, 3, 13, -2, 20, 8, 5, -16),
     "s": ("", "q", "Ab", "tEn", "Lamp", "orANGe", "Zebra Box", "kiwi7", "aXbYcZdW", "Hippopotamus"),
 }
-
-
 EDGES: Mapping[str, Sequence[int]] = {"x": (0, 1), "s": (0,)}
 
 
