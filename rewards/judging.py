@@ -34,7 +34,7 @@ class Judge:
 
     A verifier that fails fails neither the run nor the answer: an exception that escapes from it, or a list that cannot
     be the verdicts of these answers, is an `infra_error` of every answer of that call. Answers with an infra error are
-    judged again up to `retries` times. A truncated response without any text has no answer and is shown to no verifier.
+    judged again up to `retries` times, the last time one by one, so that none fails by its neighbour. A truncated response without any text has no answer and is shown to no verifier.
     What is unparseable stays so (`mask`) or scores 0 (`score_zero`); in what remains it is marked (`was_unparseable`).
     """
 
@@ -67,7 +67,9 @@ class Judge:
         waiting = list(range(len(answers)))
         for attempt in range(self._retries + 1):
             counts["retried"] += len(waiting) if attempt else 0
-            verdicts |= self._attempt({i: answers[i] for i in waiting})
+            last = attempt == self._retries > 0
+            for together in [[i] for i in waiting] if last else [waiting]:
+                verdicts |= self._attempt({i: answers[i] for i in together})
             waiting = [i for i in waiting if verdicts[i].status is Status.INFRA_ERROR]
             if not waiting:
                 break

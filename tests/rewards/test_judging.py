@@ -40,6 +40,13 @@ def test_only_infra_errors_are_judged_again_and_each_retry_is_counted() -> None:
     assert judgement.counts == Counter({"scored": 3, "retried": 3, "reason/correct": 2, "reason/wrong": 1})
 
 
+def test_the_last_retry_is_one_by_one_so_that_one_answer_cannot_mask_the_others() -> None:
+    broken = ValueError("the answer 'y' is too much for me")
+    judgement, verifier = judge([broken, [RIGHT], broken, [WRONG]], [answer(t) for t in "xyz"], retries=1)
+    assert verifier.asked == [["x", "y", "z"], ["x"], ["y"], ["z"]]
+    assert [verdict.status for verdict in judgement.verdicts] == [Status.SCORED, Status.INFRA_ERROR, Status.SCORED]
+
+
 def test_an_infra_error_that_stays_is_never_turned_into_a_zero() -> None:
     judgement, verifier = judge([[INFRA]] * 3, [answer("x")], retries=2)
     assert judgement.verdicts == [INFRA]
