@@ -34,7 +34,8 @@ class Judge:
 
     A verifier that fails fails neither the run nor the answer: an exception that escapes from it, or a list that cannot
     be the verdicts of these answers, is an `infra_error` of every answer of that call. Answers with an infra error are
-    judged again up to `retries` times, the last time one by one, so that none fails by its neighbour. A truncated response without any text has no answer and is shown to no verifier.
+    judged again up to `retries` times, the last time one by one, so that none fails by its neighbour. A truncated
+    response without any text has no answer and is shown to no verifier.
     What is unparseable stays so (`mask`) or scores 0 (`score_zero`); in what remains it is marked (`was_unparseable`).
     """
 
