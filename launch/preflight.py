@@ -43,6 +43,7 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     """All checks that need no policy folder; those of `check_folder` too if `policy.path` already gives one."""
     check_policy(recipe.policy)
     tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
+    check_domains([*(task for source in tasks.train for task in source), *tasks.held_out])
     if recipe.warm_start is not None:
         check_traces(recipe.warm_start, recipe.seed)
     placed = plan(recipe, nodes)
@@ -91,6 +92,17 @@ def check_prompts(recipe: Recipe, folder: Path, tasks: Sequence[Task]) -> None:
                 f"task {task.id!r} of domain {task.domain!r} has a prompt of {length} tokens, but "
                 f"rollout.engine.max_model_len {recipe.rollout.engine.max_model_len} - rollout.max_response_tokens "
                 f"{recipe.rollout.max_response_tokens} leaves {room}; raise max_model_len or leave the task out"
+            )
+
+
+def check_domains(tasks: Sequence[Task]) -> None:
+    """Refuse a domain that cannot be the last part of a metric's name: `reward/<domain>`, `eval/pass_at_1/<domain>`."""
+    for domain, task in {task.domain: task for task in tasks}.items():
+        if "/" in domain or domain in ("mean", "all"):
+            raise UserError(
+                f"task {task.id!r} has the domain {domain!r}, which cannot be part of a metric's name; use one without "
+                "a slash that is neither 'mean' nor 'all', such as "
+                f"{domain.replace('/', '.') if '/' in domain else domain + '_'!r}"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 from recipe_files import write_policy_folder, write_recipe
 
 from buffer.errors import UserError
+from buffer.types import Task
 from launch import preflight
 from launch.loading import load
 from launch.memory import GIB, PolicySize, policy_size
@@ -105,6 +107,14 @@ def test_a_folder_with_broken_weights_or_configuration_names_the_file(tmp_path: 
         assert "model.safetensors is not a readable safetensors file" in refusal(file)
     (folder / "config.json").write_text("{}")
     assert "config.json is not the configuration of a transformers model" in refusal(file)
+
+
+@pytest.mark.parametrize("domain", ["maths/algebra", "mean", "all"])
+def test_a_domain_that_no_metric_could_be_named_after_is_refused_before_anything_starts(domain: str) -> None:
+    fine = Task("1", "?", "maths.algebra", "exact", answer="1")
+    preflight.check_domains([fine])
+    with pytest.raises(UserError, match=f"task '2' has the domain '{domain}', which cannot be part of a metric's name"):
+        preflight.check_domains([fine, replace(fine, id="2", domain=domain)])
 
 
 def test_a_prompt_that_leaves_no_room_for_a_response_is_named(tmp_path: Path) -> None:
