@@ -20,6 +20,7 @@ from buffer.types import Task
 from rewards.code.asserts import Assertion, read_assertion
 from rewards.code.compare import EXACT, Tolerance
 from rewards.sandbox.base import JobLimits
+from rewards.sandbox.inside import values
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,10 @@ def _call(task: Task, where: str, given: Any, function: str) -> CallTest:
         raise _wrong(task, f"{where}.args", "must be a list", args)
     if not isinstance(kwargs, dict):
         raise _wrong(task, f"{where}.kwargs", "must be an object", kwargs)
+    try:
+        values.encode([args, kwargs])
+    except values.ValueRefused as error:
+        raise _wrong(task, where, f"cannot be called: its arguments are {error}") from error
     if _has_nan(given["expected"]):
         raise _wrong(task, f"{where}.expected", "holds NaN, which equals nothing: no answer could pass")
     return CallTest(function, tuple(args), kwargs, given["expected"])

@@ -145,6 +145,9 @@ class Slot:
                 os.pread(fd, job.limits.output_bytes, 0) for fd in (streams.stdout, streams.stderr, streams.result)
             ]
             result = conclude(job, nonce, report, *written)
+        except BaseException:  # Ctrl-C, say: the job must not be in the way of the next
+            self.close()
+            raise
         finally:
             self._in_use = False
             streams.close()

@@ -91,6 +91,9 @@ def test_limits_come_from_the_task() -> None:
 
 
 CALL = {"args": [], "expected": 1}
+DEEP: list[Any] = []
+for _ in range(200):
+    DEEP = [DEEP]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,11 @@ CALL = {"args": [], "expected": 1}
         ({"function": "f", "tests": [{**CALL, "args": 5}]}, {}, r"answer\.tests\[0\]\.args must be a list"),
         ({"function": "f", "tests": [{**CALL, "kwargs": []}]}, {}, r"answer\.tests\[0\]\.kwargs must be an object"),
         ({"function": "f", "tests": [{"expected": [float("nan")]}]}, {}, r"tests\[0\]\.expected holds NaN"),
+        (
+            {"function": "f", "tests": [{**CALL, "args": DEEP}]},
+            {},
+            r"tests\[0\] cannot be called: .* nested deeper than",
+        ),
         ({"function": "f(", "tests": [CALL]}, {}, r"answer\.function must be the name of a function"),
         ({"function": "class", "tests": [CALL]}, {}, r"answer\.function"),
         ({"asserts": ["assert f(1) == 1", "assert f("]}, {}, r"answer\.asserts\[1\] does not parse"),

@@ -190,6 +190,19 @@ def test_a_box_that_dies_twice_with_a_job_is_that_jobs_fault_unless_it_dies_with
 # --- life -------------------------------------------------------------------------------------------------------------
 
 
+def test_a_job_that_its_owner_gave_up_is_not_in_the_way_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = SandboxPool(SandboxSettings(slots=1))
+    pool.start()
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr("rewards.sandbox.slot.Slot._watch", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                pool.run_one(Job("import time; time.sleep(60)"))
+        assert pool.run_one(double(3)).value == 6
+    finally:
+        pool.close()
+
+
 def test_a_slot_is_started_anew_after_its_jobs() -> None:
     pool = SandboxPool(SandboxSettings(slots=1, recycle_after=3))
     keepers = set()
