@@ -12,17 +12,23 @@ FOLDER = "/tmp"  # the job's own writable folder, where it has namespaces
 _INODES = 4096
 
 
-def enter_namespaces(limits: dict[str, Any], outer: tuple[int, int]) -> None:
+def enter_namespaces(limits: dict[str, Any], outer: tuple[int, int], needed: list[str]) -> None:
     """The first steps of a process that `kernel.fork_into` made: who it is, and a /tmp and /proc of its own.
 
-    outer  user and group outside
+    outer   user and group outside
+    needed  folders of the interpreter, of which those below /tmp must stay in sight
     """
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{outer[0]} {outer[0]} 1")
     _write("/proc/self/gid_map", f"{outer[1]} {outer[1]} 1")
     nodev = kernel.MS_NOSUID | kernel.MS_NODEV
     size = int(limits["disk_mb"]) << 20
+    covered = {path: os.open(path, os.O_PATH) for path in needed if path.startswith(f"{FOLDER}/")}
     kernel.mount("tmpfs", FOLDER, "tmpfs", nodev, f"size={size},nr_inodes={_INODES},mode=0700")
+    for path, fd in covered.items():
+        os.makedirs(path)
+        kernel.mount(f"/proc/self/fd/{fd}", path, "", kernel.MS_BIND | kernel.MS_REC)
+        os.close(fd)
     if os.path.isdir("/dev/shm"):
         kernel.mount(FOLDER, "/dev/shm", "", kernel.MS_BIND)
     try:

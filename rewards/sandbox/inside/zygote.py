@@ -31,7 +31,7 @@ def main(control_fd: int, confinement: str, preload: list[str], readable: list[s
     """Serve jobs until `jobs` are done or the socket ends.
 
     confinement  `namespaces`, `landlock` or `none`: what keeps a job in
-    readable     with Landlock, the paths a job may read
+    readable     the paths of system and interpreter that a job may read
     """
     control = socket.socket(fileno=control_fd)
     try:
@@ -87,7 +87,7 @@ class _Zygote:
             with open(payload_fd, "rb") as file:
                 payload = file.read()
             if self._confinement == "namespaces":
-                jail.enter_namespaces(limits, self._who)
+                jail.enter_namespaces(limits, self._who, self._readable)
                 os.chdir(jail.FOLDER)
             jail.set_limits(limits, self._base_bytes)
             jail.lock(self._confinement, self._readable)

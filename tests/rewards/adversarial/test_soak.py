@@ -48,7 +48,7 @@ def owner(path: Path) -> int:
 def test_thousands_of_jobs_leave_nothing_behind(request: pytest.FixtureRequest) -> None:
     count = request.config.getoption("--soak-jobs")
     rng = random.Random(0)
-    before = state()
+    before, children = state(), set(processes.children(os.getpid()))
     pool = SandboxPool(SandboxSettings(slots=2, recycle_after=500), ["numpy"])
     pool.start()
     given = json.dumps({"canary": "/tmp/no-such-canary", "owner": os.getpid()}).encode()
@@ -74,6 +74,6 @@ def test_thousands_of_jobs_leave_nothing_behind(request: pytest.FixtureRequest) 
     finally:
         pool.close()
     assert idle == [4, 4], "keeper, bubblewrap twice, zygote: no job's process is left"
-    assert processes.children(os.getpid()) == []
+    assert set(processes.children(os.getpid())) <= children
     assert state() == before
     assert resident[-1] - resident[len(resident) // 4] < 16 * _MIB, [r // _MIB for r in resident]
