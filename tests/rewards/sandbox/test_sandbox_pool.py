@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import site
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -251,6 +253,25 @@ def test_everything_ends_with_an_owner_that_is_killed(tmp_path: Path) -> None:
     started = [int(pid) for pid in pids.read_text().split()]
     assert len(started) >= 12
     assert eventually(lambda: not any(alive(pid) for pid in started))
+
+
+@pytest.mark.parametrize("backend", ["zygote", "landlock"])
+def test_an_environment_below_tmp_stays_in_sight(backend: str) -> None:
+    script = f"""
+        import sys
+        from rewards.sandbox import *
+        from rewards.sandbox.pool import SandboxPool
+        pool = SandboxPool(SandboxSettings(slots=1, backend={backend!r}))
+        print(pool.run_one(Job(f"print(open({{sys.prefix + '/pyvenv.cfg'!r}}).readline())")))
+        pool.close()
+    """
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", f"{folder}/venv"], check=True)
+        environment = {"PYTHONPATH": ":".join([os.getcwd(), *site.getsitepackages()])}
+        command = [f"{folder}/venv/bin/python", "-c", textwrap.dedent(script)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=100)
+    assert "stdout=b'home = " in done.stdout
 
 
 def test_no_two_slots_have_the_same_user() -> None:
