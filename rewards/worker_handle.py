@@ -41,6 +41,10 @@ class Limits:
     memory_mb: int
     start_s: float = 120.0
 
+    def __post_init__(self) -> None:
+        if self.wall_s < self.cpu_s:
+            raise ValueError(f"wall_s must be at least cpu_s ({self.cpu_s:g}), not {self.wall_s:g}")
+
 
 @dataclass(frozen=True, slots=True)
 class Death:

@@ -8,9 +8,8 @@ such a constraint is refused when the data set is read. This module imports none
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 
 from buffer.errors import UserError
 from buffer.types import Task
+from rewards.record_fields import hint, refuse_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +188,17 @@ def _constraints(answer_json: str) -> list[Constraint]:
     answer = json.loads(answer_json)
     if not isinstance(answer, dict) or not isinstance(answer.get("constraints"), list) or not answer["constraints"]:
         raise ValueError(f"answer must hold a list of constraints such as {_FORM}")
-    _refuse_unknown(answer, ["constraints"], "answer")
+    refuse_unknown(answer, ["constraints"], "answer")
     return [_constraint(entry, f"answer.constraints[{n}]") for n, entry in enumerate(answer["constraints"])]
 
 
 def _constraint(entry: Any, where: str) -> Constraint:
     if not isinstance(entry, dict) or "id" not in entry:
         raise ValueError(f'{where} must be an object with "id" and "kwargs", not {entry!r}')
-    _refuse_unknown(entry, ["id", "kwargs"], where)
+    refuse_unknown(entry, ["id", "kwargs"], where)
     name, given = entry["id"], entry.get("kwargs")
     if not isinstance(name, str) or name not in CONSTRAINTS:
-        raise ValueError(f"{where}.id: there is no constraint {name!r}{_hint(str(name), CONSTRAINTS)}")
+        raise ValueError(f"{where}.id: there is no constraint {name!r}{hint(str(name), CONSTRAINTS)}")
     if given is not None and not isinstance(given, dict):
         raise ValueError(f"{where}.kwargs must be an object, not {given!r}")
     kwargs = {key: value for key, value in (given or {}).items() if value is not None}
@@ -206,7 +206,7 @@ def _constraint(entry: Any, where: str) -> Constraint:
     takes = f"{name} takes {', '.join(kinds) or 'none'}"
     for key in kwargs:
         if key not in kinds:
-            raise ValueError(f"{where}.kwargs.{key}: unknown{_hint(key, kinds)}; {takes}")
+            raise ValueError(f"{where}.kwargs.{key}: unknown{hint(key, kinds)}; {takes}")
     for key in kinds:
         if key not in kwargs:
             raise ValueError(f"{where}.kwargs.{key}: missing; {takes}")
@@ -223,14 +223,3 @@ def _checked(kind: TypeAdapter[Any], value: Any, where: str) -> Any:
         return kind.validate_python(value)
     except ValidationError as error:
         raise ValueError(f"{where}: {error.errors()[0]['msg']}, not {value!r}") from error
-
-
-def _refuse_unknown(given: Iterable[str], known: list[str], where: str) -> None:
-    for key in given:
-        if key not in known:
-            raise ValueError(f"{where}.{key}: unknown{_hint(key, known)}; only {', '.join(known)} may stand here")
-
-
-def _hint(wrong: str, known: Iterable[str]) -> str:
-    near = get_close_matches(wrong, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -57,8 +57,6 @@ class InstructionVerifier(Verifier):
         memory_mb: Annotated[int, Field(ge=512)] = 2048,
         max_chars: Annotated[int, Field(ge=1, le=200_000)] = 50_000,
     ) -> None:
-        if wall_s < cpu_s:
-            raise ValueError(f"wall_s must be at least cpu_s ({cpu_s:g}), not {wall_s:g}")
         self._mode, self._partial, self._max_chars = mode, partial, max_chars
         self.pool = WorkerPool(_HANDLER, _WARM_UP, processes, Limits(cpu_s, wall_s, memory_mb))
 

@@ -17,6 +17,7 @@ from rewards.maths.latex import Unreadable
 from rewards.maths.numbers import NeedsLibrary, PlainArithmetic
 from rewards.maths.rules import MathsRules, rules_from, rules_of
 from rewards.parsing import THINK, last_boxed
+from rewards.worker_requests import run_fairly
 from rewards.workers import Failure, Limits, Outcome, WorkerPool
 
 _HANDLER = "rewards.maths.worker:handle"
@@ -52,8 +53,6 @@ class MathsVerifier(Verifier):
         rules: dict[str, Any] | None = None,
         reasoning: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None,
     ) -> None:
-        if wall_s < cpu_s:
-            raise ValueError(f"wall_s must be at least cpu_s ({cpu_s:g}), not {wall_s:g}")
         self._max_chars = max_chars
         self._rules = rules_from(rules or {})
         self._reasoning = (reasoning[0], reasoning[1]) if reasoning else THINK
@@ -99,20 +98,11 @@ class MathsVerifier(Verifier):
             }
             for answer, accepted, rules in to_compare
         ]
-        outcomes = self._acquit(requests, self.pool.run(requests))
+        outcomes = run_fairly(self.pool, requests, lambda request: {**request, "answer": _HARMLESS})
         for outcome, indices in zip(outcomes, to_compare.values(), strict=True):
             for i in indices:
                 verdicts[i] = _verdict(outcome)
         return [verdict for verdict in verdicts if verdict is not None]
-
-    def _acquit(self, requests: list[dict[str, Any]], outcomes: list[Outcome]) -> list[Outcome]:
-        """The outcomes, where an answer is not blamed for what its references do to the checker by themselves."""
-        blamed = [i for i, outcome in enumerate(outcomes) if outcome.failure not in (None, Failure.INFRA)]
-        probes = [{**requests[i], "answer": _HARMLESS} for i in blamed]
-        for i, probe in zip(blamed, self.pool.run(probes), strict=True):
-            if probe.failure is not None:
-                outcomes[i] = Outcome(failure=Failure.INFRA, detail=f"the task's reference: {probe.detail}")
-        return outcomes
 
     def _judge_without_worker(self, boxed: str | None, accepted: tuple[str, ...], rules: MathsRules) -> Verdict | None:
         """The verdict if text and plain numbers are enough for it; None if a worker has to look at the answer."""

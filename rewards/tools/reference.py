@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, get_args
 
 from buffer.errors import UserError
 from buffer.types import Task
+from rewards.record_fields import hint, refuse_unknown
 from rewards.tools.matching import Expected, Strings
 from rewards.tools.schemas import Schema, functions_of, problem
 from rewards.worker_requests import pack
@@ -54,7 +54,7 @@ def _reference(answer_json: str) -> Reference:
     answer = json.loads(answer_json)
     if not isinstance(answer, dict) or "schemas" not in answer or not isinstance(answer.get("calls"), list):
         raise ValueError(f"answer must be such as {_FORM}")
-    _refuse_unknown(answer, _KEYS, "answer")
+    refuse_unknown(answer, _KEYS, "answer")
     if not isinstance(answer.get("ordered", False), bool):
         raise ValueError(f"answer.ordered must be true or false, not {answer['ordered']!r}")
     if answer.get("strings", "exact") not in get_args(Strings):
@@ -72,14 +72,14 @@ def _reference(answer_json: str) -> Reference:
 def _expected(entry: Any, where: str, functions: Mapping[str, Schema]) -> Expected:
     if not isinstance(entry, dict):
         raise ValueError(f'{where} must be an object with "name" and "arguments", not {entry!r}')
-    _refuse_unknown(entry, _CALL_KEYS, where)
+    refuse_unknown(entry, _CALL_KEYS, where)
     for key in ("name", "arguments"):
         if key not in entry:
             raise ValueError(f"{where}.{key}: missing")
     name, arguments = entry["name"], entry["arguments"]
     accept, optional = entry.get("accept", {}), entry.get("optional", [])
     if not isinstance(name, str) or name not in functions:
-        raise ValueError(f"{where}.name: {name!r} is not among answer.schemas{_hint(str(name), functions)}")
+        raise ValueError(f"{where}.name: {name!r} is not among answer.schemas{hint(str(name), functions)}")
     if not isinstance(arguments, dict):
         raise ValueError(f"{where}.arguments must be an object, not {arguments!r}")
     if not isinstance(accept, dict) or not all(isinstance(values, list) and values for values in accept.values()):
@@ -103,14 +103,3 @@ def _check_arguments(call: Expected, schema: Schema, where: str) -> None:
         wrong = problem(schema, arguments)
         if wrong:
             raise ValueError(f"{place}: does not satisfy the schema of {call.name!r}: {wrong}")
-
-
-def _refuse_unknown(given: Iterable[str], known: list[str], where: str) -> None:
-    for key in given:
-        if key not in known:
-            raise ValueError(f"{where}.{key}: unknown{_hint(key, known)}; only {', '.join(known)} may stand here")
-
-
-def _hint(wrong: str, known: Iterable[str]) -> str:
-    near = get_close_matches(wrong, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -59,8 +59,6 @@ class ToolsVerifier(Verifier):
         memory_mb: Annotated[int, Field(ge=512)] = 1024,
         max_chars: Annotated[int, Field(ge=1, le=100_000)] = 20_000,
     ) -> None:
-        if wall_s < cpu_s:
-            raise ValueError(f"wall_s must be at least cpu_s ({cpu_s:g}), not {wall_s:g}")
         self._tag, self._ordered, self._strings, self._max_chars = tag, ordered, strings, max_chars
         self.pool = WorkerPool(_HANDLER, _WARM_UP, processes, Limits(cpu_s, wall_s, memory_mb))
 

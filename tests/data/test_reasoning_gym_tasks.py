@@ -27,7 +27,6 @@ def make(seed: int = 1, count: int = 20, split: str = "train", **changes: Any) -
 
 
 def test_examples_come_first_as_solved_turns_and_the_question_last() -> None:
-    pytest.importorskip("reasoning_gym")
     task = make()[0]
     turns = task.messages()
     assert [turn["role"] for turn in turns] == ["user", "assistant", "user", "assistant", "user"]
@@ -38,7 +37,6 @@ def test_examples_come_first_as_solved_turns_and_the_question_last() -> None:
 
 
 def test_train_held_out_and_examples_never_share_a_question() -> None:
-    pytest.importorskip("reasoning_gym")
     train, held_out = ({str(t.messages()[-1]) for t in make(count=25, split=side)} for side in ("train", "held_out"))
     examples = {str(turn) for turn in make()[0].messages()[:-1]}
     assert len(train) == len(held_out) == 25
@@ -47,7 +45,6 @@ def test_train_held_out_and_examples_never_share_a_question() -> None:
 
 
 def test_too_few_different_problems_are_refused() -> None:
-    pytest.importorskip("reasoning_gym")
     with pytest.raises(UserError, match="gives only about"):
         make(count=1000)
 
@@ -56,7 +53,6 @@ def test_too_few_different_problems_are_refused() -> None:
     "changes", [{"dataset": "chain_summ"}, {"config": {"terms": 2}}, {"config": {"min_terms": 3, "max_terms": 2}}]
 )
 def test_an_unknown_dataset_or_config_is_refused(changes: dict[str, Any]) -> None:
-    pytest.importorskip("reasoning_gym")
     with pytest.raises(UserError, match="reasoning_gym cannot make 'chain_sum"):
         make(**changes)
 
@@ -68,7 +64,6 @@ def test_a_missing_package_is_named_with_the_way_to_install_it(monkeypatch: pyte
 
 
 def test_its_tasks_may_be_judged_by_its_own_scorer() -> None:
-    pytest.importorskip("reasoning_gym")
     from rewards.reasoning_gym import ReasoningGymVerifier
 
     task = make(count=1, verifier="reasoning_gym")[0]

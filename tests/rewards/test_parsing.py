@@ -1,7 +1,6 @@
 """Where an answer stands in a response: the exact rules."""
 
 import re
-import time
 
 import pytest
 from hypothesis import given
@@ -142,11 +141,10 @@ def test_other_chat_templates_mark_reasoning_otherwise(markers, text: str, answe
     assert find_answer(text + r"\boxed{1}", False, "boxed", "ans", markers) == boxed
 
 
+@pytest.mark.timeout(60)  # quadratic time would take hours
 @pytest.mark.parametrize(
     "text",
     [r"\boxed{" * 50_000, "<ans>" * 50_000, "<ans>a" * 50_000, "{" * 300_000, "\\" * 300_000, "```\n~~~" * 50_000],
 )
 def test_parsing_is_linear_in_the_text(text: str) -> None:
-    began = time.process_time()
     assert (extract_tag(text, "ans"), last_boxed(text), last_code_block(text)) == (None, None, None)
-    assert time.process_time() - began < 1.0

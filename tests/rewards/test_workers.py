@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import alive, eventually
 
 from rewards.workers import MAX_REQUEST_BYTES, Failure, Limits, WorkerPool
 
@@ -177,20 +178,3 @@ def test_workers_end_with_a_parent_that_is_killed(work: str, tmp_path: Path) -> 
     parent.wait()
     workers = [int(pid) for pid in pids.read_text().split()]
     assert eventually(lambda: not any(alive(pid) for pid in workers))
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie that nobody has reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def eventually(condition, seconds: float = 15.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()

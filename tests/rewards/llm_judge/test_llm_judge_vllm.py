@@ -133,9 +133,7 @@ def test_a_real_server_that_dies_is_an_infra_error(server: Server) -> None:
             judge(server, model="other").start()
         assert verifier.judge([Answer(TASK, "light")])[0].status is Status.SCORED
         server.kill()
-        begin = time.monotonic()
         assert verifier.judge([Answer(TASK, "magic")])[0].status is Status.INFRA_ERROR
-        assert time.monotonic() - begin < 10
         assert verifier.judge([Answer(TASK, "light")])[0].status is Status.SCORED, "what was judged is remembered"
     finally:
         verifier.close()

