@@ -78,7 +78,8 @@ def keeper_command(box: Box, control_fd: int, uid: int | None) -> list[str]:
         walls = [bubblewrap, *_bubblewrap_arguments(prefixes), "--"]
         home = _MOUNTED
         if not bubblewrap.startswith(("/usr/", *(f"{prefix}/" for prefix in prefixes))):
-            reachable.append(str(Path(bubblewrap).parent.parent))
+            package = str(Path(bubblewrap).parent.parent)
+            reachable += [path for path in (package, f"{package}.libs") if os.path.isdir(path)]
     start = {
         "home": home,
         "libraries": _libraries(),
