@@ -7,20 +7,117 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class LearnerSettings(BaseModel):
-    """How the policy is optimised: ranks, packing, optimiser and the terms of the objective."""
+class OffloadSettings(BaseModel):
+    """What leaves the GPU's memory for the host's (DeepSpeed ZeRO-Offload)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    world_size: int = Field(1, ge=1, description="Data-parallel learner ranks, one process each.")
+    optimizer: bool = Field(
+        False, description="Moments and master weights on the host, stepped there by DeepSpeed's CPU Adam."
+    )
+    parameters: bool = Field(False, description="Parameters on the host between their uses; only with zero_stage 3.")
+
+
+class CheckpointingSettings(BaseModel):
+    """Activation checkpointing, module by module: what is kept for the backward pass and what is computed again.
+
+    Every policy gives the same gradients, bit by bit (docs/learner.md has the measured curve of memory against time).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: Literal["none", "norms", "mlp", "attention", "block"] = Field(
+        "none",
+        description="What is recomputed. none: nothing. norms: norms, activations and other pointwise work. mlp: whole "
+        "MLPs. attention: everything but the attention kernel's output. block: whole decoder layers.",
+    )
+    offload: bool = Field(False, description="What is kept goes to host memory until the backward pass.")
+    mlp_tiles: int = Field(
+        1, ge=1, description="MLPs work on this many slices of the tokens, one after the other; 1: all at once."
+    )
+
+
+class EngineSettings(BaseModel):
+    """How a policy is held and stepped: ranks, memory, packing and optimiser. The same for SFT and RL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    world_size: int = Field(1, ge=1, description="Learner ranks, one process each: data x sequence parallel.")
+    sequence_parallel: int = Field(
+        1, ge=1, description="Ranks that share each row of tokens (Ulysses); divides world_size and attention heads."
+    )
     zero_stage: Literal[1, 2, 3] = Field(
         1, description="DeepSpeed ZeRO: 1 shards the optimiser state, 2 also the gradients, 3 also the parameters."
     )
+    offload: OffloadSettings = OffloadSettings()
+    checkpointing: CheckpointingSettings = CheckpointingSettings()
+    attention: Literal["sdpa", "flash_attention_2", "flex_attention"] = Field(
+        "sdpa",
+        description="Attention kernel. sdpa: everywhere. flash_attention_2: the package flash-attn, GPU. "
+        "flex_attention: GPU.",
+    )
     token_budget: int = Field(
-        8192, ge=1, description="Most tokens (prompts + responses) of one micro-batch on one rank; bounds peak memory."
+        8192,
+        ge=1,
+        description="Most tokens (prompts + responses) of one packed row; sequence-parallel ranks share a row. Bounds "
+        "peak memory.",
     )
 
-    loss: Literal["grpo"] = Field("grpo", description="The policy loss, one file each in learner/losses/.")
+    optimizer: Literal["adamw", "muon", "sgd"] = Field(
+        "adamw",
+        description="adamw; muon: orthogonalised momentum for matrices of the layers, AdamW for the rest; sgd: "
+        "without momentum.",
+    )
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's decay rates of the two moments, in [0, 1).")
+    eps: float = Field(1e-8, gt=0, description="AdamW's epsilon.")
+    muon_momentum: float = Field(0.95, ge=0, lt=1, description="Muon's momentum (Nesterov).")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, on matrices only.")
+    grad_clip: float = Field(1.0, ge=0, description="Largest global gradient norm; 0 leaves gradients as they are.")
+
+    step_deadline_s: float = Field(
+        600.0, gt=0, description="Seconds one batch may take on a rank, and any collective between ranks may wait."
+    )
+
+    @model_validator(mode="after")
+    def _engine_consistent(self) -> Self:
+        _check_betas(self.betas)
+        if self.world_size % self.sequence_parallel:
+            raise ValueError(
+                f"sequence_parallel ({self.sequence_parallel}) must divide world_size ({self.world_size}): the world "
+                "is data parallel x sequence parallel ranks"
+            )
+        if self.offload.parameters and self.zero_stage != 3:
+            raise ValueError(
+                f"offload.parameters needs zero_stage 3, not {self.zero_stage}: only there do parameters leave a rank"
+            )
+        if self.optimizer == "sgd" and self.weight_decay:
+            raise ValueError("optimizer: sgd takes no weight_decay; set it to 0 or use adamw")
+        return self
+
+    @property
+    def data_parallel(self) -> int:
+        """Groups of ranks that train on different rows."""
+        return self.world_size // self.sequence_parallel
+
+
+class LearnerSettings(EngineSettings):
+    """The engine, and the terms of the RL objective."""
+
+    loss: Literal["grpo", "dr_grpo", "gspo", "cispo"] = Field(
+        "grpo",
+        description="The policy loss, one file each in learner/losses/. grpo and cispo are means over tokens, gspo "
+        "over sequences, dr_grpo over sequences x max_length.",
+    )
+    max_length: int | None = Field(
+        None, ge=1, description="dr_grpo's constant length; null: rollout.max_response_tokens."
+    )
+    kl_coef: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of KL(policy || reference), token by token; the reference is the policy that RL starts "
+        "from, held a second time. 0: none is held.",
+    )
     proximal: Literal["recompute", "behaviour"] = Field(
         "recompute",
         description="What the ratio is taken against. recompute: the policy when the batch was taken, the truncated "
@@ -28,46 +125,37 @@ class LearnerSettings(BaseModel):
     )
     minibatches: int = Field(1, ge=1, description="Disjoint parts a batch is split into; one optimiser step each.")
     epochs: int = Field(1, ge=1, description="Passes over a batch; each is one use of its trajectories.")
-    clip_low: float = Field(0.2, gt=0, lt=1, description="The ratio is clipped below at 1 - clip_low.")
+    clip_low: float = Field(
+        0.2, gt=0, le=1, description="The ratio is clipped below at 1 - clip_low; 1 is no bound (usual for cispo)."
+    )
     clip_high: float = Field(0.28, gt=0, description="The ratio is clipped above at 1 + clip_high.")
     importance_cap: float = Field(
         2.0, ge=1, description="Upper bound c of the importance weight min(proximal / behaviour, c); `recompute` only."
     )
-
-    optimizer: Literal["adamw", "sgd"] = Field(
-        "adamw", description="adamw, or sgd without momentum: stateless, one learning rate times the gradient."
-    )
-    lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's decay rates of the two moments, in [0, 1).")
-    eps: float = Field(1e-8, gt=0, description="AdamW's epsilon.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, on matrices only.")
-    grad_clip: float = Field(1.0, ge=0, description="Largest global gradient norm; 0 leaves gradients as they are.")
     warmup_steps: int = Field(0, ge=0, description="Optimiser steps of linear rise to `lr`.")
-    schedule: Literal["constant", "cosine"] = Field(
-        "constant", description="After the warm-up: constant, or a half cosine down to zero at `decay_steps`."
+    schedule: Literal["constant", "cosine", "wsd"] = Field(
+        "constant",
+        description="After the warm-up: constant; cosine: half a cosine down to zero at `decay_steps`; wsd: constant, "
+        "then linear to zero over the last `decay_fraction` of `decay_steps`.",
     )
     decay_steps: int | None = Field(
-        None, ge=1, description="The optimiser step at which `cosine` reaches zero (warm-up included). Only for cosine."
+        None, ge=1, description="The optimiser step at which cosine or wsd reaches zero (warm-up included)."
     )
-
-    step_deadline_s: float = Field(
-        600.0, gt=0, description="Seconds one batch may take on a rank, and any collective between ranks may wait."
-    )
+    decay_fraction: float = Field(0.2, gt=0, le=1, description="wsd: the part of decay_steps that decays.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_betas(self.betas)
-        if (self.schedule == "cosine") != (self.decay_steps is not None):
+        if (self.schedule != "constant") != (self.decay_steps is not None):
             raise ValueError(
-                "schedule: cosine and decay_steps belong together: set decay_steps to the total number of optimiser "
-                "steps (steps x minibatches x epochs) with cosine, and leave it out with constant"
+                "schedule: cosine or wsd and decay_steps belong together: set decay_steps to the total number of "
+                "optimiser steps (steps x minibatches x epochs) with them, and leave it out with constant"
             )
         if self.decay_steps is not None and self.decay_steps <= self.warmup_steps:
             raise ValueError(
                 f"decay_steps ({self.decay_steps}) must be above warmup_steps ({self.warmup_steps}): both count from 0"
             )
-        if self.optimizer == "sgd" and self.weight_decay:
-            raise ValueError("optimizer: sgd takes no weight_decay; set it to 0 or use adamw")
+        if self.max_length is not None and self.loss != "dr_grpo":
+            raise ValueError(f"max_length is dr_grpo's constant; loss {self.loss} has none: leave it out")
         return self
 
     @property
@@ -79,6 +167,16 @@ class LearnerSettings(BaseModel):
     def clipping_is_active(self) -> bool:
         """False where the ratio is 1 by construction (one step a batch, proximal recomputed): clipping does nothing."""
         return self.proximal == "behaviour" or self.steps_per_batch > 1
+
+
+class SaveSettings(BaseModel):
+    """Checkpoints of a run: weights, optimiser, schedule, random states and the data cursor, sharded over the ranks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: int = Field(0, ge=0, description="optimiser steps (SFT) or RL batches between two checkpoints; 0: none")
+    keep: int = Field(2, ge=1, description="checkpoints kept: the last ones")
+    asynchronous: bool = Field(True, description="files are written while training goes on")
 
 
 class WarmStartSettings(BaseModel):
