@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from learner.settings import LearnerSettings, WarmStartSettings
+from buffer.errors import UserError
+from learner.settings import EngineSettings, LearnerSettings, WarmStartSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,33 @@ class Schedule:
         return self.lr * (left if self.shape == "linear" else 0.5 - 0.5 * math.cos(math.pi * left))
 
 
+def sft_schedule(lr: float, warmup_steps: int, schedule: str, total_steps: int, decay_fraction: float) -> Schedule:
+    """A schedule by its name in recipes, over the `total_steps` of a stage (warm-up included): zero after the last.
+
+    constant        no decay
+    cosine, linear  decay begins where the warm-up ends
+    wsd             warm-up, stable, decay: linear over the last `decay_fraction` of `total_steps`
+
+    Raises UserError where a decay has no step to happen in, and ValueError for an unknown name.
+    """
+    if schedule == "constant":
+        return Schedule(lr, warmup_steps)
+    if total_steps <= warmup_steps:
+        raise UserError(
+            f"schedule {schedule} over {total_steps} optimiser steps does not fit warmup_steps ({warmup_steps}): shorten "
+            "the warm-up, train longer or use constant"
+        )
+    if schedule in ("cosine", "linear"):
+        return Schedule(lr, warmup_steps, schedule, warmup_steps, total_steps)
+    if schedule == "wsd":
+        start = max(warmup_steps, round(total_steps * (1 - decay_fraction)))
+        return Schedule(lr, warmup_steps, "linear", min(start, total_steps - 1), total_steps)
+    raise ValueError(f"unknown schedule {schedule}: constant, cosine, linear or wsd")
+
+
 def rl_schedule(settings: LearnerSettings) -> Schedule:
-    return Schedule(
-        settings.lr, settings.warmup_steps, settings.schedule, settings.warmup_steps, settings.decay_steps or 0
-    )
+    total = settings.decay_steps or 0
+    return sft_schedule(settings.lr, settings.warmup_steps, settings.schedule, total, settings.decay_fraction)
 
 
 def warm_start_schedule(settings: WarmStartSettings) -> Schedule:
@@ -46,7 +70,7 @@ def warm_start_schedule(settings: WarmStartSettings) -> Schedule:
     return Schedule(settings.lr, settings.warmup_steps, shape, start, settings.steps)
 
 
-def build_optimizer(module: torch.nn.Module, settings: LearnerSettings, on_gpu: bool) -> torch.optim.Optimizer:
+def build_optimizer(module: torch.nn.Module, settings: EngineSettings, on_gpu: bool) -> torch.optim.Optimizer:
     """AdamW (fused on GPU) or plain SGD, in two groups: matrices, and the rest (norms, biases)."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     groups = [
@@ -67,7 +91,7 @@ def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> N
         group["weight_decay"] = weight_decay if group["decays"] else 0.0
 
 
-def deepspeed_config(settings: LearnerSettings, dtype: str, parameters: int, hidden_size: int) -> dict[str, Any]:
+def deepspeed_config(settings: EngineSettings, dtype: str, parameters: int, hidden_size: int) -> dict[str, Any]:
     """DeepSpeed's configuration. Accumulation is ours (gas 1, boundaries set by hand), and so is the schedule."""
     zero: dict[str, Any] = {
         "stage": settings.zero_stage,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from learner.optim import Schedule, build_optimizer, rl_schedule, warm_start_schedule
+from buffer.errors import UserError
+from learner.optim import Schedule, build_optimizer, rl_schedule, sft_schedule, warm_start_schedule
 from learner.settings import LearnerSettings, WarmStartSettings
 
 
@@ -45,6 +46,21 @@ def test_the_rate_rises_linearly_and_stays() -> None:
 def test_the_rate_falls_along_half_a_cosine_to_zero() -> None:
     schedule = rl_schedule(LearnerSettings(lr=2.0, warmup_steps=10, schedule="cosine", decay_steps=110))
     assert [schedule.at(step) for step in (10, 60, 110, 500)] == pytest.approx([2.0, 1.0, 0.0, 0.0])
+
+
+def test_warmup_stable_decay_falls_linearly_over_its_last_part() -> None:
+    schedule = rl_schedule(
+        LearnerSettings(lr=1.0, warmup_steps=10, schedule="wsd", decay_steps=100, decay_fraction=0.2)
+    )
+    assert [schedule.at(step) for step in (9, 10, 80, 90, 100)] == pytest.approx([10 / 11, 1.0, 1.0, 0.5, 0.0])
+
+
+def test_an_sft_stage_has_the_schedule_of_its_own_steps() -> None:
+    rates = {kind: sft_schedule(2.0, 2, kind, 12, 0.5).at(7) for kind in ("constant", "linear", "cosine", "wsd")}
+    assert rates == pytest.approx({"constant": 2.0, "linear": 1.0, "cosine": 1.0, "wsd": 2.0 * 5 / 6})
+    assert sft_schedule(1.0, 0, "wsd", 3, 0.0).at(2) == 1.0
+    with pytest.raises(UserError, match=r"cosine over 5 optimiser steps does not fit warmup_steps \(5\)"):
+        sft_schedule(1.0, 5, "cosine", 5, 0.5)
 
 
 def test_the_warm_start_decays_linearly_over_its_last_part() -> None:
