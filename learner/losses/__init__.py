@@ -6,12 +6,46 @@ To add one: write its file, enter it in `POLICY_LOSSES`, and add its name to `Le
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
+from learner.losses.cispo import cispo
+from learner.losses.dr_grpo import dr_grpo
 from learner.losses.grpo import grpo
+from learner.losses.gspo import gspo
 from learner.losses.sft import sft
 from learner.losses.tokens import LossSum, PolicyTokens
 from learner.settings import LearnerSettings
 
-POLICY_LOSSES: dict[str, Callable[[PolicyTokens, LearnerSettings], LossSum]] = {"grpo": grpo}
 
-__all__ = ["POLICY_LOSSES", "LossSum", "PolicyTokens", "sft"]
+@dataclass(frozen=True)
+class PolicyLoss:
+    """A sum over what a rank holds of a micro-batch, and what the sum over a whole optimiser step is divided by."""
+
+    compute: Callable[[PolicyTokens, LearnerSettings], LossSum]
+    normaliser: Literal["tokens", "sequences", "sequences_x_length"]
+
+
+POLICY_LOSSES: dict[str, PolicyLoss] = {
+    "grpo": PolicyLoss(grpo, "tokens"),
+    "dr_grpo": PolicyLoss(dr_grpo, "sequences_x_length"),
+    "gspo": PolicyLoss(gspo, "sequences"),
+    "cispo": PolicyLoss(cispo, "tokens"),
+}
+
+
+def normaliser(loss: PolicyLoss, settings: LearnerSettings, tokens: int, sequences: int) -> float:
+    """What an optimiser step's loss is divided by: `tokens` and `sequences` count its weighted trajectories everywhere.
+
+    Raises ValueError if the loss needs `max_length` and it is not filled in.
+    """
+    if loss.normaliser == "tokens":
+        return float(tokens)
+    if loss.normaliser == "sequences":
+        return float(sequences)
+    if settings.max_length is None:
+        raise ValueError(f"loss {settings.loss} is divided by sequences x max_length, and learner.max_length is null")
+    return float(sequences * settings.max_length)
+
+
+__all__ = ["POLICY_LOSSES", "LossSum", "PolicyLoss", "PolicyTokens", "normaliser", "sft"]

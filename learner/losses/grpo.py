@@ -1,15 +1,18 @@
 """GRPO with an asymmetric clip and a truncated importance weight: the objective of docs/architecture.md.
 
     rho = pi_theta / pi_prox          w = min(pi_prox / mu, c), no gradient
-    L = -(1/N) sum  w * min(rho * A, clip(rho, 1 - eps_low, 1 + eps_high) * A)
+    L = -(1/N) sum  w * min(rho * A, clip(rho, 1 - eps_low, 1 + eps_high) * A)          N: tokens
 
-With `proximal: behaviour` the caller passes mu as pi_prox; then rho = pi_theta / mu and w = 1, since c >= 1.
+Group advantages: DeepSeekMath, arXiv 2402.03300. Asymmetric clip and mean over tokens: DAPO, arXiv 2503.14476.
+Decoupled pi_prox and mu: Hilton et al., arXiv 2110.00641. With `proximal: behaviour` the caller passes mu as pi_prox;
+then rho = pi_theta / mu and w = 1, since c >= 1.
 """
 
 from __future__ import annotations
 
 import torch
 
+from learner.losses.reference_kl import reference_kl
 from learner.losses.tokens import LossSum, PolicyTokens
 from learner.settings import LearnerSettings
 
@@ -23,11 +26,13 @@ def grpo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:
     weight = importance.clamp(max=settings.importance_cap)
     ratio = torch.exp(tokens.logprobs - tokens.proximal)
     loss = -(weight * torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)).sum()
+    penalty, kl = reference_kl(tokens, settings)
 
     return LossSum(
-        loss,
+        loss + penalty,
         clip_low=((ratio < low) & (advantages < 0)).sum(),
         clip_high=((ratio > high) & (advantages > 0)).sum(),
         is_truncated=(importance > settings.importance_cap).sum(),
         ratio=ratio.detach(),
+        kl=kl,
     )

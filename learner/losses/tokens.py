@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 
+def identity(values: torch.Tensor) -> torch.Tensor:
+    """The sum over sequence-parallel ranks where there is only one."""
+    return values
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PolicyTokens:
-    """The weighted trainable tokens of one micro-batch, all float32[M]; only `logprobs` carries a gradient.
+    """The weighted trainable tokens of a micro-batch that this rank holds; only `logprobs` carries a gradient.
 
-    logprobs    log pi_theta
-    proximal    log pi_prox
-    behaviour   log mu, as the engine recorded it
-    advantages  of each token's trajectory
+    Sequence-parallel ranks hold different tokens of the same B trajectories; M may be 0 on one of them.
+
+    logprobs      float32[M]: log pi_theta
+    proximal      float32[M]: log pi_prox
+    behaviour     float32[M]: log mu, as the engine recorded it
+    advantages    float32[M]: of each token's trajectory
+    trajectories  int64[M]: index 0..B-1 of each token's trajectory in the micro-batch
+    lengths       float32[B]: trainable tokens of each whole trajectory, on all ranks together; at least 1
+    reference     float32[M]: log pi_ref, if a reference policy is held
+    across        differentiable sum over the ranks that share the micro-batch. Every rank calls it the same number of
+                  times, so no loss may call it depending on the tokens it holds.
     """
 
     logprobs: torch.Tensor
     proximal: torch.Tensor
     behaviour: torch.Tensor
     advantages: torch.Tensor
+    trajectories: torch.Tensor
+    lengths: torch.Tensor
+    reference: torch.Tensor | None = None
+    across: Callable[[torch.Tensor], torch.Tensor] = identity
+
+    def per_trajectory(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum of values, float32[M], over each trajectory's tokens on all its ranks: float32[B], differentiable."""
+        return self.across(torch.zeros_like(self.lengths).index_add(0, self.trajectories, values))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LossSum:
-    """A policy loss before its normaliser, and what its bounds did.
+    """This rank's share of a policy loss before its normaliser, and what its bounds did.
 
-    total         scalar with gradient: the sum over tokens
+    Shares add up: the sum over ranks and micro-batches is the whole loss, whatever the split.
+
+    total         scalar with gradient
     clip_low      int scalar: tokens whose gradient is cut because the ratio is too low and the advantage negative
-    clip_high     int scalar: ... too high and the advantage positive
+    clip_high     int scalar: ... too high and the advantage positive (cispo, which cuts none: whose ratio was bounded)
     is_truncated  int scalar: tokens whose importance weight was capped
-    ratio         float32[M]: the ratio that is clipped
+    ratio         float32[M]: the ratio that is clipped, without gradient
+    kl            scalar: sum over the tokens of KL(pi_theta || pi_ref) by k3, nats, without gradient; None without one
     """
 
     total: torch.Tensor
@@ -39,3 +63,4 @@ class LossSum:
     clip_high: torch.Tensor
     is_truncated: torch.Tensor
     ratio: torch.Tensor
+    kl: torch.Tensor | None = None

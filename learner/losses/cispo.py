@@ -1,0 +1,36 @@
+"""CISPO: the ratio is bounded and becomes a weight, so that no token's gradient is cut (MiniMax-M1, arXiv 2506.13585).
+
+    rho = pi_theta / pi_prox          w = min(pi_prox / mu, c)          both without gradient
+    L = -(1/N) sum  w * clip(rho, 1 - eps_low, 1 + eps_high) * A * log pi_theta          N: tokens
+
+The paper leaves out the lower bound (`clip_low: 1`) and tunes the upper one. Where nothing is clipped, the gradient is
+GRPO's; the value is not, and means nothing by itself.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from learner.losses.reference_kl import reference_kl
+from learner.losses.tokens import LossSum, PolicyTokens
+from learner.settings import LearnerSettings
+
+
+def cispo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:
+    """The sum over the tokens (the caller divides by the global N), and how often ratio and weight met their bounds."""
+    low, high = 1 - settings.clip_low, 1 + settings.clip_high
+
+    importance = torch.exp(tokens.proximal - tokens.behaviour)
+    weight = importance.clamp(max=settings.importance_cap)
+    ratio = torch.exp(tokens.logprobs.detach() - tokens.proximal)
+    loss = -(weight * ratio.clamp(low, high) * tokens.advantages * tokens.logprobs).sum()
+    penalty, kl = reference_kl(tokens, settings)
+
+    return LossSum(
+        loss + penalty,
+        clip_low=(ratio < low).sum(),
+        clip_high=(ratio > high).sum(),
+        is_truncated=(importance > settings.importance_cap).sum(),
+        ratio=ratio,
+        kl=kl,
+    )
