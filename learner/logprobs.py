@@ -1,12 +1,26 @@
-"""Per-token log-probabilities and entropy from hidden states, streamed over the vocabulary: no full logits."""
+"""Per-token log-probabilities and entropies from hidden states, streamed over tokens and vocabulary: no full logits.
+
+The method is that of Liger's `LigerFusedLinearPPOBase.chunk_forward`: an online softmax over pieces of the vocabulary
+forward, the same pieces of logits computed again backward. It is written out here because under bfloat16 Liger rounds
+logits to bfloat16 (log-probabilities are off by some hundredths of a nat), multiplies in float32 backward (which tensor
+cores do not), and holds the weight's gradient in float32 and in bfloat16 at once; and because here the entropy comes
+out of the same pass. Logits are float32 sums of exact products; gradients are summed in float32 and rounded at the end.
+bench/loss_memory.py has the figures.
+
+Beside inputs and results, a call holds two float32 pieces of logits [ROWS, VOCABULARY] and, backward, the gradients of
+the hidden states [M, H] and of one piece of the weight [VOCABULARY, H] in float32.
+"""
 
 from __future__ import annotations
 
-import torch
-from liger_kernel.chunked_loss.fused_linear_ppo import LigerFusedLinearPPOBase
+from collections.abc import Iterator
+from typing import Any
 
-_ROWS = 2048  # as Liger's log-probabilities: a chunk of logits is at most _ROWS x _VOCABULARY float32, 32 MiB
-_VOCABULARY = 4096
+import torch
+from torch.autograd.function import once_differentiable
+
+ROWS = 2048
+VOCABULARY = 4096
 
 
 def selected_logprobs(
@@ -14,32 +28,109 @@ def selected_logprobs(
 ) -> torch.Tensor:
     """log softmax(hidden @ weight.T / temperature)[targets], differentiable in hidden and weight.
 
-    hidden [M, H], weight [V, H], targets int64[M]; returns float32[M], nats.
+    hidden [M, H], weight [V, H] of any floating type, targets int64[M] in 0..V-1; returns float32[M], nats.
     """
-    logprobs: torch.Tensor = LigerFusedLinearPPOBase.chunk_forward(
-        hidden[None], weight, targets[None], temperature=temperature
-    )
-    return logprobs[0]
+    logprobs, _ = _Streamed.apply(hidden, weight, targets, temperature, False)  # type: ignore[no-untyped-call]
+    return logprobs  # type: ignore[no-any-return]
+
+
+def logprobs_and_entropies(
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`selected_logprobs`, and from the same pass the entropy of each distribution: float32[M], nats, no gradient."""
+    return _Streamed.apply(hidden, weight, targets, temperature, True)  # type: ignore[no-any-return, no-untyped-call]
 
 
 @torch.no_grad()
 def entropies(hidden: torch.Tensor, weight: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Entropy of softmax(hidden @ weight.T / temperature) in nats, float32[M], without gradient.
+    """Entropy of softmax(hidden @ weight.T / temperature) in nats, float32[M], without gradient."""
+    anything = torch.zeros(len(hidden), dtype=torch.long, device=hidden.device)
+    return logprobs_and_entropies(hidden, weight, anything, temperature)[1]
 
-    With m the running maximum of the logits z: H = m + log s - u / s, where s = sum exp(z - m), u = sum exp(z - m) z.
+
+class _Streamed(torch.autograd.Function):
+    """With z the logits, m their maximum, s = sum exp(z - m) and u = sum exp(z - m) (z - m):
+
+    log p = z_target - m - log s        H = log s - u / s        dz = g (1[target] - p) / temperature
     """
-    out = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
-    for start in range(0, len(hidden), _ROWS):
-        rows = hidden[start : start + _ROWS]
-        top = torch.full((len(rows),), -torch.inf, device=hidden.device)
-        mass = torch.zeros_like(top)
-        moment = torch.zeros_like(top)
-        for first in range(0, len(weight), _VOCABULARY):
-            logits = (rows @ weight[first : first + _VOCABULARY].T).float() / temperature
-            new_top = torch.maximum(top, logits.amax(dim=-1))
-            shrink, exponentials = torch.exp(top - new_top), torch.exp(logits - new_top[:, None])
-            mass = mass * shrink + exponentials.sum(dim=-1)
-            moment = moment * shrink + (exponentials * logits).sum(dim=-1)
-            top = new_top
-        out[start : start + _ROWS] = top + mass.log() - moment / mass
-    return out
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        targets: torch.Tensor,
+        temperature: float,
+        with_entropy: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        def per_row(value: float) -> torch.Tensor:
+            return torch.full((len(hidden),), value, dtype=torch.float32, device=hidden.device)
+
+        chosen, mass, moment = per_row(0.0), per_row(0.0), per_row(0.0)
+        top = per_row(torch.finfo(torch.float32).min)  # not -inf, of which zero times is no number
+        for vocabulary in _pieces(len(weight), VOCABULARY):
+            piece = weight[vocabulary].to(hidden.dtype)
+            for rows in _pieces(len(hidden), ROWS):
+                logits = _product(hidden[rows], piece.T)
+                place, is_here = _target_in(targets[rows], vocabulary)
+                chosen[rows] += logits.gather(1, place)[:, 0] * is_here / temperature
+                new_top = torch.maximum(top[rows], logits.amax(dim=-1) / temperature)
+                rise = top[rows] - new_top
+                kept = mass[rows] * rise.exp()
+                logits = torch.add(-new_top[:, None], logits, alpha=1 / temperature, out=logits)
+                if with_entropy:
+                    exponentials = logits.exp()
+                    # What is summed so far was relative to the old maximum.
+                    moment[rows] = moment[rows] * rise.exp() + kept * rise + (logits.mul_(exponentials)).sum(dim=-1)
+                else:
+                    exponentials = logits.exp_()
+                mass[rows] = kept + exponentials.sum(dim=-1)
+                top[rows] = new_top
+        log_mass = top + mass.log()
+        entropy = mass.log() - moment / mass if with_entropy else moment
+        ctx.save_for_backward(hidden, weight, targets, log_mass)
+        ctx.temperature = temperature
+        ctx.mark_non_differentiable(entropy)
+        return chosen - log_mass, entropy
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, upstream: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden, weight, targets, log_mass = ctx.saved_tensors
+        wants_hidden, wants_weight = ctx.needs_input_grad[:2]
+        upstream = upstream.float() / ctx.temperature
+        d_hidden = torch.zeros(hidden.shape, dtype=torch.float32, device=hidden.device) if wants_hidden else None
+        d_weight = torch.empty_like(weight) if wants_weight else None
+        for vocabulary in _pieces(len(weight), VOCABULARY):
+            piece = weight[vocabulary].to(hidden.dtype)
+            d_piece = torch.zeros(piece.shape, dtype=torch.float32, device=weight.device) if wants_weight else None
+            for rows in _pieces(len(hidden), ROWS):
+                logits = _product(hidden[rows], piece.T)
+                torch.add(-log_mass[rows, None], logits, alpha=1 / ctx.temperature, out=logits)
+                d_logits = logits.exp_().mul_(-upstream[rows, None])
+                place, is_here = _target_in(targets[rows], vocabulary)
+                d_logits.scatter_add_(1, place, (upstream[rows] * is_here)[:, None])
+                if d_hidden is not None:
+                    d_hidden[rows] += _product(d_logits, piece)
+                if d_piece is not None:
+                    d_piece += _product(d_logits.T, hidden[rows])
+            if d_weight is not None and d_piece is not None:
+                d_weight[vocabulary] = d_piece
+        return None if d_hidden is None else d_hidden.to(hidden.dtype), d_weight, None, None, None
+
+
+def _pieces(length: int, size: int) -> Iterator[slice]:
+    return (slice(first, min(first + size, length)) for first in range(0, length, size))
+
+
+def _target_in(targets: torch.Tensor, vocabulary: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """The targets' places in a piece of the vocabulary, int64[rows, 1], any place where bool[rows] is false."""
+    is_here = (targets >= vocabulary.start) & (targets < vocabulary.stop)
+    return torch.where(is_here, targets - vocabulary.start, 0)[:, None], is_here
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """a @ b as float32 whatever the types: on a GPU tensor cores multiply in b's type and sum in float32."""
+    if b.is_cuda and b.dtype != torch.float32:
+        return torch.mm(a.to(b.dtype), b, out_dtype=torch.float32)
+    return torch.mm(a.float(), b.float())

@@ -3,7 +3,8 @@
     L = -(1 / (n * L_max)) sum_i sum_t  w * min(rho * A_i, clip(rho, 1 - eps_low, 1 + eps_high) * A_i)
 
 n counts sequences and L_max is `learner.max_length`, a constant. The terms are GRPO's (learner/losses/grpo.py), only
-the normaliser differs. The paper also takes the standard deviation out of the advantages: `buffer.normalize_std: false`.
+the normaliser differs. The paper also takes the standard deviation out of the advantages, as does
+`buffer.normalize_std: false`.
 """
 
 from __future__ import annotations
