@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
@@ -16,7 +16,20 @@ from actors.engine_control import RayEngineControl
 from actors.threaded import ThreadedActor
 from buffer.types import Float32, Group, Int32
 from learner.publishing.settings import PublishSettings
-from learner.settings import LearnerSettings, WarmStartSettings
+from learner.settings import EngineSettings, LearnerSettings, SaveSettings, WarmStartSettings
+
+if TYPE_CHECKING:
+    from learner.engine import OptimizerStep
+    from learner.packing import Document
+
+
+@dataclass(frozen=True, slots=True)
+class SftStep:
+    """One supervised optimiser step: the loss before it (nats a token) and the seconds it took."""
+
+    loss: float
+    step: OptimizerStep
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +56,7 @@ class LearnerActor(ThreadedActor):
 
     async def start(
         self,
-        settings: LearnerSettings,
+        settings: EngineSettings,
         policy_dir: Path,
         dtype: str,
         temperature: float,
@@ -51,14 +64,14 @@ class LearnerActor(ThreadedActor):
         master: tuple[str, int],
         seed: int,
     ) -> None:
-        """Join the other ranks and load the policy."""
+        """Join the other ranks and load the policy, to train it by RL (`LearnerSettings`) or supervised."""
 
         def build() -> Any:
-            from learner.learner import Learner
-
-            return Learner(
-                settings, policy_dir, dtype, temperature, rank, settings.world_size, master[0], master[1], seed
-            )
+            if isinstance(settings, LearnerSettings):
+                from learner.learner import Learner as Kind
+            else:
+                from learner.engine import Engine as Kind
+            return Kind(settings, policy_dir, dtype, temperature, rank, settings.world_size, master[0], master[1], seed)
 
         self._seed = seed
         self._learner = await self._run(build)
@@ -110,6 +123,62 @@ class LearnerActor(ThreadedActor):
             self._warm.finish()
         return metrics
 
+    async def sft_step(self, documents: Sequence[Document], lr: float) -> SftStep:
+        """One supervised optimiser step."""
+
+        def work() -> SftStep:
+            from learner.sft import sft_step
+
+            started = time.monotonic()
+            loss, step = sft_step(self._learner, documents, lr)
+            return SftStep(loss, step, time.monotonic() - started)
+
+        return await self._run(work)
+
+    async def sft_evaluate(self, documents: Mapping[str, Sequence[Document]]) -> dict[str, float]:
+        """Mean negative log-likelihood by domain, nats a token."""
+
+        def work() -> dict[str, float]:
+            from learner.sft import evaluate
+
+            return evaluate(self._learner, documents)
+
+        return await self._run(work)
+
+    async def hold_reference(self) -> None:
+        """Keep the policy as it is now for the KL term, if the recipe has one."""
+        await self._run(lambda: self._learner.hold_reference())
+
+    async def keep_checkpoints(self, folder: Path, settings: SaveSettings, resume: Path | None) -> Any:
+        """Be ready to `save`; with `resume` go on from that checkpoint, and answer what the driver had given for it."""
+
+        def work() -> Any:
+            from learner.checkpoints import Checkpointer
+
+            learner = self._learner
+            self._checkpointer = Checkpointer(
+                folder, settings.keep, settings.asynchronous, learner.rank, learner.world_size
+            )
+            if resume is None:
+                return None
+            state = self._checkpointer.load(learner.engine, resume)
+            learner.load_state(state["learner"])
+            return state["driver"]
+
+        return await self._run(work)
+
+    async def save(self, step: int, driver: Any) -> None:
+        """Begin a checkpoint of this step, with what the driver needs to go on from it (JSON-able)."""
+        await self._run(
+            lambda: self._checkpointer.save(
+                self._learner.engine, step, {"learner": self._learner.state(), "driver": driver}
+            )
+        )
+
+    async def saved(self) -> None:
+        """Wait until the last checkpoint is complete."""
+        await self._run(lambda: self._checkpointer.wait())
+
     async def train(self, groups: list[Group], version: int) -> Trained:
         """One batch, taken at `version`."""
 
@@ -138,5 +207,7 @@ class LearnerActor(ThreadedActor):
         """Leave the process group and release the transfer's buffers."""
         if hasattr(self, "_publisher"):
             self._publisher.close()
+        if hasattr(self, "_checkpointer"):
+            await self._run(self._checkpointer.close)
         if hasattr(self, "_learner"):
             await self._run(self._learner.close)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actors.learner import Trained
+import ray
+
+from actors.learner import SftStep, Trained
 from buffer.types import Float32, Int32
 from learner.publishing.settings import PublishSettings
-from learner.settings import LearnerSettings, WarmStartSettings
+from learner.settings import EngineSettings, SaveSettings, WarmStartSettings
+
+if TYPE_CHECKING:
+    from learner.packing import Document
 
 
 class LearnerGroup:
@@ -19,7 +24,7 @@ class LearnerGroup:
     A rank that raises is reported at once, though the others may still wait for it in a collective.
     """
 
-    def __init__(self, ranks: Sequence[Any], settings: LearnerSettings) -> None:
+    def __init__(self, ranks: Sequence[Any], settings: EngineSettings) -> None:
         self._ranks = list(ranks)
         self._settings = settings
 
@@ -44,6 +49,30 @@ class LearnerGroup:
     ) -> dict[str, float]:
         """Supervised steps; see `learner.warm_start`."""
         return await self._call("warm_start", settings, traces, last)
+
+    async def sft_step(self, documents: Sequence[Document], lr: float) -> SftStep:
+        """One supervised optimiser step; every rank gets all documents."""
+        return await self._call("sft_step", ray.put(documents), lr)
+
+    async def sft_evaluate(self, documents: Any) -> dict[str, float]:
+        """Mean negative log-likelihood by domain, nats a token; `documents` is a reference."""
+        return await self._call("sft_evaluate", documents)
+
+    async def hold_reference(self) -> None:
+        """Keep the policy as it is now for the KL term, if the recipe has one."""
+        await self._call("hold_reference")
+
+    async def keep_checkpoints(self, folder: Path, settings: SaveSettings, resume: Path | None = None) -> Any:
+        """Be ready to `save`; with `resume` go on from that checkpoint: what was given to `save` for it."""
+        return await self._call("keep_checkpoints", folder, settings, resume)
+
+    async def save(self, step: int, driver: Any) -> None:
+        """Begin a checkpoint of this step, with what the driver needs to go on from it (JSON-able)."""
+        await self._call("save", step, driver)
+
+    async def saved(self) -> None:
+        """Wait until the last checkpoint is complete."""
+        await self._call("saved")
 
     async def train(self, groups: Any, version: int) -> Trained:
         """One batch; `groups` is a reference."""

@@ -1,59 +1,157 @@
 """Attention within documents: a packed row goes through the dense layers whole, yet its documents never see each other.
 
-For attention alone the row's documents are laid out as right-padded rows of a rectangle. Causal attention cannot look
-to the right, so the padding needs no mask and the fast causal kernels apply on CPU and GPU alike. (With the stock
-`sdpa` function a packed row needs a block-diagonal mask, which costs the square of the row: 4-5 times slower on CPU.)
+One function is registered with transformers for every model; it hands the work to a kernel that is told where the
+documents lie (`RowLayout`), so that no mask of the square of the row is ever made:
+
+sdpa               documents of like length as right-padded rectangles; causal attention cannot look to the right, so
+                   the padding needs no mask and the fast causal kernels apply on CPU and GPU alike
+flash_attention_2  the variable-length kernel of flash-attn (GPU)
+flex_attention     torch's, with a block mask made of the documents (GPU)
+
+With sequence parallelism the row is gathered and the heads are shared first (learner/sequence_parallel.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from learner.rows import RowLayout
+
 NAME = "packed_documents"
+
+# query [1, H, T, D], key and value [1, H_kv, T, D] of a whole row, its layout, the scale -> [1, T, H, D]
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, RowLayout, float | None], torch.Tensor]
 
 # Keyword arguments with which some models ask for another attention than the plain causal one.
 _UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
 
 
-def packed_document_attention(
+def packed_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    rectangle: torch.Tensor,
-    row_slots: torch.Tensor,
+    row: RowLayout,
+    over: Any,
     scaling: float | None = None,
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention inside each document of one packed row; the signature is transformers' attention interface.
 
-    query            [1, H, T, D];  key, value [1, H_kv, T, D], with H a multiple of H_kv
-    rectangle        int64[B, L]    position in the row of document b's l-th token; any valid position where padded
-    row_slots        int64[T]       where the rectangle, flattened, holds each token of the row
-    returns          [1, T, H, D], and no attention weights
+    query   [1, H, t, D];  key, value [1, H_kv, t, D], with H a multiple of H_kv; t tokens of this rank
+    row     the whole row
+    over    what takes the work: `Whole(kernel)`, or a `learner.sequence_parallel.Ulysses` around a kernel
+    returns [1, t, H, D], and no attention weights
     """
     asked = [name for name in _UNSUPPORTED if kwargs.get(name) is not None]
     if asked or attention_mask is not None or dropout:
         raise NotImplementedError(f"packed_documents is plain causal attention: no {asked or 'mask or dropout'}")
-    documents, length = rectangle.shape
+    return over(module, query, key, value, row, scaling), None
 
-    def unpack(x: torch.Tensor) -> torch.Tensor:
-        rows = x[0].transpose(0, 1).index_select(0, rectangle.reshape(-1))  # [B * L, heads, D]
-        return rows.view(documents, length, *rows.shape[1:]).transpose(1, 2)  # [B, heads, L, D]
 
+class Whole:
+    """Attention on a rank that holds whole rows."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def __call__(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        row: RowLayout,
+        scaling: float | None,
+    ) -> torch.Tensor:
+        return self._kernel(query, key, value, row, scaling)
+
+
+# ---- kernels ---------------------------------------------------------------------------------------------------------
+
+
+def sdpa(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, row: RowLayout, scaling: float | None
+) -> torch.Tensor:
     grouped = query.shape[1] != key.shape[1]
-    out = scaled_dot_product_attention(
-        unpack(query), unpack(key), unpack(value), is_causal=True, scale=scaling, enable_gqa=grouped
+    parts = []
+    for rectangle in row.rectangles:
+        documents, length = rectangle.shape
+        positions = rectangle.reshape(-1)
+
+        def unpack(
+            x: torch.Tensor, positions: torch.Tensor = positions, documents: int = documents, length: int = length
+        ) -> torch.Tensor:
+            rows = x[0].transpose(0, 1).index_select(0, positions)  # [b * L, heads, D]
+            return rows.view(documents, length, *rows.shape[1:]).transpose(1, 2)  # [b, heads, L, D]
+
+        out = scaled_dot_product_attention(
+            unpack(query), unpack(key), unpack(value), is_causal=True, scale=scaling, enable_gqa=grouped
+        )
+        parts.append(out.transpose(1, 2).reshape(documents * length, query.shape[1], value.shape[3]))
+    return torch.cat(parts).index_select(0, row.slots)[None]
+
+
+def flash_attention_2(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, row: RowLayout, scaling: float | None
+) -> torch.Tensor:
+    from flash_attn import flash_attn_varlen_func  # on GPU machines only
+
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # [T, heads, D]
+    ends = row.boundaries
+    out: torch.Tensor = flash_attn_varlen_func(
+        q, k, v, ends, ends, row.longest, row.longest, softmax_scale=scaling, causal=True
     )
-    flat = out.transpose(1, 2).reshape(documents * length, query.shape[1], query.shape[3])
-    return flat.index_select(0, row_slots)[None], None
+    return out[None]
 
 
-AttentionInterface.register(NAME, packed_document_attention)
+def flex_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, row: RowLayout, scaling: float | None
+) -> torch.Tensor:
+    out = _flex(query.device.type)(
+        query, key, value, block_mask=_block_mask(row), scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+    )
+    return out.transpose(1, 2)
+
+
+@cache
+def _flex(device: str) -> Callable[..., torch.Tensor]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    # Uncompiled it makes all scores; there is no such kernel to compile to on CPU.
+    return torch.compile(flex_attention, dynamic=True) if device == "cuda" else flex_attention  # type: ignore[return-value]
+
+
+def _block_mask(row: RowLayout) -> Any:
+    """Made once a row and kept with it."""
+    if not hasattr(row, "_block_mask"):
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        document = row.document_of
+
+        def same_document_and_not_later(b: Any, h: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+            return (document[q] == document[k]) & (q >= k)
+
+        total = sum(row.lengths)
+        row._block_mask = create_block_mask(  # type: ignore[attr-defined]
+            same_document_and_not_later, B=None, H=None, Q_LEN=total, KV_LEN=total, device=str(row.device)
+        )
+    return row._block_mask  # type: ignore[attr-defined]
+
+
+KERNELS: dict[str, Kernel] = {
+    "sdpa": sdpa,
+    "flash_attention_2": flash_attention_2,
+    "flex_attention": flex_attention,
+}
+
+AttentionInterface.register(NAME, packed_attention)

@@ -17,6 +17,7 @@ class PolicyDocument:
     versions   int32[M]    the policy version that sampled each token
     advantage              of the trajectory
     proximal   float32[M]  log pi_prox, where it had to be computed ahead of the steps
+    reference  float32[M]  log pi_ref, where the objective has a KL term
     """
 
     document: Document
@@ -24,6 +25,7 @@ class PolicyDocument:
     versions: Int32
     advantage: float
     proximal: Float32 | None = None
+    reference: Float32 | None = None
 
 
 def policy_documents(batch: Sequence[Group]) -> list[PolicyDocument]:

@@ -1,6 +1,6 @@
-"""Token-budget packing: which documents form which micro-batch on which rank, and a micro-batch as tensors.
+"""Token-budget packing: which documents form which row on which data-parallel rank. Pure arithmetic on lengths.
 
-Pure arithmetic on lengths plus one function that makes tensors; nothing here knows DeepSpeed or a loss.
+`learner/rows.py` makes tensors of a row and cuts it for sequence-parallel ranks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from buffer.errors import UserError
 from buffer.types import Bool, Int32, Trajectory
@@ -65,82 +64,65 @@ class Cost:
         return self.per_token * n + self.per_pair * n * n
 
 
-# plan[rank][micro-batch] = indices of documents; every rank has the same number of micro-batches, some maybe empty.
+# plan[data-parallel rank][micro-batch] = indices of the documents packed into its row; every rank has as many
+# micro-batches as the others, some maybe empty.
 Plan = list[list[list[int]]]
 
 
-def plan(lengths: Sequence[int], world_size: int, token_budget: int, cost: Cost) -> Plan:
-    """Deal documents to ranks by cost (longest first to the least loaded), then fill micro-batches in order of length.
+def plan(lengths: Sequence[int], ranks: int, token_budget: int, cost: Cost) -> Plan:
+    """Deal documents to data-parallel ranks by cost and pack each rank's into rows of at most `token_budget` tokens.
 
-    A micro-batch of B documents of at most L tokens obeys B * L <= token_budget: the rectangle that attention works on,
-    so memory is bounded by the budget, and documents of like length together leave little padding in it.
+    Documents go longest first to the least loaded rank (LPT), and on it into the fullest row that has room (best fit
+    decreasing). Each rank's rows run from the costliest to the cheapest, so that ranks which wait for one another in
+    every layer (ZeRO-3) have like rows at the same time.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    loads = [(0.0, rank) for rank in range(world_size)]
-    dealt: list[list[int]] = [[] for _ in range(world_size)]
+    loads = [(0.0, rank) for rank in range(ranks)]
+    dealt: list[list[int]] = [[] for _ in range(ranks)]
     for i in order:
         load, rank = heapq.heappop(loads)
         dealt[rank].append(i)
         heapq.heappush(loads, (load + cost(lengths[i]), rank))
-    filled = [_fill(indices, lengths, token_budget) for indices in dealt]
-    most = max(len(micro_batches) for micro_batches in filled)
-    return [micro_batches + [[] for _ in range(most - len(micro_batches))] for micro_batches in filled]
+    rows = [_fill(indices, lengths, token_budget) for indices in dealt]
+    for mine in rows:
+        mine.sort(key=lambda row: -sum(cost(lengths[i]) for i in row))
+    most = max(len(mine) for mine in rows)
+    return [mine + [[] for _ in range(most - len(mine))] for mine in rows]
 
 
 def _fill(indices: list[int], lengths: Sequence[int], token_budget: int) -> list[list[int]]:
-    """Micro-batches of `indices`, which come longest first: the first of each sets its width."""
-    micro_batches: list[list[int]] = []
+    """Rows of `indices`, which come longest first."""
+    rows: list[list[int]] = []
+    room: list[int] = []
     for i in indices:
-        if not micro_batches or (len(micro_batches[-1]) + 1) * lengths[micro_batches[-1][0]] > token_budget:
-            micro_batches.append([])
-        micro_batches[-1].append(i)
-    return micro_batches
+        fitting = [row for row, left in enumerate(room) if left >= lengths[i]]
+        if fitting:
+            row = min(fitting, key=room.__getitem__)
+        else:
+            row = len(rows)
+            rows.append([])
+            room.append(token_budget)
+        rows[row].append(i)
+        room[row] -= lengths[i]
+    return rows
 
 
-def padding_share(plan: Plan, lengths: Sequence[int]) -> float:
-    """Share of all attention rectangles that is padding; the dense layers see none."""
-    micro_batches = [m for rank in plan for m in rank if m]
-    area = sum(len(m) * max(lengths[i] for i in m) for m in micro_batches)
-    return 1 - sum(lengths[i] for m in micro_batches for i in m) / area if area else 0.0
+def row_length(documents: Sequence[int], sequence_parallel: int) -> int:
+    """Tokens of a row that holds documents of these lengths: padded so that sequence-parallel ranks have equal shares.
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MicroBatch:
-    """Documents packed into one row of T tokens; M of its hidden states predict a target.
-
-    input_ids, position_ids  int64[1, T]  positions start at 0 in each document
-    rectangle                int64[B, L]  see learner.attention
-    row_slots                int64[T]
-    predictors               int64[M]     positions in the row whose hidden state predicts a target
-    targets                  int64[M]     the tokens they predict, document by document
+    A row without documents still has one token a rank: work that keeps collectives in step.
     """
-
-    input_ids: torch.Tensor
-    position_ids: torch.Tensor
-    rectangle: torch.Tensor
-    row_slots: torch.Tensor
-    predictors: torch.Tensor
-    targets: torch.Tensor
+    return max(1, -(-sum(documents) // sequence_parallel)) * sequence_parallel
 
 
-def pack(documents: Sequence[Document], device: torch.device) -> MicroBatch:
-    """One micro-batch. Without documents it is a single token without a target: work that keeps collectives in step."""
-    none = np.zeros(0, np.int32)
-    tokens = [d.tokens[: d.length] for d in documents] or [np.zeros(1, np.int32)]
-    lengths = np.asarray([len(t) for t in tokens])
-    starts = np.cumsum(lengths) - lengths
-    width = int(lengths.max())
-    rectangle = starts[:, None] + np.minimum(np.arange(width), lengths[:, None] - 1)
-    row_slots = [i * width + np.arange(n) for i, n in enumerate(lengths)]
+def padding_share(plan: Plan, lengths: Sequence[int], sequence_parallel: int) -> float:
+    """Share of all computed tokens that is padding."""
+    rows = [[lengths[i] for i in row] for rank in plan for row in rank]
+    return 1 - sum(map(sum, rows)) / sum(row_length(row, sequence_parallel) for row in rows)
 
-    def to(x: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(x.astype(np.int64)).to(device)
 
-    return MicroBatch(
-        input_ids=to(np.concatenate(tokens)[None]),
-        position_ids=to(np.concatenate([np.arange(n) for n in lengths])[None]),
-        rectangle=to(rectangle),
-        row_slots=to(np.concatenate(row_slots)),
-        predictors=to(np.concatenate([none, *(d.targets + start - 1 for start, d in zip(starts, documents))])),
-        targets=to(np.concatenate([none, *(d.tokens[d.targets] for d in documents)])),
-    )
+def imbalance(plan: Plan, lengths: Sequence[int], cost: Cost) -> float:
+    """How much more the most loaded data-parallel rank computes than the mean one: max / mean - 1, in FLOPs."""
+    loads = [sum(cost(lengths[i]) for row in rank for i in row) for rank in plan]
+    mean = sum(loads) / len(loads)
+    return max(loads) / mean - 1 if mean else 0.0

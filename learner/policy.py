@@ -9,19 +9,27 @@ from typing import Any
 
 import deepspeed
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from buffer.errors import UserError
 from learner import attention
 from learner.logprobs import entropies, selected_logprobs
-from learner.packing import Cost, MicroBatch
+from learner.packing import Cost
+from learner.rows import MicroBatch
+from learner.sequence_parallel import heads_of
+
+
+def load_config(policy_dir: str | Path) -> Any:
+    """The configuration in a Hugging Face folder."""
+    if not (Path(policy_dir) / "config.json").is_file():
+        raise UserError(f"policy folder {policy_dir} holds no config.json: give a Hugging Face model folder")
+    return AutoConfig.from_pretrained(policy_dir, local_files_only=True)
 
 
 def load_model(policy_dir: str | Path, dtype: str) -> Any:
     """The causal LM in a Hugging Face folder, in `dtype`, with attention that keeps packed documents apart."""
-    if not (Path(policy_dir) / "config.json").is_file():
-        raise UserError(f"policy folder {policy_dir} holds no config.json: give a Hugging Face model folder")
+    load_config(policy_dir)
     disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         policy_dir, dtype=getattr(torch, dtype), attn_implementation=attention.NAME, local_files_only=True
@@ -33,26 +41,30 @@ def load_model(policy_dir: str | Path, dtype: str) -> Any:
 
 
 class Policy(torch.nn.Module):
-    """Wraps the causal LM so that backbone and chunked head are one module, one forward pass for DeepSpeed's hooks."""
+    """Wraps the causal LM so that backbone and chunked head are one module, one forward pass for DeepSpeed's hooks.
 
-    def __init__(self, model: Any, temperature: float) -> None:
+    attend   what attention is handed to: `learner.attention.Whole` or `learner.sequence_parallel.Ulysses`
+    """
+
+    def __init__(self, model: Any, temperature: float, attend: Any) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
-        self.parameter_count = sum(p.numel() for p in model.parameters())
-        self.hidden_size: int = model.config.hidden_size
+        self.attend = attend
+        self.parameter_count = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters())
+        self.hidden_size: int = model.config.get_text_config().hidden_size
         self._head = (model.get_output_embeddings(),)  # in a tuple: not a submodule a second time
 
     def forward(self, batch: MicroBatch, with_entropy: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Log-probabilities float32[M] of the targets at the policy's temperature; entropies float32[M] if asked."""
-        row = self.model.base_model(
+        """Log-probabilities float32[m] of the targets at the policy's temperature; entropies float32[m] if asked."""
+        share = self.model.base_model(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
             use_cache=False,
-            rectangle=batch.rectangle,
-            row_slots=batch.row_slots,
+            row=batch.layout,
+            over=self.attend,
         ).last_hidden_state[0]
-        hidden = row.index_select(0, batch.predictors)
+        hidden = share.index_select(0, batch.predictors)
         weight = self._head[0].weight
         logprobs = selected_logprobs(hidden, weight, batch.targets, self.temperature)
         return logprobs, entropies(hidden.detach(), weight, self.temperature) if with_entropy else None
@@ -72,11 +84,15 @@ class Policy(torch.nn.Module):
 
     def cost(self) -> Cost:
         """Forward FLOPs: 2 a weight for each token, and 4 a head dimension for each pair of tokens that attend."""
-        config = self.model.config
-        head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        weights = sum(p.numel() for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n)
+        config = self.model.config.get_text_config()
+        heads = heads_of(config)
+        weights = sum(
+            getattr(p, "ds_numel", p.numel())
+            for n, p in self.model.named_parameters()
+            if len(getattr(p, "ds_shape", p.shape)) == 2 and "embed" not in n
+        )
         pairs_per_square = 0.5  # causal
         return Cost(
             per_token=2.0 * weights,
-            per_pair=4.0 * pairs_per_square * config.num_hidden_layers * config.num_attention_heads * head_dim,
+            per_pair=4.0 * pairs_per_square * config.num_hidden_layers * heads.query * heads.head_dim,
         )

@@ -7,6 +7,8 @@ import logging
 import os
 import warnings
 from datetime import timedelta
+from functools import cache
+from typing import Any
 
 import torch
 
@@ -43,3 +45,15 @@ def join(rank: int, world_size: int, master_addr: str, master_port: int, deadlin
             world_size=world_size,
         )
     return torch.device("cuda", 0) if on_gpu else torch.device("cpu")
+
+
+@cache
+def sequence_group(size: int) -> Any:
+    """The group of `size` consecutive ranks that share rows with this one; None for a size of 1. Collective, once."""
+    if size == 1:
+        return None
+    groups = [
+        torch.distributed.new_group(list(range(first, first + size)))
+        for first in range(0, torch.distributed.get_world_size(), size)
+    ]
+    return groups[torch.distributed.get_rank() // size]

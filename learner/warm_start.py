@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from buffer.errors import UserError
 from buffer.types import Int32
-from learner.learner import Learner, OptimizerStep
-from learner.losses import sft
+from learner.engine import Engine, OptimizerStep
 from learner.optim import set_weight_decay, warm_start_schedule
 from learner.packing import document
 from learner.settings import WarmStartSettings
+from learner.sft import sft_step
 
 
 class WarmStart:
@@ -23,7 +22,7 @@ class WarmStart:
     which the engines will sample is the one that is fitted.
     """
 
-    def __init__(self, learner: Learner, settings: WarmStartSettings) -> None:
+    def __init__(self, learner: Engine, settings: WarmStartSettings) -> None:
         self.learner, self.settings = learner, settings
         self._schedule = warm_start_schedule(settings)
         self._set_hyperparameters(settings.betas, settings.weight_decay)
@@ -50,24 +49,8 @@ class WarmStart:
         return metrics
 
     def _step(self, traces: Sequence[tuple[Int32, Int32]]) -> tuple[float, OptimizerStep]:
-        budget = self.learner.settings.token_budget
-        for prompt, response in traces:
-            if len(prompt) + len(response) > budget:
-                raise UserError(
-                    f"a trace of {len(prompt)} prompt + {len(response)} response tokens does not fit "
-                    f"learner.token_budget {budget}; raise it to at least {len(prompt) + len(response)}"
-                )
-        total = torch.zeros((), dtype=torch.float64, device=self.learner.device)
-
-        def loss_of(indices: list[int], logprobs: torch.Tensor, entropies: torch.Tensor | None) -> torch.Tensor:
-            loss = sft(logprobs)
-            total.add_(loss.detach().double())
-            return loss
-
         lr = self._schedule.at(self.learner.optimizer_steps)
-        step = self.learner.optimizer_step([document(*trace) for trace in traces], lr, loss_of)
-        torch.distributed.all_reduce(total)
-        return total.item() / step.tokens, step
+        return sft_step(self.learner, [document(*trace) for trace in traces], lr)
 
     def finish(self) -> None:
         """Restore the learner's own hyperparameters and forget the optimiser state: RL takes only the weights."""

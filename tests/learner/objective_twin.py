@@ -16,6 +16,8 @@ from transformers import AutoModelForCausalLM
 from buffer.types import Group, Trajectory
 from learner.settings import LearnerSettings
 
+from loss_twins import twin_total  # isort: skip
+
 Item = tuple[Trajectory, float]  # a weighted trajectory and its advantage
 
 
@@ -46,38 +48,59 @@ def logprobs(model: Any, trajectory: Trajectory, temperature: float) -> torch.Te
 
 
 def loss(
-    model: Any, part: Sequence[Item], proximal: Sequence[torch.Tensor], settings: LearnerSettings, temperature: float
+    model: Any,
+    part: Sequence[Item],
+    proximal: Sequence[torch.Tensor],
+    reference: Sequence[torch.Tensor],
+    settings: LearnerSettings,
+    temperature: float,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """L of one optimiser step over `part`, and the shares of tokens at its bounds."""
-    total, count, seen = torch.zeros((), dtype=torch.float64), 0, {"low": 0, "high": 0, "capped": 0, "entropy": 0.0}
-    ratio_max = 0.0
-    for (trajectory, advantage), prox in zip(part, proximal):
-        log_all = distributions(model, trajectory, temperature)
-        log_pi = log_all.gather(1, torch.tensor(trajectory.response_ids).long()[:, None])[:, 0]
-        log_mu = torch.tensor(trajectory.behaviour_logprobs).double()
-        for t in np.flatnonzero(trajectory.trainable):
-            if settings.proximal == "recompute":
-                rho, w = torch.exp(log_pi[t] - prox[t]), torch.exp(prox[t] - log_mu[t]).item()
-                seen["capped"] += w > settings.importance_cap
-                w = min(w, settings.importance_cap)
-            else:
-                rho, w = torch.exp(log_pi[t] - log_mu[t]), 1.0
-            low, high = 1 - settings.clip_low, 1 + settings.clip_high
-            total = total - w * torch.minimum(rho * advantage, torch.clamp(rho, low, high) * advantage)
-            seen["low"] += rho.item() < low and advantage < 0
-            seen["high"] += rho.item() > high and advantage > 0
-            seen["entropy"] -= (log_all[t].exp() * log_all[t]).sum().item()
-            ratio_max = max(ratio_max, rho.item())
-            count += 1
+    log_pi, log_prox, log_mu, log_ref, kl = [], [], [], [], 0.0
+    seen = {"low": 0, "high": 0, "capped": 0, "entropy": 0.0, "ratio_max": 0.0}
+    for (trajectory, advantage), prox, ref in zip(part, proximal, reference):
+        kept = torch.tensor(np.flatnonzero(trajectory.trainable))
+        log_all = distributions(model, trajectory, temperature)[kept]
+        chosen = torch.tensor(trajectory.response_ids).long()[kept]
+        log_pi.append(log_all.gather(1, chosen[:, None])[:, 0])
+        log_mu.append(torch.tensor(trajectory.behaviour_logprobs).double()[kept])
+        log_prox.append(prox[kept] if settings.proximal == "recompute" else log_mu[-1])
+        log_ref.append(ref[kept])
+        for pi, taken, mu, own in zip(log_pi[-1].detach(), log_prox[-1], log_mu[-1], log_ref[-1]):
+            rho = torch.exp(pi - taken).item()
+            seen["capped"] += torch.exp(taken - mu).item() > settings.importance_cap
+            seen["low"] += rho < 1 - settings.clip_low and advantage < 0
+            seen["high"] += rho > 1 + settings.clip_high and advantage > 0
+            seen["ratio_max"] = max(seen["ratio_max"], rho)
+            kl += (torch.exp(own - pi) - (own - pi) - 1).item()
+        seen["entropy"] -= (log_all.exp() * log_all).sum().item()
+    total, _ = twin_total(
+        settings.loss,
+        settings,
+        log_pi,
+        log_prox,
+        log_mu,
+        [advantage for _, advantage in part],
+        log_ref if settings.kl_coef else None,
+    )
+    count = sum(map(len, log_pi))
+    divisor = {
+        "grpo": count,
+        "cispo": count,
+        "gspo": len(part),
+        "dr_grpo": len(part) * (settings.max_length or 0),
+    }[settings.loss]
     shares = {
         "policy/clip_low": seen["low"] / count,
         "policy/clip_high": seen["high"] / count,
         "policy/is_truncated": seen["capped"] / count,
         "policy/entropy": seen["entropy"] / count,
-        "policy/ratio_max": ratio_max,
+        "policy/ratio_max": seen["ratio_max"],
         "tokens/trained": count,
     }
-    return total / count, shares | {"loss/policy": total.item() / count}
+    if settings.kl_coef:
+        shares["policy/reference_kl"] = kl / count
+    return total / divisor, shares | {"loss/policy": total.item() / divisor}
 
 
 def mismatch(part: Sequence[Item], taken: Sequence[torch.Tensor], version: int) -> dict[str, float]:
@@ -113,14 +136,17 @@ def train(
             model.parameters(), lr=settings.lr, betas=settings.betas, eps=settings.eps, weight_decay=0.0
         )
     order, gradients, metrics = np.random.default_rng(seed), [], []
+    start = load(folder)
     for batch in batches:
         whole = items(batch)
         with torch.no_grad():
             proximal = [logprobs(model, trajectory, temperature) for trajectory, _ in whole]
+            reference = [logprobs(start, trajectory, temperature) for trajectory, _ in whole]
         for _ in range(settings.epochs):
             for part in np.array_split(order.permutation(len(whole)), settings.minibatches):
                 chosen, anchors = [whole[i] for i in part], [proximal[i] for i in part]
-                value, step_metrics = loss(model, chosen, anchors, settings, temperature)
+                refs = [reference[i] for i in part]
+                value, step_metrics = loss(model, chosen, anchors, refs, settings, temperature)
                 optimizer.zero_grad()
                 value.backward()
                 gradients.append({n: p.grad.clone().numpy() for n, p in model.named_parameters()})

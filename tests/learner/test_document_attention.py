@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
 from learner import attention
-from learner.packing import Document, document, pack
+from learner.attention import KERNELS, Whole
+from learner.packing import Document, document
 from learner.policy import Policy, load_model
+from learner.rows import RowLayout, pack
 
 SHAPE = {
     "vocab_size": 50, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -29,8 +35,12 @@ def documents(seed: int) -> list[Document]:
     rng = np.random.default_rng(seed)
     return [
         document(rng.integers(0, 50, p).astype(np.int32), rng.integers(0, 50, r).astype(np.int32))
-        for p, r in [(3, 9), (5, 4), (2, 17)]
+        for p, r in [(3, 9), (5, 4), (2, 17), (1, 1), (4, 9)]
     ]
+
+
+def policy_of(folder: Path, temperature: float = 1.0, kernel: str = "sdpa") -> Policy:
+    return Policy(load_model(folder, "float32"), temperature, Whole(KERNELS[kernel]))
 
 
 @torch.no_grad()
@@ -39,8 +49,9 @@ def logprobs(policy: Policy, packed: list[Document]) -> list[torch.Tensor]:
     return list(values.split([len(d.targets) for d in packed]))
 
 
-def test_packed_documents_get_the_log_probabilities_they_have_alone(folder: Path) -> None:
-    policy = Policy(load_model(folder, "float32"), temperature=0.7)
+@pytest.mark.parametrize("kernel", ["sdpa", "flex_attention"])
+def test_packed_documents_get_the_log_probabilities_they_have_alone(folder: Path, kernel: str) -> None:
+    policy = policy_of(folder, 0.7, kernel)
     plain = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
     for doc, ours in zip(documents(0), logprobs(policy, documents(0))):
         with torch.no_grad():
@@ -49,19 +60,55 @@ def test_packed_documents_get_the_log_probabilities_they_have_alone(folder: Path
         torch.testing.assert_close(ours, alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("changed", [0, 1, 2])
+@pytest.mark.parametrize("changed", [0, 1, 2, 3, 4])
 def test_changing_one_document_leaves_the_others_bit_identical(folder: Path, changed: int) -> None:
-    policy = Policy(load_model(folder, "float32"), temperature=1.0)
+    policy = policy_of(folder)
     before, mixed = documents(0), documents(0)
     mixed[changed] = documents(1)[changed]
     for i, (a, b) in enumerate(zip(logprobs(policy, before), logprobs(policy, mixed))):
         assert torch.equal(a, b) == (i != changed)
 
 
+def test_flash_attention_is_told_where_documents_begin_and_end(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """flash-attn needs a GPU: here a stand-in with its signature attends document by document, by `cu_seqlens`."""
+
+    def varlen(
+        q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, ends: torch.Tensor, ends_k: torch.Tensor, longest: int,
+        longest_k: int, softmax_scale: float | None, causal: bool,
+    ) -> torch.Tensor:  # fmt: skip
+        assert ends is ends_k
+        assert ends.dtype == torch.int32
+        assert longest == longest_k == ends.diff().max()
+        assert causal
+        parts = [
+            torch.nn.functional.scaled_dot_product_attention(
+                *(x[a:b].transpose(0, 1)[None] for x in (q, k, v)), is_causal=True, scale=softmax_scale, enable_gqa=True
+            )[0].transpose(0, 1)
+            for a, b in zip(ends[:-1].tolist(), ends[1:].tolist())
+        ]
+        return torch.cat(parts)
+
+    monkeypatch.setitem(sys.modules, "flash_attn", types.SimpleNamespace(flash_attn_varlen_func=varlen))
+    flash, plain = (logprobs(policy_of(folder, kernel=name), documents(0)) for name in ("flash_attention_2", "sdpa"))
+    for a, b in zip(flash, plain):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=40))
+def test_every_token_has_one_place_in_rectangles_that_are_little_padded(lengths: list[int]) -> None:
+    row = RowLayout(lengths, torch.device("cpu"))
+    places = torch.cat([r.flatten() for r in row.rectangles])
+    assert places[row.slots].tolist() == list(range(sum(lengths)))
+    assert all((rectangle.diff(dim=1) >= 0).all() for rectangle in row.rectangles)
+    assert row.rectangle_padding <= 0.125 * len(places)
+    assert row.boundaries.tolist() == [0, *np.cumsum(lengths)]
+    assert row.document_of.tolist() == [i for i, n in enumerate(lengths) for _ in range(n)]
+
+
 def test_models_that_ask_for_another_attention_are_refused() -> None:
     x = torch.zeros(1, 2, 3, 4)
-    slots = torch.arange(3)
+    row = RowLayout([3], torch.device("cpu"))
     with pytest.raises(NotImplementedError, match="sliding_window"):
-        attention.packed_document_attention(
-            torch.nn.Module(), x, x, x, None, rectangle=slots[None], row_slots=slots, sliding_window=2
+        attention.packed_attention(
+            torch.nn.Module(), x, x, x, None, row=row, over=Whole(KERNELS["sdpa"]), sliding_window=2
         )

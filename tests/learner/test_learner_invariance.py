@@ -1,4 +1,5 @@
-"""The same global batch gives the same gradient and weights for any ranks, ZeRO stage and split, as a float64 twin."""
+"""The same global batch gives the same gradient and weights for any ranks, ZeRO stage, packing, loss and checkpointing
+policy, as a float64 twin."""
 
 from __future__ import annotations
 
@@ -17,7 +18,13 @@ from learner.settings import LearnerSettings
 
 pytestmark = pytest.mark.slow
 
-LAYOUTS = [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3), (2, 3)]  # (world size, ZeRO stage)
+# (data parallel, sequence parallel, ZeRO stage)
+LAYOUTS = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 1, 2), (1, 2, 2), (1, 1, 3), (2, 1, 3), (1, 2, 3)]
+
+
+def laid_out(settings: LearnerSettings, data: int, sequence: int, stage: int, **changed: object) -> LearnerSettings:
+    layout = {"world_size": data * sequence, "sequence_parallel": sequence, "zero_stage": stage}
+    return LearnerSettings(**settings.model_dump() | layout | changed)
 
 
 def flat(tensors: dict[str, np.ndarray]) -> np.ndarray:
@@ -30,34 +37,83 @@ def relative(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
     return float(np.linalg.norm(flat(a) - flat(b)) / np.linalg.norm(flat(b)))
 
 
-def trained(pool: RankPool, folder: Path, settings: LearnerSettings, **arguments: Any) -> dict[str, Any]:
+def trained(pools: dict[int, RankPool], folder: Path, settings: LearnerSettings, **arguments: Any) -> dict[str, Any]:
     """The result of rank 0, after seeing that all ranks agree on weights and metrics."""
-    results = pool.run(rank_jobs.train, settings=settings, folder=folder, version=batches.VERSION, **arguments)
+    results = pools[settings.world_size].run(
+        rank_jobs.train, settings=settings, folder=folder, version=batches.VERSION, **arguments
+    )
     for other in results[1:]:
         assert other["metrics"] == results[0]["metrics"]
         assert relative(other["weights"], results[0]["weights"]) == 0
     return results[0]
 
 
-@pytest.mark.parametrize(("temperature", "proximal"), [(1.0, "behaviour"), (0.7, "behaviour"), (0.7, "recompute")])
-def test_gradient_weights_and_metrics_equal_the_twin_for_any_ranks_stage_and_split(
+@pytest.mark.parametrize(("temperature", "proximal"), [(1.0, "behaviour"), (0.7, "recompute")])
+def test_gradient_weights_and_metrics_equal_the_twin_for_any_layout_stage_and_packing(
     pools: dict[int, RankPool], folder: Path, temperature: float, proximal: str
 ) -> None:
     batch = batches.ragged_batch(folder, 1, temperature)
-    expected: dict[str, Any] | None = None
-    for world_size, stage in LAYOUTS:
+    settings = batches.settings(proximal=proximal)
+    expected = twin.train(folder, [batch], settings, temperature, 0, batches.VERSION)
+    wanted = expected["metrics"][0]
+    active = ("clip_low", "clip_high") if proximal == "behaviour" else ("is_truncated",)
+    assert all(wanted[f"policy/{name}"] > 0.02 for name in active), "this batch would not test the bounds"
+    for layout in LAYOUTS:
         for token_budget in (32, 4096):
-            settings = batches.settings(zero_stage=stage, token_budget=token_budget, proximal=proximal)
-            if expected is None:
-                expected = twin.train(folder, [batch], settings, temperature, 0, batches.VERSION)
-                wanted = expected["metrics"][0]
-                active = ("clip_low", "clip_high") if proximal == "behaviour" else ("is_truncated",)
-                assert all(wanted[f"policy/{name}"] > 0.02 for name in active), "this batch would not test the bounds"
-            got = trained(pools[world_size], folder, settings, batches=[batch], temperature=temperature, seed=0)
-            assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5
-            assert relative(got["weights"], expected["weights"]) < 1e-6
+            changed = laid_out(settings, *layout, token_budget=token_budget)
+            got = trained(pools, folder, changed, batches=[batch], temperature=temperature, seed=0)
+            assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5, layout
+            assert relative(got["weights"], expected["weights"]) < 1e-6, layout
             for name, value in wanted.items():
-                assert got["metrics"][0][name] == pytest.approx(value, rel=1e-4, abs=1e-7), name
+                assert got["metrics"][0][name] == pytest.approx(value, rel=1e-4, abs=1e-7), (name, layout)
+
+
+@pytest.mark.parametrize("loss", ["gspo", "dr_grpo", "cispo"])
+@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+def test_every_loss_equals_its_twin_where_rows_are_shared_and_where_batches_are(
+    pools: dict[int, RankPool], folder: Path, loss: str, kl_coef: float
+) -> None:
+    batch = batches.ragged_batch(folder, 6, 0.7)
+    length = {"max_length": 40} if loss == "dr_grpo" else {}
+    settings = batches.settings(loss=loss, proximal="behaviour", kl_coef=kl_coef, epochs=2, lr=0.05, **length)
+    expected = twin.train(folder, [batch], settings, 0.7, 0, batches.VERSION)
+    for layout in [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 2, 3)]:
+        got = trained(
+            pools, folder, laid_out(settings, *layout, token_budget=48), batches=[batch], temperature=0.7, seed=0
+        )
+        assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5, layout
+        assert relative(got["gradients"][1], expected["gradients"][1]) < 1e-4, layout
+        assert relative(got["weights"], expected["weights"]) < 1e-5, layout
+        mean = np.mean([m["loss/policy"] for m in expected["metrics"]])
+        assert got["metrics"][0]["loss/policy"] == pytest.approx(mean, rel=1e-4), layout
+        if kl_coef:
+            kl = np.mean([m["policy/reference_kl"] for m in expected["metrics"]])
+            assert kl > 1e-4, "the policy did not leave its reference"
+            assert got["metrics"][0]["policy/reference_kl"] == pytest.approx(kl, rel=1e-3), layout
+
+
+@pytest.mark.parametrize(
+    "checkpointing",
+    [
+        {"policy": "block"},
+        {"policy": "attention", "offload": True},
+        {"policy": "norms"},
+        {"policy": "mlp", "mlp_tiles": 3},
+        {"policy": "block", "mlp_tiles": 2},
+    ],
+    ids=lambda c: "-".join(map(str, c.values())),
+)
+def test_checkpointing_changes_nothing_that_is_learnt(
+    pools: dict[int, RankPool], folder: Path, checkpointing: dict[str, Any]
+) -> None:
+    batch = batches.ragged_batch(folder, 1, 0.7)
+    settings = batches.settings(proximal="behaviour")
+    expected = twin.train(folder, [batch], settings, 0.7, 0, batches.VERSION)
+    for layout in [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 2, 3)]:
+        changed = laid_out(settings, *layout, token_budget=48, checkpointing=checkpointing)
+        got = trained(pools, folder, changed, batches=[batch], temperature=0.7, seed=0)
+        assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5, layout
+        assert relative(got["weights"], expected["weights"]) < 1e-6, layout
 
 
 @pytest.mark.parametrize("proximal", ["recompute", "behaviour"])
@@ -67,15 +123,8 @@ def test_minibatches_and_epochs_follow_the_twin_step_by_step(
     batch = batches.ragged_batch(folder, 2, 0.7)
     settings = batches.settings(minibatches=2, epochs=2, proximal=proximal, lr=0.3)
     expected = twin.train(folder, [batch], settings, 0.7, 5, batches.VERSION)
-    for world_size, stage in [(1, 1), (2, 3)]:
-        got = trained(
-            pools[world_size],
-            folder,
-            settings.model_copy(update={"zero_stage": stage}),
-            batches=[batch],
-            temperature=0.7,
-            seed=5,
-        )
+    for layout in [(1, 1, 1), (2, 1, 3), (1, 2, 1)]:
+        got = trained(pools, folder, laid_out(settings, *layout), batches=[batch], temperature=0.7, seed=5)
         # Rounded weights feed the later gradients, so these drift a little; each optimiser step is there and right.
         for ours, theirs in zip(got["gradients"], expected["gradients"], strict=True):
             assert relative(ours, theirs) < 1e-4
@@ -103,9 +152,8 @@ def test_adamw_updates_of_three_clipped_steps_point_where_the_twins_do(
     expected = twin.train(folder, three, settings, 0.7, 0, batches.VERSION)
     start = flat({n: p.detach().numpy() for n, p in twin.load(folder).named_parameters()})
     theirs = flat(expected["weights"]) - start
-    for world_size, stage in LAYOUTS:
-        changed = settings.model_copy(update={"zero_stage": stage})
-        got = trained(pools[world_size], folder, changed, batches=three, temperature=0.7, seed=0)
+    for layout in LAYOUTS:
+        got = trained(pools, folder, laid_out(settings, *layout), batches=three, temperature=0.7, seed=0)
         ours = flat(got["weights"]) - start
         assert ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs) >= 0.9999
         assert np.linalg.norm(ours) == pytest.approx(np.linalg.norm(theirs), rel=1e-3)
@@ -114,14 +162,14 @@ def test_adamw_updates_of_three_clipped_steps_point_where_the_twins_do(
         assert min(norms) > settings.grad_clip, "these gradients would not test the clipping"
 
 
-@pytest.mark.parametrize(("world_size", "stage"), [(1, 1), (2, 1), (2, 3)])
+@pytest.mark.parametrize("layout", [(1, 1, 1), (2, 1, 1), (2, 1, 3), (1, 2, 1), (1, 2, 3)])
 def test_log_probabilities_equal_the_twin_on_every_rank(
-    pools: dict[int, RankPool], folder: Path, world_size: int, stage: int
+    pools: dict[int, RankPool], folder: Path, layout: tuple[int, int, int]
 ) -> None:
     trajectories = [t for group in batches.ragged_batch(folder, 6, 0.7) for t in group.trajectories]
     sequences = [(t.prompt_ids, t.response_ids) for t in trajectories]
-    settings = batches.settings(zero_stage=stage)
-    results = pools[world_size].run(
+    settings = laid_out(batches.settings(), *layout)
+    results = pools[settings.world_size].run(
         rank_jobs.logprobs, settings=settings, folder=folder, sequences=sequences, temperature=0.7
     )
     model = twin.load(folder)
@@ -132,14 +180,30 @@ def test_log_probabilities_equal_the_twin_on_every_rank(
         np.testing.assert_allclose(np.concatenate(result), np.concatenate(expected), atol=1e-5)
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_changing_one_document_leaves_the_others_bit_identical_though_ranks_share_the_row(
+    pools: dict[int, RankPool], folder: Path
+) -> None:
+    settings = laid_out(batches.settings(token_budget=4096), 1, 2, 1)
+    before = [(t.prompt_ids, t.response_ids) for g in batches.ragged_batch(folder, 6, 1.0) for t in g.trajectories]
+    mixed = list(before)
+    changed = 5  # about the middle of the one row, where one rank's share ends and the other's begins
+    mixed[changed] = (before[changed][0][::-1].copy(), before[changed][1][::-1].copy())
+    got = [
+        pools[2].run(rank_jobs.logprobs, settings=settings, folder=folder, sequences=s, temperature=1.0)[0]
+        for s in (before, mixed)
+    ]
+    for i, (a, b) in enumerate(zip(*got, strict=True)):
+        assert np.array_equal(a, b) == (i != changed), i
+
+
+@pytest.mark.parametrize("layout", [(2, 1, 1), (2, 1, 2), (2, 1, 3), (1, 2, 1), (1, 2, 3)])
 @pytest.mark.parametrize("planted", ["loss", "gradient"])
 def test_a_step_that_is_not_finite_on_one_rank_is_skipped_on_all_and_leaves_no_trace(
-    pools: dict[int, RankPool], folder: Path, stage: int, planted: str
+    pools: dict[int, RankPool], folder: Path, layout: tuple[int, int, int], planted: str
 ) -> None:
     good = batches.ragged_batch(folder, 7, 1.0)
     bad = batches.with_nan(good) if planted == "loss" else None
-    settings = batches.settings(zero_stage=stage, optimizer="adamw", lr=1e-2, grad_clip=1.0)
+    settings = laid_out(batches.settings(optimizer="adamw", lr=1e-2, grad_clip=1.0), *layout)
     for result in pools[2].run(rank_jobs.skip_and_go_on, settings=settings, folder=folder, good=good, bad=bad):
         assert result["metrics"]["optim/skipped"] == 1
         assert "optim/grad_norm" not in result["metrics"]

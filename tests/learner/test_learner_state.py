@@ -29,7 +29,7 @@ def test_a_resumed_learner_goes_on_with_the_schedule_and_the_order_of_minibatche
 
 def test_a_batch_without_a_weighted_trajectory_takes_no_step(pools: dict[int, RankPool], folder: Path) -> None:
     masked = [replace(g, weighted=np.zeros(4, bool)) for g in batches.ragged_batch(folder, 9, 1.0)]
-    settings = batches.settings(minibatches=2)
+    settings = batches.settings(world_size=2, minibatches=2)
     for result in pools[2].run(rank_jobs.train_on_nothing, settings=settings, folder=folder, batch=masked):
         assert result["metrics"] == {"optim/skipped": 0, "tokens/trained": 0}
         for name, value in result["before"].items():

@@ -26,7 +26,7 @@ def test_a_warm_started_policy_is_exported_whole_and_rl_starts_fresh_from_it(
         for _ in range(steps * size)
     ]
     warm = WarmStartSettings(traces="a:b", steps=steps, batch_size=size, lr=1e-2, warmup_steps=2, weight_decay=0.1)
-    settings = batches.settings(zero_stage=stage, optimizer="adamw", lr=1e-3, grad_clip=1.0)
+    settings = batches.settings(world_size=world_size, zero_stage=stage, optimizer="adamw", lr=1e-3, grad_clip=1.0)
     results = pools[world_size].run(
         rank_jobs.warm_start_then_rl,
         settings=settings, warm=warm, folder=folder, exported=tmp_path / "out", traces=traces,

@@ -1,0 +1,229 @@
+"""One rank of the learner: packs documents, runs forward and backward, steps the optimiser through DeepSpeed. No Ray.
+
+Every rank is given the same global batch and trains on its own share of it: data-parallel ranks on different rows,
+sequence-parallel ranks on different tokens of the same row. All methods are collective. SFT (learner/sft.py) and RL
+(learner/learner.py) are what is made of the log-probabilities that an `Engine` gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from buffer.types import Float32, Int32
+from learner import checkpointing, ranks  # ranks comes before deepspeed: it sets what DeepSpeed reads when imported
+from learner.attention import KERNELS, Whole
+from learner.optim import build_optimizer, deepspeed_config
+from learner.packing import Document, Plan, document, imbalance, padding_share, plan
+from learner.policy import Policy, load_config, load_model
+from learner.rows import pack
+from learner.sequence_parallel import SumOverRanks, Ulysses, check_degree
+from learner.settings import EngineSettings
+
+import deepspeed  # isort: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a rank holds of a micro-batch, to pick its tokens' values from arrays kept by document.
+
+    indices    the documents of the row, as numbers in the batch
+    held       which of the row's targets, document by document, are this rank's
+    documents  int64[m]: the document (0..B-1 of `indices`) of each
+    across     differentiable sum over the ranks that share the row
+    """
+
+    indices: list[int]
+    held: slice
+    documents: torch.Tensor
+    across: SumOverRanks
+
+    def of(self, arrays: Sequence[np.ndarray]) -> torch.Tensor:
+        """[m] of this rank, from one array for each document of the row over all its targets."""
+        joined = np.concatenate(arrays) if arrays else np.zeros(0, np.float32)
+        return torch.from_numpy(joined[self.held]).to(self.documents.device)
+
+
+# Given this rank's share of a micro-batch, log-probabilities and entropies of its targets: the loss, summed.
+LossOf = Callable[[Share, torch.Tensor, torch.Tensor | None], torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerStep:
+    """What one optimiser step did. `grad_norm` is the global norm before clipping; infinite if the step was skipped.
+
+    padding    share of computed tokens that is padding
+    imbalance  FLOPs of the most loaded data-parallel rank over the mean, minus 1
+    """
+
+    applied: bool
+    grad_norm: float
+    lr: float
+    tokens: int
+    padding: float
+    imbalance: float
+
+
+class Engine:
+    """A DeepSpeed rank that holds the policy being trained.
+
+    policy_dir   Hugging Face folder the weights come from
+    dtype        float32 | bfloat16 (float32 master weights stay in the optimiser)
+    temperature  by which logits are divided everywhere: the engines' sampling temperature in RL
+    seed         of the process's random state; the same on every rank
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        policy_dir: str | Path,
+        dtype: str,
+        temperature: float,
+        rank: int,
+        world_size: int,
+        master_addr: str,
+        master_port: int,
+        seed: int,
+    ) -> None:
+        self.settings, self.policy_dir, self.rank, self.world_size = settings, Path(policy_dir), rank, world_size
+        self.dtype = dtype
+        if world_size != settings.world_size:
+            raise ValueError(f"{world_size} ranks were started for settings of world_size {settings.world_size}")
+        check_degree(load_config(policy_dir), settings.sequence_parallel)
+        self.device = ranks.join(rank, world_size, master_addr, master_port, settings.step_deadline_s)
+        self._row_group = ranks.sequence_group(settings.sequence_parallel)
+        self._across = SumOverRanks(self._row_group)
+        torch.manual_seed(seed)
+        self.optimizer_steps = 0
+
+        model = load_model(policy_dir, dtype)
+        checkpointing.apply(model, settings.checkpointing)
+        self.policy = Policy(model, temperature, self._attention(model.config))
+        self._cost = self.policy.cost()
+        self.engine, *_ = deepspeed.initialize(
+            model=self.policy,
+            optimizer=build_optimizer(self.policy, settings, on_gpu=self.device.type == "cuda"),
+            config=deepspeed_config(settings, dtype, self.policy.parameter_count, self.policy.hidden_size),
+        )
+        if settings.zero_stage == 3:
+            self.policy.share_head()
+        self.reset_optimizer()
+
+    def _attention(self, config: Any) -> Any:
+        kernel = KERNELS[self.settings.attention]
+        return Whole(kernel) if self._row_group is None else Ulysses(kernel, config, self._row_group)
+
+    # ---- training ----------------------------------------------------------------------------------------------------
+
+    def optimizer_step(
+        self,
+        documents: Sequence[Document],
+        lr: float,
+        loss_of: LossOf,
+        normaliser: float | None = None,
+        with_entropy: bool = False,
+    ) -> OptimizerStep:
+        """One optimiser step on the sum of `loss_of` over all documents of all ranks, divided by `normaliser`.
+
+        The normaliser is the number of all targets if not given.
+        """
+        tokens = sum(len(d.targets) for d in documents)
+        layout = self._plan(documents)
+        self.engine.train()
+        for group in self.engine.basic_optimizer.param_groups:
+            group["lr"] = lr
+        mine = self._mine(layout)
+        for k, indices in enumerate(mine):
+            self.engine.set_gradient_accumulation_boundary(k == len(mine) - 1)
+            share, logprobs, entropies = self._forward(self.engine, documents, indices, with_entropy)
+            # DeepSpeed averages gradients over the ranks; the sum over ranks is wanted.
+            loss = loss_of(share, logprobs, entropies) * (self.world_size / (normaliser or tokens))
+            # A loss that is not finite must skip the step even if its gradient happens to be finite: the gradient is
+            # made not finite too, which DeepSpeed sees in the global norm, on every rank, before it touches anything.
+            loss = loss * torch.where(loss.detach().isfinite(), 1.0, torch.nan)
+            self.engine.backward(loss, scale_wrt_gas=False)
+        self.engine.step()
+        self.optimizer_steps += 1
+        lengths = [d.length for d in documents]
+        return OptimizerStep(
+            applied=self.engine.was_step_applied(),
+            grad_norm=float(self.engine.get_global_grad_norm()),
+            lr=lr,
+            tokens=tokens,
+            padding=padding_share(layout, lengths, self.settings.sequence_parallel),
+            imbalance=imbalance(layout, lengths, self._cost),
+        )
+
+    def reset_optimizer(self) -> None:
+        """Forget the optimiser's moments and the step count, as if training began here."""
+        self.engine.basic_optimizer.state.clear()
+        self.optimizer_steps = 0
+
+    # ---- log-probabilities and weights -------------------------------------------------------------------------------
+
+    def logprobs(self, sequences: Sequence[tuple[Int32, Int32]], temperature: float | None = None) -> list[Float32]:
+        """For each (prompt_ids, response_ids): float32[R], nats, of the response tokens.
+
+        At `temperature`, the policy's if None.
+        """
+        with self.policy.at_temperature(temperature or self.policy.temperature):
+            return self.document_logprobs([document(prompt, response) for prompt, response in sequences])
+
+    @torch.no_grad()
+    def document_logprobs(self, documents: Sequence[Document], module: Any = None) -> list[Float32]:
+        """Log-probabilities of every document's targets, shared among all ranks; of another `module` if given."""
+        module = module or self.engine
+        ends = np.cumsum([len(d.targets) for d in documents])
+        flat = torch.zeros(int(ends[-1]) if len(ends) else 0, dtype=torch.float32, device=self.device)
+        places = [np.arange(end - len(d.targets), end) for d, end in zip(documents, ends)]
+        module.eval()
+        for indices in self._mine(self._plan(documents)):
+            share, logprobs, _ = self._forward(module, documents, indices, with_entropy=False)
+            if indices:
+                flat[share.of([places[i] for i in indices])] = logprobs
+        torch.distributed.all_reduce(flat)
+        return np.split(flat.cpu().numpy(), ends[:-1]) if len(ends) else []
+
+    def named_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """(Hugging Face name, full tensor) of every parameter, tied ones once.
+
+        Under ZeRO-3 each is gathered as it is reached and valid until the next: all ranks iterate to the end.
+        """
+        for name, parameter in self.policy.model.named_parameters():
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self.settings.zero_stage == 3):
+                yield name, parameter.data
+
+    # ---- rows --------------------------------------------------------------------------------------------------------
+
+    def _plan(self, documents: Sequence[Document]) -> Plan:
+        lengths = [d.length for d in documents]
+        return plan(lengths, self.settings.data_parallel, self.settings.token_budget, self._cost)
+
+    def _mine(self, layout: Plan) -> list[list[int]]:
+        return layout[self.rank // self.settings.sequence_parallel]
+
+    def _forward(
+        self, module: Any, documents: Sequence[Document], indices: list[int], with_entropy: bool
+    ) -> tuple[Share, torch.Tensor, torch.Tensor | None]:
+        degree = self.settings.sequence_parallel
+        batch = pack([documents[i] for i in indices], self.device, self.rank % degree, degree)
+        logprobs, entropies = module(batch, with_entropy=with_entropy)
+        return Share(indices, batch.held, batch.documents, self._across), logprobs, entropies
+
+    # ---- state -------------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What must be saved beside weights, optimiser state and the process's random states."""
+        return {"optimizer_steps": self.optimizer_steps}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.optimizer_steps = state["optimizer_steps"]
+
+    def close(self) -> None:
+        """Free DeepSpeed's hooks and buffers; the process group lives as long as the process."""
+        self.engine.destroy()

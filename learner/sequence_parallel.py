@@ -1,0 +1,137 @@
+"""Ulysses sequence parallelism: ranks share a row by tokens in the dense layers and by heads in attention.
+
+The exchange is DeepSpeed's `UlyssesSPAttentionHF` (arXiv 2309.14509): before attention an all-to-all gives every rank
+all tokens of some heads, after it another gives back all heads of its tokens. DeepSpeed passes no mask; our kernels
+know the documents of the row (learner/attention.py), so packed ones stay apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPAttentionHF
+
+from buffer.errors import UserError
+from learner.attention import Kernel
+from learner.rows import RowLayout
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """A model's heads as its attention interface sees them, in `groups` that no degree may split."""
+
+    query: int
+    key_value: int
+    head_dim: int
+    groups: int
+
+
+def heads_of(config: Any) -> Heads:
+    """The heads of a transformers configuration.
+
+    A model with an attention of its own says how it may be shared by `ulysses_heads` in its configuration: a mapping
+    with the fields of `Heads`, of what it passes to the attention interface. For any other the groups are its query
+    heads.
+    """
+    text = config.get_text_config()
+    own: Mapping[str, int] | None = getattr(text, "ulysses_heads", None)
+    if own is not None:
+        return Heads(**own)
+    query = text.num_attention_heads
+    key_value = getattr(text, "num_key_value_heads", None) or query
+    return Heads(query, key_value, getattr(text, "head_dim", None) or text.hidden_size // query, query)
+
+
+def check_degree(config: Any, degree: int) -> None:
+    """Refuse a degree that does not divide the model's heads, with the arithmetic. `UserError`."""
+    heads = heads_of(config)
+    what = f"learner.sequence_parallel {degree} does not fit model type {config.model_type}"
+    if heads.groups % degree:
+        unit = "attention heads" if heads.groups == heads.query else f"groups of heads ({heads.query} query heads)"
+        fitting = [d for d in range(1, heads.groups + 1) if heads.groups % d == 0]
+        raise UserError(
+            f"{what}: its {heads.groups} {unit} cannot be shared evenly by {degree} ranks; use one of {fitting}"
+        )
+    if heads.key_value % degree and degree % heads.key_value:
+        raise UserError(
+            f"{what}: its {heads.key_value} key-value heads neither divide into {degree} equal shares nor divide "
+            f"{degree}"
+        )
+
+
+class Ulysses:
+    """Attention on a rank that holds a share of each row's tokens."""
+
+    def __init__(self, kernel: Kernel, config: Any, group: Any) -> None:
+        heads = heads_of(config)
+        self._kernel = kernel
+        self._exchange = UlyssesSPAttentionHF(
+            attn=self._attend,
+            batch_size=1,
+            attn_head_count=heads.query,
+            attn_head_size=heads.head_dim,
+            kv_head_count=heads.key_value,
+            num_hidden_layers=config.get_text_config().num_hidden_layers,
+            process_group=group,
+            seq_length_is_variable=True,
+        )
+
+    def __call__(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        row: RowLayout,
+        scaling: float | None,
+    ) -> torch.Tensor:
+        # DeepSpeed gathers position ids at every layer, which its own kernels need; ours read `row`. One is enough.
+        places = torch.zeros(1, 1, dtype=torch.int8, device=query.device)
+        out, _ = self._exchange(module, query, key, value, None, position_ids=places, row=row, scaling=scaling)
+        return out.view(1, query.shape[2], query.shape[1], -1)  # type: ignore[no-any-return]
+
+    def _attend(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: None,
+        *,
+        row: RowLayout,
+        scaling: float | None,
+        position_ids: torch.Tensor,
+    ) -> tuple[torch.Tensor, None]:
+        return self._kernel(query, key, value, row, scaling), None
+
+
+class SumOverRanks:
+    """A differentiable sum over the ranks that share a row. Every one of them must call it the same number of times.
+
+    The loss is the sum of what all ranks make of the sum, so the gradient of one rank's summand is the sum of all
+    ranks' gradients of the sum.
+    """
+
+    def __init__(self, group: Any | None) -> None:
+        self._group = group
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        return values if self._group is None else _AllReduce.apply(values, self._group)  # type: ignore[no-any-return]
+
+
+class _AllReduce(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, group: Any) -> torch.Tensor:
+        ctx.group = group
+        total = values.clone()
+        torch.distributed.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        total = gradients[0].clone()
+        torch.distributed.all_reduce(total, group=ctx.group)
+        return total, None
