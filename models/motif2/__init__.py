@@ -1,0 +1,23 @@
+"""Motif-2: grouped differential attention and PolyNorm. Importing this package teaches transformers' Auto classes both.
+
+configuration   the shapes and the published keys; the presets
+attention       grouped differential attention as ordinary grouped-query attention of twice the head width
+poly_norm       the activation of the MLP
+modeling        decoder, causal language model
+checkpoint      what a folder of weights lacks, has too much, or has in another shape
+build           a policy folder with random weights, for demo and tests
+"""
+
+from __future__ import annotations
+
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+from models.motif2.configuration import Motif2Config
+from models.motif2.modeling import Motif2ForCausalLM, Motif2Model
+
+# Importing transformers brings in torch, so nothing is saved by registering the model later than its configuration.
+AutoConfig.register(Motif2Config.model_type, Motif2Config, exist_ok=True)
+AutoModel.register(Motif2Config, Motif2Model, exist_ok=True)
+AutoModelForCausalLM.register(Motif2Config, Motif2ForCausalLM, exist_ok=True)
+
+__all__ = ["Motif2Config", "Motif2ForCausalLM", "Motif2Model"]

@@ -1,0 +1,70 @@
+"""PolyNorm (arXiv 2411.03884), the activation of Motif-2's MLP.
+
+    PolyNorm(x) = w0·n(x³) + w1·n(x²) + w2·n(x) + b,      n(z) = z / sqrt(mean(z²) + eps), the mean over the last dimension
+
+On CUDA by liger-kernel's kernels, elsewhere by the same closed forms in PyTorch. Both keep only x and three numbers a
+row for the backward pass; autograd of the formula would keep about ten tensors of x's size, in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+
+class PolyNorm(nn.Module):
+    """weight [3] and bias [1] as in the published checkpoint; 1/3 and 0 at the start."""
+
+    def __init__(self, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((3,), 1 / 3))
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """x [..., n] of any floating type; the result has its shape and type."""
+        if x.is_cuda:
+            from liger_kernel.ops import LigerPolyNormFunction  # needs triton, which needs a GPU
+
+            # Its gradient of the bias has no dimension. False: the incoming gradient is left as it is.
+            out: torch.Tensor = LigerPolyNormFunction.apply(x, self.weight, self.bias.view(()), self.eps, False)
+            return out
+        return _PolyNorm.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _PolyNorm(torch.autograd.Function):
+    """In float32 (float64 for float64), with r_p = 1 / sqrt(mean(x^2p) + eps) and s_p = Σ g·x^p over a row of n:
+
+    dx = Σ_p w_p·r_p·p·(x^(p-1)·g - x^(2p-1)·r_p²·s_p / n)      dw_p = Σ_rows r_p·s_p      db = Σ g
+
+    p runs over 3, 2, 1: the order of the weights.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        square = wide * wide
+        fourth = square * square
+        means = [(fourth * square).mean(-1), fourth.mean(-1), square.mean(-1)]
+        scales = torch.rsqrt(torch.stack(means, dim=-1) + eps)  # [..., 3]
+        ctx.save_for_backward(x, weight, scales)
+        c3, c2, c1 = (scales * weight.to(wide.dtype)).split(1, dim=-1)
+        return (((c3 * wide + c2) * wide + c1) * wide + bias.to(wide.dtype)).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight, scales = ctx.saved_tensors
+        wide, g = x.to(scales.dtype), upstream.to(scales.dtype)
+        square = wide * wide
+        first = g * wide
+        sums = torch.stack([(first * square).sum(-1), (first * wide).sum(-1), first.sum(-1)], dim=-1)  # [..., 3]
+        a = scales * weight.to(scales.dtype)
+        a3, a2, a1 = a.split(1, dim=-1)
+        b3, b2, b1 = (a * scales.square() * sums / x.shape[-1]).split(1, dim=-1)
+        dx = g * ((3 * a3 * wide + 2 * a2) * wide + a1) - wide * ((3 * b3 * square + 2 * b2) * square + b1)
+        rows = (scales * sums).flatten(0, -2)
+        return dx.to(x.dtype), rows.sum(0).to(weight.dtype), g.sum().reshape(1).to(weight.dtype), None
