@@ -1,81 +1,299 @@
-"""Each loss against its formula, written token by token in float64, on random ragged tokens."""
+"""Each loss against its float64 twin, from hidden states and lm_head on, on random ragged tokens; and over ranks."""
 
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from loss_twins import full_log_softmax, twin_total
 
-from learner.losses import PolicyTokens, sft
-from learner.losses.grpo import grpo
+from learner.logprobs import selected_logprobs
+from learner.losses import POLICY_LOSSES, LossSum, PolicyTokens, normaliser, sft
 from learner.settings import LearnerSettings
 
-SETTINGS = LearnerSettings(clip_low=0.2, clip_high=0.28, importance_cap=1.5)
+LOSSES = sorted(POLICY_LOSSES)
+CLIPPED = ("grpo", "dr_grpo", "gspo")
+TEMPERATURE = 0.9
+VOCABULARY, WIDTH = 37, 8
 
 
-def tokens(seed: int, count: int) -> PolicyTokens:
+def settings(loss: str, **changed: float) -> LearnerSettings:
+    return LearnerSettings(**{"loss": loss, "importance_cap": 1.3, **changed})
+
+
+def test_every_loss_of_a_recipe_is_there() -> None:
+    assert set(POLICY_LOSSES) == set(get_args(LearnerSettings.model_fields["loss"].annotation))
+
+
+# ---- against the twins -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Batch:
+    """Hidden states of R positions in a row, of which those of `kept` predict a trained token; all float32."""
+
+    hidden: torch.Tensor
+    head: torch.Tensor
+    kept: torch.Tensor
+    targets: torch.Tensor
+    owner: torch.Tensor
+    lengths: torch.Tensor
+    proximal: torch.Tensor
+    behaviour: torch.Tensor
+    reference: torch.Tensor
+    advantages: torch.Tensor  # float32[B]
+
+    def tokens(self, logprobs: torch.Tensor, with_reference: bool) -> PolicyTokens:
+        return PolicyTokens(
+            logprobs,
+            self.proximal,
+            self.behaviour,
+            self.advantages[self.owner],
+            self.owner,
+            self.lengths,
+            self.reference if with_reference else None,
+        )
+
+    def by_trajectory(self, values: torch.Tensor) -> list[torch.Tensor]:
+        return [values[self.owner == i].double() for i in range(len(self.lengths))]
+
+
+def batch_of(seed: int, positions: list[int]) -> Batch:
+    """Trajectories of so many positions each, about a third of which are not trained on. No ratio lies at a bound."""
     g = torch.Generator().manual_seed(seed)
 
-    def noise() -> torch.Tensor:
-        return torch.randn(count, generator=g)
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=g)
 
-    proximal = -2 + 0.5 * noise()
-    return PolicyTokens((proximal + 0.4 * noise()).requires_grad_(), proximal, proximal + 0.4 * noise(), noise())
-
-
-def twin(logprobs: torch.Tensor, given: PolicyTokens) -> tuple[torch.Tensor, int, int, int]:
-    # Tied to the log-probabilities, so that there is a gradient, of zeros, where every token is clipped.
-    total, low, high, capped = 0.0 * logprobs.sum(), 0, 0, 0
-    for i, advantage in enumerate(given.advantages.tolist()):
-        w = math.exp(given.proximal[i].item() - given.behaviour[i].item())
-        capped += w > 1.5
-        rho = torch.exp(logprobs[i] - given.proximal[i].item())
-        bounded = rho if 0.8 <= rho.item() <= 1.28 else torch.tensor(0.8 if rho.item() < 0.8 else 1.28)
-        low += rho.item() < 0.8 and advantage < 0
-        high += rho.item() > 1.28 and advantage > 0
-        total = total - min(w, 1.5) * min(rho * advantage, bounded * advantage)
-    return total, low, high, capped
-
-
-@given(st.integers(0, 2**31), st.integers(0, 40))
-def test_grpo_equals_its_twin_in_value_gradient_and_counts(seed: int, count: int) -> None:
-    given = tokens(seed, count)
-    ours = grpo(given, SETTINGS)
-    logprobs = given.logprobs.detach().double().requires_grad_()
-    theirs, low, high, capped = twin(logprobs, given)
-    assert ours.total.item() == pytest.approx(theirs.item(), rel=1e-5, abs=1e-5)
-    assert (ours.clip_low.item(), ours.clip_high.item(), ours.is_truncated.item()) == (low, high, capped)
-    if count:
-        ours.total.backward()
-        theirs.backward()
-        assert given.logprobs.grad is not None
-        assert logprobs.grad is not None
-        torch.testing.assert_close(given.logprobs.grad.double(), logprobs.grad, rtol=1e-5, atol=1e-6)
+    owners = torch.arange(len(positions)).repeat_interleave(torch.tensor(positions))
+    trained = torch.rand(len(owners), generator=g) < 0.7
+    trained[torch.tensor(positions).cumsum(0) - 1] = True  # no trajectory without a token
+    kept = trained.nonzero()[:, 0]
+    owner, count, size = owners[kept], len(kept), len(positions)
+    hidden, head = noise(len(owners), WIDTH), 0.5 * noise(VOCABULARY, WIDTH)
+    targets = torch.randint(0, VOCABULARY, (count,), generator=g)
+    log_pi = full_log_softmax(hidden[kept].double(), head.double(), TEMPERATURE).gather(1, targets[:, None])[:, 0]
+    proximal = (log_pi - 0.3 * noise(count) - 0.2 * noise(size)[owner]).float()
+    behaviour = proximal - 0.3 * noise(count) - 0.2 * noise(size)[owner]
+    reference = (log_pi + 0.3 * noise(count)).float()
+    advantages = noise(size).sign() * (0.5 + noise(size).abs())
+    lengths = torch.bincount(owner, minlength=size).float()
+    made = Batch(hidden, head, kept, targets, owner, lengths, proximal, behaviour, reference, advantages)
+    for log_ratio, bounds in ((log_pi - proximal, (0.8, 1.28)), (proximal.double() - behaviour, (1.3,))):
+        means = torch.stack([each.mean() for each in made.by_trajectory(log_ratio)])
+        for bound in bounds:
+            assume((torch.cat([log_ratio, means]) - math.log(bound)).abs().min().item() > 1e-4)
+    return made
 
 
-@pytest.mark.parametrize(
-    ("ratio", "advantage", "flows"), [(1.5, 1, False), (1.5, -1, True), (0.5, -1, False), (0.5, 1, True)]
-)
-def test_the_clip_cuts_the_gradient_only_where_the_step_has_gone_far_enough(
-    ratio: float, advantage: float, flows: bool
+def assert_close(ours: torch.Tensor, theirs: torch.Tensor, scale: float = 0.0) -> None:
+    """Relative 1e-5; where terms cancel, 4e-6 of their scale will do."""
+    assert (ours.double() - theirs).norm().item() <= max(1e-5 * theirs.norm().item(), 4e-6 * scale)
+
+
+@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+@pytest.mark.parametrize("loss", LOSSES)
+@hypothesis_settings(max_examples=30)
+@given(seed=st.integers(0, 2**31), positions=st.lists(st.integers(1, 14), min_size=1, max_size=7))
+def test_value_gradients_and_counts_equal_the_twin_s(
+    loss: str, kl_coef: float, seed: int, positions: list[int]
 ) -> None:
-    zero = torch.zeros(1)
-    logprobs = torch.tensor([math.log(ratio)], requires_grad=True)
-    grpo(PolicyTokens(logprobs, zero, zero, torch.tensor([float(advantage)])), SETTINGS).total.backward()
-    assert logprobs.grad is not None
-    assert bool(logprobs.grad.any()) == flows
+    batch, chosen = batch_of(seed, positions), settings(loss, kl_coef=kl_coef)
+    hidden, head = batch.hidden.clone().requires_grad_(), batch.head.clone().requires_grad_()
+    logprobs = selected_logprobs(hidden[batch.kept], head, batch.targets, TEMPERATURE)
+    ours = POLICY_LOSSES[loss].compute(batch.tokens(logprobs, with_reference=kl_coef > 0), chosen)
+    ours.total.backward()
 
+    exact_hidden, exact_head = batch.hidden.double().requires_grad_(), batch.head.double().requires_grad_()
+    log_all = full_log_softmax(exact_hidden[batch.kept], exact_head, TEMPERATURE)
+    total, counts = twin_total(
+        loss,
+        chosen,
+        batch.by_trajectory(log_all.gather(1, batch.targets[:, None])[:, 0]),
+        batch.by_trajectory(batch.proximal),
+        batch.by_trajectory(batch.behaviour),
+        batch.advantages.tolist(),
+        batch.by_trajectory(batch.reference) if kl_coef else None,
+    )
+    total.backward()
 
-def test_no_gradient_reaches_the_importance_weight() -> None:
-    logprobs = torch.tensor([-1.0], requires_grad=True)
-    given = PolicyTokens(logprobs, logprobs.detach(), torch.tensor([-1.2]), torch.tensor([2.0]))
-    grpo(given, SETTINGS).total.backward()
-    assert logprobs.grad is not None
-    assert logprobs.grad.item() == pytest.approx(-2.0 * math.exp(0.2), rel=1e-6)  # w * rho * A, not w's slope as well
+    terms = batch.advantages.abs()[batch.owner]  # positive and negative ones cancel in the sum
+    assert_close(
+        ours.total.detach(),
+        total.detach(),
+        (terms / batch.lengths[batch.owner] if loss == "gspo" else terms).sum().item(),
+    )
+    for got, wanted in ((hidden.grad, exact_hidden.grad), (head.grad, exact_head.grad)):
+        assert got is not None
+        assert wanted is not None
+        assert_close(got, wanted)
+    for name in ("clip_low", "clip_high", "is_truncated"):
+        assert getattr(ours, name).item() == counts[name], name
+    assert ours.ratio.max().item() == pytest.approx(counts["ratio_max"], rel=1e-5)
+    assert not ours.ratio.requires_grad
+    if kl_coef:
+        assert ours.kl is not None
+        assert ours.kl.item() == pytest.approx(counts["kl"], rel=1e-4, abs=1e-5)
+    else:
+        assert ours.kl is None
 
 
 def test_sft_is_the_summed_negative_log_likelihood() -> None:
     assert sft(torch.tensor([-1.0, -2.5])).item() == 3.5
+
+
+# ---- over ranks ------------------------------------------------------------------------------------------------------
+
+
+def share(tokens: PolicyTokens, mine: torch.Tensor, across: Callable[[torch.Tensor], torch.Tensor]) -> PolicyTokens:
+    per_token = ("logprobs", "proximal", "behaviour", "advantages", "trajectories", "reference")
+    return replace(tokens, **{name: getattr(tokens, name)[mine] for name in per_token}, across=across)  # type: ignore[arg-type]
+
+
+def on_two_ranks(loss: str, tokens: PolicyTokens, is_second: torch.Tensor, chosen: LearnerSettings) -> list[LossSum]:
+    """Both shares in one graph, a thread each, so that `across` waits for the other rank as a collective does."""
+    barrier = threading.Barrier(2)
+    slots: list[list[torch.Tensor]] = [[], []]
+
+    def rank(r: int) -> LossSum:
+        def across(values: torch.Tensor) -> torch.Tensor:
+            slots[r].append(values)
+            barrier.wait(timeout=30)
+            return slots[0][len(slots[r]) - 1] + slots[1][len(slots[r]) - 1]
+
+        return POLICY_LOSSES[loss].compute(share(tokens, is_second if r else ~is_second, across), chosen)
+
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(rank, range(2)))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@hypothesis_settings(max_examples=25)
+@given(
+    seed=st.integers(0, 2**31),
+    positions=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    part=st.sampled_from([0.0, 0.3, 0.5]),
+)
+def test_tokens_split_over_two_ranks_give_the_same_loss_and_gradient(
+    loss: str, seed: int, positions: list[int], part: float
+) -> None:
+    """In float64, so that equal means exact; a part of zero leaves one rank without tokens."""
+    batch, chosen = batch_of(seed, positions), settings(loss, kl_coef=0.2)
+    whole = batch.tokens(batch.proximal + 0.2, with_reference=True)
+    doubled = {
+        name: value.double()
+        for name in PolicyTokens.__dataclass_fields__
+        if isinstance(value := getattr(whole, name), torch.Tensor) and value.is_floating_point()
+    }
+    whole = replace(whole, **doubled)
+    whole.logprobs.requires_grad_()
+    alone = POLICY_LOSSES[loss].compute(whole, chosen)
+    (wanted,) = torch.autograd.grad(alone.total, whole.logprobs)
+    is_second = torch.rand(len(batch.owner), generator=torch.Generator().manual_seed(seed)) < part
+    shares = on_two_ranks(loss, whole, is_second, chosen)
+    assert all(each.total.requires_grad for each in shares)  # a rank without tokens joins the backward collectives
+    together = shares[0].total + shares[1].total
+    (got,) = torch.autograd.grad(together, whole.logprobs)
+    torch.testing.assert_close(together, alone.total, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+    for name in ("clip_low", "clip_high", "is_truncated", "kl"):
+        torch.testing.assert_close(sum(getattr(each, name) for each in shares), getattr(alone, name))
+
+
+def test_dr_grpo_divides_by_a_constant_length_gspo_by_sequences_and_the_others_by_tokens() -> None:
+    divisors = {
+        name: normaliser(loss, settings(name, **({"max_length": 100} if name == "dr_grpo" else {})), 30, 4)
+        for name, loss in POLICY_LOSSES.items()
+    }
+    assert divisors == {"grpo": 30.0, "cispo": 30.0, "gspo": 4.0, "dr_grpo": 400.0}
+
+
+def test_dr_grpo_without_its_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_length"):
+        normaliser(POLICY_LOSSES["dr_grpo"], settings("dr_grpo"), 30, 4)
+
+
+# ---- what each loss promises -----------------------------------------------------------------------------------------
+
+
+def gradient(
+    loss: str,
+    logprobs: list[float],
+    advantage: float,
+    behaviour: list[float] | None = None,
+    reference: list[float] | None = None,
+    **changed: float,
+) -> list[float]:
+    """d total / d log pi for one trajectory whose proximal log-probabilities are all zero."""
+    leaf, zeros = torch.tensor(logprobs, requires_grad=True), torch.zeros(len(logprobs))
+    tokens = PolicyTokens(
+        leaf,
+        zeros,
+        zeros if behaviour is None else torch.tensor(behaviour),
+        zeros + advantage,
+        torch.zeros(len(logprobs), dtype=torch.long),
+        torch.tensor([float(len(logprobs))]),
+        None if reference is None else torch.tensor(reference),
+    )
+    POLICY_LOSSES[loss].compute(tokens, settings(loss, **changed)).total.backward()
+    assert leaf.grad is not None
+    return leaf.grad.tolist()
+
+
+@pytest.mark.parametrize("loss", CLIPPED)
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "flows"), [(1.5, 1, False), (1.5, -1, True), (0.5, -1, False), (0.5, 1, True)]
+)
+def test_the_clip_cuts_the_gradient_only_where_the_step_has_gone_far_enough(
+    loss: str, ratio: float, advantage: float, flows: bool
+) -> None:
+    assert bool(gradient(loss, [math.log(ratio)], advantage)[0]) == flows
+
+
+@pytest.mark.parametrize("loss", CLIPPED)
+def test_a_clip_of_one_is_no_lower_bound(loss: str) -> None:
+    assert gradient(loss, [math.log(0.01)], -1.0, clip_low=1.0)[0] == pytest.approx(0.01, rel=1e-5)
+
+
+def test_cispo_bounds_the_weight_of_a_token_and_never_cuts_its_gradient() -> None:
+    assert gradient("cispo", [math.log(5.0), 0.0], 2.0) == pytest.approx([-2 * 1.28, -2.0])
+    assert gradient("cispo", [math.log(0.01)], -1.0) == pytest.approx([0.8])
+    assert gradient("cispo", [math.log(0.01)], -1.0, clip_low=1.0) == pytest.approx([0.01])
+
+
+def test_gspo_clips_the_sequence_where_grpo_clips_the_token() -> None:
+    one_far_token = [math.log(1.5), 0.0, 0.0, 0.0]  # geometric mean 1.107
+    mean = 1.5**0.25
+    assert gradient("grpo", one_far_token, 1.0) == pytest.approx([0.0, -1.0, -1.0, -1.0])
+    assert gradient("gspo", one_far_token, 1.0) == pytest.approx([-mean / 4] * 4)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_gradient_reaches_the_importance_weight_and_it_is_capped(loss: str) -> None:
+    assert gradient(loss, [0.0], 2.0, behaviour=[-0.2]) == pytest.approx([-2.0 * math.exp(0.2)])
+    assert gradient(loss, [0.0], 2.0, behaviour=[-0.9]) == pytest.approx([-2.0 * 1.3])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_kl_term_pulls_towards_the_reference_and_weighs_a_token_as_the_loss_does(loss: str) -> None:
+    pulled = gradient(loss, [0.0, 0.0], 0.0, reference=[-0.1, 0.1], kl_coef=0.5)
+    weight = 0.5 / (2 if loss == "gspo" else 1)
+    assert pulled == pytest.approx([weight * (1 - math.exp(-0.1)), weight * (1 - math.exp(0.1))], rel=1e-5)
+
+
+def test_a_kl_between_close_policies_survives_float32() -> None:
+    tokens = PolicyTokens(
+        torch.tensor([-1e-3]), *[torch.zeros(1)] * 3, torch.zeros(1, dtype=torch.long), torch.ones(1), torch.zeros(1)
+    )
+    kl = POLICY_LOSSES["grpo"].compute(tokens, settings("grpo", kl_coef=1.0)).kl
+    assert kl is not None
+    assert kl.item() == pytest.approx(math.exp(1e-3) - 1 - 1e-3, rel=1e-3)
