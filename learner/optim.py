@@ -48,8 +48,8 @@ def sft_schedule(lr: float, warmup_steps: int, schedule: str, total_steps: int, 
         return Schedule(lr, warmup_steps)
     if total_steps <= warmup_steps:
         raise UserError(
-            f"schedule {schedule} over {total_steps} optimiser steps does not fit warmup_steps ({warmup_steps}): shorten "
-            "the warm-up, train longer or use constant"
+            f"schedule {schedule} over {total_steps} optimiser steps does not fit warmup_steps ({warmup_steps}): "
+            "shorten the warm-up, train longer or use constant"
         )
     if schedule in ("cosine", "linear"):
         return Schedule(lr, warmup_steps, schedule, warmup_steps, total_steps)
@@ -97,8 +97,8 @@ def deepspeed_config(settings: EngineSettings, dtype: str, parameters: int, hidd
         "stage": settings.zero_stage,
         "overlap_comm": False,
         # DeepSpeed allocates whole buckets; a small model needs no 2 GB of them.
-        "reduce_bucket_size": min(parameters, 200_000_000),
-        "allgather_bucket_size": min(parameters, 200_000_000),
+        "reduce_bucket_size": min(parameters + parameters % 2, 200_000_000),
+        "allgather_bucket_size": min(parameters + parameters % 2, 200_000_000),  # it wants an even number
     }
     if settings.zero_stage == 3:
         # Norms stay on every rank; anything bigger is sharded.

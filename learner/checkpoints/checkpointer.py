@@ -1,0 +1,142 @@
+"""Writing checkpoints, on all ranks together, while training goes on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from buffer.errors import RunError
+from learner.checkpoints import client_state as client
+from learner.checkpoints import folder as folders
+from learner.checkpoints import random_states
+from learner.checkpoints.layout import flat_groups, optimizer_kind, parameter_shapes, stage
+from learner.checkpoints.shards import Snapshot, file_name
+
+_POLL_S = 0.02
+_FAILED = "failed"
+log = logging.getLogger(__name__)
+
+
+class Checkpointer:
+    """Keeps the last `keep` checkpoints of a run in `folder`, which all ranks see. Every method is collective.
+
+    A rank's files hold its part of the float32 master weights and of the optimiser's state, and its random states;
+    frozen parameters and buffers are the policy folder's. A process killed at any moment leaves the former checkpoint
+    whole, and what it left half-written is removed, with a line in the log, when the next `Checkpointer` is made.
+
+    asynchronous  files are written by a thread, from copies in host memory that `save` takes before it returns
+    deadline_s    longest wait for the files of a checkpoint, all ranks' together
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        keep: int,
+        asynchronous: bool,
+        rank: int,
+        world_size: int,
+        deadline_s: float = 600.0,
+    ) -> None:
+        self._folder, self._keep, self._asynchronous = Path(folder), keep, asynchronous
+        self._rank, self._world_size, self._deadline_s = rank, world_size, deadline_s
+        self._writing: threading.Thread | None = None
+        self._step = -1
+        self._error: str | None = None
+        if rank == 0:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            folders.sweep(self._folder, log.warning)
+
+    def save(self, ds_engine: Any, step: int, client_state: dict[str, Any]) -> None:
+        """Write checkpoint `step-<step>`, after the former one is complete. `client_state` is rank 0's.
+
+        Raises RunError on every rank if the former checkpoint could not be written on one of them, and TypeError for a
+        `client_state` that is neither JSON nor numpy arrays.
+        """
+        metadata = {
+            "format": 1,
+            "step": step,
+            "world_size": self._world_size,
+            "zero_stage": stage(ds_engine),
+            "dtype": str(next(ds_engine.module.parameters()).dtype).removeprefix("torch."),
+            "optimizer": optimizer_kind(ds_engine),
+            "parameters": parameter_shapes(ds_engine),
+            "client_state": client.encode(client_state),
+        }
+        self.wait()
+        state = ds_engine.basic_optimizer.state
+        snapshot = Snapshot.take(flat_groups(ds_engine), state, random_states.capture())
+        partial = self._begin(step)
+        self._writing = threading.Thread(target=self._write, args=(snapshot, partial, metadata), daemon=True)
+        self._writing.start()
+        if not self._asynchronous:
+            self.wait()
+
+    def wait(self) -> None:
+        """Return when the checkpoint that is being written is complete; RunError if it will not be."""
+        if self._writing is None:
+            return
+        self._writing.join(self._deadline_s)
+        error = f"not written within {self._deadline_s:g} s" if self._writing.is_alive() else self._error
+        self._writing, self._error = None, None
+        self._agree(error)
+
+    def close(self) -> None:
+        """Complete what is being written."""
+        self.wait()
+
+    def _begin(self, step: int) -> Path:
+        """The folder to write into, empty before any rank writes."""
+        error = None
+        if self._rank == 0:
+            try:
+                folders.begin(self._folder, step)
+            except OSError as failed:
+                error = str(failed)
+        self._step = step
+        self._agree(error)
+        return self._folder / f"step-{step:06d}{folders.PARTIAL}"
+
+    def _agree(self, error: str | None) -> None:
+        """Raise the errors of all ranks on all ranks."""
+        errors: list[str | None] = [error]
+        if self._world_size > 1:
+            errors = [None] * self._world_size
+            torch.distributed.all_gather_object(errors, error)
+        told = [f"rank {rank}: {e}" for rank, e in enumerate(errors) if e is not None]
+        if told:
+            whole = folders.latest(self._folder)
+            raise RunError(
+                f"the checkpoint of step {self._step} was not written ({'; '.join(told)}); the last complete one in "
+                f"{self._folder} is {whole.name if whole else 'none'}"
+            )
+
+    # ---- in the writing thread ---------------------------------------------------------------------------------------
+
+    def _write(self, snapshot: Snapshot, partial: Path, metadata: dict[str, Any]) -> None:
+        try:
+            snapshot.write(partial, self._rank)
+            if self._rank == 0:
+                self._await_files(partial)
+                folders.commit(partial, metadata)
+                folders.retain(self._folder, self._keep, metadata["step"])
+        except Exception as error:  # noqa: BLE001 - raised on every rank by the next `wait`
+            self._error = f"{type(error).__name__}: {error}"
+            with suppress(OSError):  # else rank 0 runs into its deadline
+                (partial / f"{file_name(self._rank)}.{_FAILED}").touch()
+
+    def _await_files(self, partial: Path) -> None:
+        """Through the file system: the ranks' process group belongs to training."""
+        give_up = time.monotonic() + self._deadline_s
+        missing = [partial / file_name(rank) for rank in range(self._world_size)]
+        while missing := [file for file in missing if not file.exists()]:
+            if failed := [f.name for f in missing if f.with_name(f"{f.name}.{_FAILED}").exists()]:
+                raise RunError(f"{failed[0]} could not be written")
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"{missing[0].name} is not there after {self._deadline_s:g} s")
+            time.sleep(_POLL_S)

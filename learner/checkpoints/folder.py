@@ -1,0 +1,130 @@
+"""What a checkpoint folder may hold at any moment, however a run ended. No torch.
+
+    step-000123           complete
+    step-000123.partial   being written, or left behind by a run that was killed
+    step-000123.removed   being removed
+
+A checkpoint is written under its partial name and renamed when it is complete; one that goes is renamed before its
+files are removed. So whatever has the plain name is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from buffer.errors import UserError
+
+METADATA = "metadata.json"
+PARTIAL, REMOVED = ".partial", ".removed"
+_NAME = re.compile(r"step-(\d{6,})(\.partial|\.removed)?")
+
+
+def checkpoints(folder: str | Path) -> list[Path]:
+    """The complete checkpoints, oldest first."""
+    found = [(int(m[1]), p) for p in _entries(folder) if (m := _NAME.fullmatch(p.name)) and not m[2]]
+    return [path for _, path in sorted(found)]
+
+
+def latest(folder: str | Path) -> Path | None:
+    """The complete checkpoint of the highest step, if there is one."""
+    found = checkpoints(folder)
+    return found[-1] if found else None
+
+
+def step_of(path: Path) -> int:
+    """The step that a checkpoint is named after."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise UserError(f"{path} is not named like a checkpoint, step-000123")
+    return int(match[1])
+
+
+def begin(folder: str | Path, step: int) -> Path:
+    """An empty folder for the files of a new checkpoint."""
+    partial = Path(folder) / f"step-{step:06d}{PARTIAL}"
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def commit(partial: Path, metadata: dict[str, Any]) -> Path:
+    """Give a folder whose files are all written its plain name, in place of a former checkpoint of the same step."""
+    under_way = partial / f"{METADATA}.tmp"
+    under_way.write_text(json.dumps(metadata))
+    sync(under_way)
+    under_way.rename(partial / METADATA)  # from here on the checkpoint is whole
+    sync(partial)
+    return _take_place(partial)
+
+
+def retain(folder: str | Path, keep: int, newest: int) -> None:
+    """Of the complete checkpoints up to step `newest`, remove all but the last `keep`.
+
+    Those beyond it, from a run that was taken back to an earlier step, are left alone.
+    """
+    for path in [p for p in checkpoints(folder) if step_of(p) <= newest][:-keep]:
+        _remove(path)
+
+
+def sweep(folder: str | Path, say: Callable[[str], object]) -> None:
+    """Tidy up after a run that was killed, with a line for each: finish what is whole, remove what is not."""
+    for path in sorted(_entries(folder)):
+        match = _NAME.fullmatch(path.name)
+        if match and match[2] == PARTIAL and (path / METADATA).exists():
+            say(f"gave a whole checkpoint that a stopped run left behind its name: {_take_place(path).name}")
+        elif match and match[2]:
+            shutil.rmtree(path)
+            what = "half-written" if match[2] == PARTIAL else "half-removed"
+            say(f"removed a {what} checkpoint that a stopped run left behind: {path.name}")
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """metadata.json of a complete checkpoint: step, world_size, zero_stage, dtype, optimizer, parameters, client_state.
+
+    Raises UserError where there is none that can be read.
+    """
+    file = Path(path) / METADATA
+    try:
+        metadata = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a complete checkpoint: {METADATA} cannot be read ({error})") from error
+    if metadata.get("format") != 1:
+        raise UserError(f"checkpoint {path} has format {metadata.get('format')}, and this version reads format 1")
+    return dict(metadata)
+
+
+def sync(path: Path) -> None:
+    """Force a file's bytes, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _entries(folder: str | Path) -> list[Path]:
+    return list(Path(folder).iterdir()) if Path(folder).is_dir() else []
+
+
+def _take_place(partial: Path) -> Path:
+    path = partial.with_suffix("")
+    if path.exists():
+        _remove(path)
+    partial.rename(path)
+    sync(path.parent)
+    return path
+
+
+def _remove(path: Path) -> None:
+    going = path.with_name(path.name + REMOVED)
+    if going.exists():
+        shutil.rmtree(going)
+    path.rename(going)
+    shutil.rmtree(going)
