@@ -81,11 +81,12 @@ class _Streamed(torch.autograd.Function):
                 if with_entropy:
                     exponentials = logits.exp()
                     # What is summed so far was relative to the old maximum.
-                    moment[rows] = moment[rows] * rise.exp() + kept * rise + (logits.mul_(exponentials)).sum(dim=-1)
+                    moment[rows] = moment[rows] * rise.exp() + kept * rise + logits.mul_(exponentials).sum(dim=-1)
                 else:
                     exponentials = logits.exp_()
                 mass[rows] = kept + exponentials.sum(dim=-1)
                 top[rows] = new_top
+                del logits, exponentials  # before the next product is made
         log_mass = top + mass.log()
         entropy = mass.log() - moment / mass if with_entropy else moment
         ctx.save_for_backward(hidden, weight, targets, log_mass)
@@ -114,6 +115,7 @@ class _Streamed(torch.autograd.Function):
                     d_hidden[rows] += _product(d_logits, piece)
                 if d_piece is not None:
                     d_piece += _product(d_logits.T, hidden[rows])
+                del logits, d_logits  # before the next product is made
             if d_weight is not None and d_piece is not None:
                 d_weight[vocabulary] = d_piece
         return None if d_hidden is None else d_hidden.to(hidden.dtype), d_weight, None, None, None
