@@ -3,6 +3,7 @@
 configuration   the shapes and the published keys; the presets
 attention       grouped differential attention as ordinary grouped-query attention of twice the head width
 poly_norm       the activation of the MLP
+rms_norm        the norm before every sub-layer and of every difference of heads
 modeling        decoder, causal language model
 checkpoint      what a folder of weights lacks, has too much, or has in another shape
 build           a policy folder with random weights, for demo and tests

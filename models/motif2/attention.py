@@ -6,11 +6,11 @@ In one of the groups of heads, with V = [v1|v2]:
     out_j    = RMSNorm(signal_j - λ·noise)·(1 - λ_init)
     λ        = exp(λq1·λk1) - exp(λq2·λk2) + λ_init
 
-With K = [k1|k2], a signal query [q|0] meets k1 alone and a noise query [0|q] meets k2 alone. So the group is R + 1 query
-heads over one key-value head of width 2·head_dim, which every kernel of transformers' attention interface computes. In
-the projections a group's heads lie side by side, R signal heads before the noise head, k1 before k2, v1 before v2: K and
-V are views (`split_q_heads` and `split_heads` in MotifTechnologies/vllm, `vllm/v1/attention/backends/
-grouped_diff_attn.py`, have the same order).
+With K = [k1|k2], a signal query [q|0] meets k1 alone and a noise query [0|q] meets k2 alone. So the group is R + 1
+query heads over one key-value head of width 2·head_dim, which every kernel of transformers' attention interface
+computes. In the projections a group's heads lie side by side, R signal heads before the noise head, k1 before k2, v1
+before v2, so that K and V are views. That order is `split_q_heads` and `split_heads` in MotifTechnologies/vllm,
+`vllm/v1/attention/backends/grouped_diff_attn.py`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,9 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from models.motif2.configuration import Motif2Config, lambda_init
+from models.motif2.rms_norm import RMSNorm
 
 LAMBDAS = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")
-
-
-class RMSNorm(nn.Module):
-    """x / sqrt(mean(x²) + eps)·weight over the last dimension, in float32, rounded before the weight is applied."""
-
-    def __init__(self, size: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
-        self.variance_epsilon = eps
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.variance_epsilon)
-        return self.weight * wide.to(x.dtype)
 
 
 class Motif2Attention(nn.Module):
@@ -68,7 +55,7 @@ class Motif2Attention(nn.Module):
         self.subln = RMSNorm(2 * width, config.attn_rms_norm_eps)
 
     def lambda_full(self) -> torch.Tensor:
-        """λ as a float32 scalar, whatever type the vectors have; the model applies it rounded to the activations' type."""
+        """λ, float32 whatever type its vectors have; it is applied rounded to the activations' type."""
         q1, k1, q2, k2 = (getattr(self, name).float() for name in LAMBDAS)
         return (q1 * k1).sum().exp() - (q2 * k2).sum().exp() + self.lambda_init
 

@@ -50,8 +50,8 @@ def build(out_dir: Path, seed: int, *, preset: str = "tiny", **changes: Any) -> 
     made = config(preset=preset, **changes)
     if preset == _PUBLISHED:
         raise UserError(
-            f"policy.build: preset {preset} describes the published Motif-2-12.7B; set policy.path to the folder of its "
-            "checkpoint (its shapes without weights are enough for a plan or a dry run), or build preset small"
+            f"policy.build: preset {preset} describes the published Motif-2-12.7B: set policy.path to the folder of "
+            "its checkpoint, or build preset small (for a plan or a dry run the shapes are enough)"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

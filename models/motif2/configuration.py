@@ -18,10 +18,10 @@ from buffer.errors import UserError
 class Motif2Config(PretrainedConfig):
     """Configuration of Motif-2; the defaults are the 12.7B policy's.
 
-    The query heads form `num_noise_heads` groups, each of some signal heads and then one noise head; key and value heads
-    come in pairs, one pair a group. `rope_theta` and `rope_scaling`, as older files have them, become `rope_parameters`;
-    YaRN is `{"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": ...}` there. Raises UserError for
-    a relative of Motif-2 (Motif-2.6B, Motif-3) or for heads that form no groups.
+    The query heads form `num_noise_heads` groups, each of some signal heads and then one noise head; key and value
+    heads come in pairs, one pair a group. `rope_theta` and `rope_scaling`, as older files have them, become
+    `rope_parameters`; YaRN is `{"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": ...}` there.
+    Raises UserError for a relative of Motif-2 (Motif-2.6B, Motif-3) or for heads that form no groups.
     """
 
     model_type = "Motif"
@@ -83,7 +83,7 @@ class Motif2Config(PretrainedConfig):
         return max(self.max_position_embeddings, int(rope["original_max_position_embeddings"] * rope["factor"]))
 
     def check_context(self, tokens: int) -> None:
-        """Raises UserError if `tokens` reach beyond the rotary embedding's range, with the keys that would stretch it."""
+        """Raises UserError if `tokens` reach beyond the rotary embedding's range; it names what would stretch that."""
         if tokens > self.max_context:
             base = (self.rope_parameters or {}).get("original_max_position_embeddings", self.max_position_embeddings)
             raise UserError(

@@ -13,9 +13,10 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
-from models.motif2.attention import LAMBDAS, Motif2Attention, RMSNorm, rotary_embedding
+from models.motif2.attention import LAMBDAS, Motif2Attention, rotary_embedding
 from models.motif2.configuration import Motif2Config
 from models.motif2.poly_norm import PolyNorm
+from models.motif2.rms_norm import RMSNorm
 
 _LAMBDA_STD = 0.1
 

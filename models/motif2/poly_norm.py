@@ -1,6 +1,6 @@
 """PolyNorm (arXiv 2411.03884), the activation of Motif-2's MLP.
 
-    PolyNorm(x) = w0·n(x³) + w1·n(x²) + w2·n(x) + b,      n(z) = z / sqrt(mean(z²) + eps), the mean over the last dimension
+    PolyNorm(x) = w0·n(x³) + w1·n(x²) + w2·n(x) + b      n(z) = z / sqrt(mean(z²) + eps), over the last dimension
 
 On CUDA by liger-kernel's kernels, elsewhere by the same closed forms in PyTorch. Both keep only x and three numbers a
 row for the backward pass; autograd of the formula would keep about ten tensors of x's size, in float32.
