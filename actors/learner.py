@@ -67,11 +67,13 @@ class LearnerActor(ThreadedActor):
         """Join the other ranks and load the policy, to train it by RL (`LearnerSettings`) or supervised."""
 
         def build() -> Any:
+            from learner.engine import Engine
+            from learner.learner import Learner
+
+            place = (rank, settings.world_size, *master)
             if isinstance(settings, LearnerSettings):
-                from learner.learner import Learner as Kind
-            else:
-                from learner.engine import Engine as Kind
-            return Kind(settings, policy_dir, dtype, temperature, rank, settings.world_size, master[0], master[1], seed)
+                return Learner(settings, policy_dir, dtype, temperature, *place, seed)
+            return Engine(settings, policy_dir, dtype, temperature, *place, seed)
 
         self._seed = seed
         self._learner = await self._run(build)
@@ -153,7 +155,7 @@ class LearnerActor(ThreadedActor):
         """Be ready to `save`; with `resume` go on from that checkpoint, and answer what the driver had given for it."""
 
         def work() -> Any:
-            from learner.checkpoints import Checkpointer
+            from learner.checkpoints import Checkpointer, load
 
             learner = self._learner
             self._checkpointer = Checkpointer(
@@ -161,7 +163,7 @@ class LearnerActor(ThreadedActor):
             )
             if resume is None:
                 return None
-            state = self._checkpointer.load(learner.engine, resume)
+            state = load(learner.engine, resume)
             learner.load_state(state["learner"])
             return state["driver"]
 

@@ -49,7 +49,7 @@ def main() -> None:
 def _join_ray() -> None:
     import torch
 
-    from launch.cluster import join_ray
+    from launch.actor_set import join_ray
     from launch.quiet import quiet_libraries
 
     torch.set_num_threads(1)

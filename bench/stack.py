@@ -11,7 +11,8 @@ from unittest import mock
 import launch.cluster
 from data.tasks import TaskSets
 from launch import preflight
-from launch.cluster import Cluster, ray_nodes
+from launch.actor_set import ray_nodes
+from launch.cluster import Cluster
 from launch.loading import load
 from launch.recipe import Recipe
 from models.policy import prepare_policy

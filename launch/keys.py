@@ -44,11 +44,11 @@ def keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[Key]:
             yield from keys(inner, f"{path}{suffix}.")
 
 
-def field_at(path: Keys) -> FieldInfo | None:
+def field_at(path: Keys, root: type[BaseModel] = Recipe) -> FieldInfo | None:
     """The field that a path of a recipe leads to; None inside free arguments or where there is none."""
-    model: type[BaseModel] | None = Recipe
+    model: type[BaseModel] | None = root
     field: FieldInfo | None = None
-    annotation: Any = Recipe
+    annotation: Any = root
     for key in path:
         if model is not None:
             field = model.model_fields.get(str(key))
@@ -61,9 +61,9 @@ def field_at(path: Keys) -> FieldInfo | None:
     return field
 
 
-def model_at(path: Keys) -> type[BaseModel] | None:
+def model_at(path: Keys, root: type[BaseModel] = Recipe) -> type[BaseModel] | None:
     """The settings class whose keys stand at a path of a recipe; None inside free arguments."""
-    annotation: Any = Recipe
+    annotation: Any = root
     for key in path:
         model = _direct_model(annotation)
         if model is None:

@@ -11,7 +11,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -27,6 +27,8 @@ INSTEAD_OF: dict[Keys, tuple[Keys, ...]] = {
     ("policy", "path"): (("policy", "build"), ("policy", "build_args")),
     ("policy", "build"): (("policy", "path"), ("policy", "build_args")),
 }
+
+R = TypeVar("R", bound=BaseModel)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -57,11 +59,16 @@ _Rewards = create_model(  # type: ignore[call-overload]
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in a YAML file, with `key.path=value` overrides.
+    """The RL recipe in a YAML file; see `load_as`."""
+    return load_as(Recipe, path, overrides)
+
+
+def load_as(kind: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R:
+    """The recipe of a kind in a YAML file, with `key.path=value` overrides.
 
     Raises `UserError` with one line per problem: where it was written, the key, what was given and what would be right.
     """
-    return validate(*_resolved(_chain(Path(path)), overrides))
+    return validate(*_resolved(_chain(Path(path)), overrides), kind)
 
 
 def load_rewards(
@@ -91,16 +98,16 @@ def _resolved(
     return values, origins
 
 
-def validate(values: Mapping[str, Any], origins: Origins) -> Recipe:
+def validate(values: Mapping[str, Any], origins: Origins, kind: type[R] = Recipe) -> R:  # type: ignore[assignment]
     """The recipe of a tree of plain values, strictly: no text is read as a number, no number as a truth value."""
     try:
         # Read as JSON because only there does pydantic's strict mode take a list for a tuple and a word for an enum.
-        return Recipe.model_validate_json(json.dumps(values), strict=True)
+        return kind.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise UserError("\n".join(explain(error, origins))) from None
+        raise UserError("\n".join(explain(error, origins, kind))) from None
 
 
-def to_yaml(recipe: Recipe) -> str:
+def to_yaml(recipe: BaseModel) -> str:
     """The whole recipe, defaults included, as YAML that `load` reads back."""
     return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from launch.run_folder import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,27 +120,53 @@ METRICS: tuple[Metric, ...] = (
     Metric("tracking/failures", "calls", "calls to the experiment tracker that failed so far", core=False),
 )
 
-CORE = frozenset(m.name for m in METRICS if m.core)
-_EXACT = frozenset(m.name for m in METRICS if "<" not in m.name)
-_PREFIXES = tuple(m.name.partition("<")[0] for m in METRICS if "<" in m.name)
+SFT_METRICS: tuple[Metric, ...] = (
+    Metric("loss/train", "nats/token", "mean negative log-likelihood of the step's trained tokens, before the step"),
+    Metric("optim/lr", "1/step", "learning rate of the step"),
+    Metric("optim/grad_norm", "norm", "global gradient norm before clipping; null if the step was skipped"),
+    Metric("optim/skipped", "steps", "1 if the step was skipped for a non-finite loss or gradient"),
+    Metric("tokens/trained", "tokens", "tokens of the step that are trained on"),
+    Metric("tokens/read", "tokens", "all tokens of the step's conversations"),
+    Metric("packing/padding", "share", "computed tokens that are padding"),
+    Metric("packing/imbalance", "share", "FLOPs of the most loaded data-parallel rank over the mean, − 1"),
+    Metric("data/context", "tokens", "longest conversation the step may have"),
+    Metric("data/stage", "number", "stage of the curriculum, from 1"),
+    Metric("data/share/<source>", "share", "what the mixture gives the source at this step"),
+    Metric("time/step", "s", "wall time of the step"),
+    Metric("time/learn", "s", "learner's passes and optimiser step"),
+    Metric("throughput/tokens_per_second", "tokens/s", "tokens read a second of step"),
+    Metric("eval/loss/<domain>", "nats/token", "held-out loss of a domain after this step", core=False),
+    Metric("tracking/failures", "calls", "calls to the experiment tracker that failed so far", core=False),
+)
 
 
-def is_known(name: str) -> bool:
-    """Whether `METRICS` has a row for this name."""
-    return name in _EXACT or any(name.startswith(p) and "/" not in name[len(p) :] > "" for p in _PREFIXES)
+class Names:
+    """The names that a table allows, and those that every line of a training step must have."""
+
+    def __init__(self, table: Sequence[Metric]) -> None:
+        self.core = frozenset(m.name for m in table if m.core and "<" not in m.name)
+        self._exact = frozenset(m.name for m in table if "<" not in m.name)
+        self._prefixes = tuple(m.name.partition("<")[0] for m in table if "<" in m.name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._exact or any(name.startswith(p) and "/" not in name[len(p) :] > "" for p in self._prefixes)
+
+    def check(self, metrics: Mapping[str, Any]) -> None:
+        """Raise ValueError if a name is not in the table, or if a line of a training step lacks a core name.
+
+        A line that holds nothing but `eval/` names is an evaluation (the one before training is step 0) and needs no
+        core names.
+        """
+        unknown = sorted(name for name in metrics if name not in self)
+        if unknown:
+            raise ValueError(f"unknown metric names {unknown}: give each a row in launch/metrics.py")
+        missing = sorted(self.core - metrics.keys())
+        if missing and not all(name.startswith("eval/") for name in metrics):
+            raise ValueError(f"the step lacks {missing}, core names of launch/metrics.py; send NaN if undefined")
 
 
-def check(metrics: Mapping[str, Any]) -> None:
-    """Raise ValueError if a name is not in `METRICS`, or if a line of a training step lacks a core name.
-
-    A line that holds nothing but `eval/` names is an evaluation (the one before RL is step 0) and needs no core names.
-    """
-    unknown = sorted(name for name in metrics if not is_known(name))
-    if unknown:
-        raise ValueError(f"unknown metric names {unknown}: give each a row in launch/metrics.py METRICS")
-    missing = sorted(CORE - metrics.keys())
-    if missing and not all(name.startswith("eval/") for name in metrics):
-        raise ValueError(f"the step lacks {missing}, core names of launch/metrics.py METRICS; send NaN if undefined")
+RL_NAMES, SFT_NAMES = Names(METRICS), Names(SFT_METRICS)
+CORE = RL_NAMES.core
 
 
 def as_json_number(value: Any) -> float | int | None:
@@ -152,13 +180,14 @@ def as_json_number(value: Any) -> float | int | None:
 class MetricsLog:
     """`metrics.jsonl`: one JSON object a step, `{"step": 3, "reward/mean": 0.5, ...}`, on disk when `write` returns."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, names: Names = RL_NAMES) -> None:
         self.path = path
+        self._names = names
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Append the line of one step. Numbers may be Python's, numpy's or 0-dimensional tensors; NaN becomes null."""
-        check(metrics)
+        self._names.check(metrics)
         line = {"step": step} | {name: as_json_number(value) for name, value in metrics.items()}
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()
@@ -175,20 +204,39 @@ class MetricsLog:
         self.close()
 
 
+def cut_after(path: Path, step: int) -> None:
+    """Remove the lines of `metrics.jsonl` that are later than `step`, which a resumed run will write again.
+
+    A last line that a killed run left half-written goes too.
+    """
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            earlier = line.endswith("\n") and json.loads(line)["step"] <= step
+        except (ValueError, KeyError, TypeError):
+            earlier = False
+        if earlier:
+            kept.append(line)
+    write_atomically(path, "".join(kept))
+
+
 def as_markdown() -> str:
-    """`docs/metrics.md`, from the table."""
-    rows = [f"| `{m.name}` | {m.unit} | {m.meaning} | {'yes' if m.core else ''} |" for m in METRICS]
-    head = [
-        "# Metrics",
-        "",
-        "One line a step in `runs/<name>/metrics.jsonl`, and the same names in wandb. What is not a number is `null`.",
-        "An evaluation holds `eval/` names; step 0 is the one before RL. *Core* names are in every training step.",
-        "Printed from the table in `launch/metrics.py`: `python -m launch.metrics > docs/metrics.md`.",
-        "",
-        "| name | unit | meaning | core |",
-        "|---|---|---|---|",
-    ]
-    return "\n".join(head + rows) + "\n"
+    """`docs/metrics.md`, from the tables."""
+    head = """\
+# Metrics
+
+One line a step in `runs/<name>/metrics.jsonl`, and the same names in wandb. What is not a number is `null`.
+An evaluation holds `eval/` names; step 0 is the one before training. *Core* names are in every training step.
+Printed from the tables in `launch/metrics.py`: `python -m launch.metrics > docs/metrics.md`.
+"""
+    return head + _table("RL: `reprise train`", METRICS) + _table("SFT: `reprise sft`", SFT_METRICS)
+
+
+def _table(title: str, metrics: Sequence[Metric]) -> str:
+    rows = [f"| `{m.name}` | {m.unit} | {m.meaning} | {'yes' if m.core else ''} |" for m in metrics]
+    return "\n".join(["", f"## {title}", "", "| name | unit | meaning | core |", "|---|---|---|---|", *rows]) + "\n"
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from launch.keys import field_at, keys, model_at, takes
+from launch.recipe import Recipe
 from launch.yaml_tree import Keys, Origins, dotted
 
 # Keys that other systems have and this one refuses, or calls otherwise.
@@ -31,14 +32,20 @@ MOVED = {
     "rewards.timeout_s": "rewards.verifiers.<name>.deadline_s",
     "cluster.verifier_cpus": "rewards.verifiers.<name>.cpus",
 }
+# Keys by which one sees that a recipe is of the other kind.
+OTHER_KIND = {
+    "stages": "a recipe with stages is for supervised fine-tuning: reprise sft",
+    "rollout": "a recipe with rollouts is for RL: reprise train",
+    "rewards": "a recipe with rewards is for RL: reprise train",
+}
 HINTS = {
     "rollout.temperature": "at 0 all samples of a group would be equal, and there would be nothing to compare",
     "rollout.group_size": "a group of one has no other response to be compared with",
 }
 
 
-def explain(error: ValidationError, origins: Origins) -> Iterator[str]:
-    """One line for each problem pydantic found."""
+def explain(error: ValidationError, origins: Origins, root: type[BaseModel] = Recipe) -> Iterator[str]:
+    """One line for each problem pydantic found in a recipe of the kind `root`."""
     for detail in error.errors(include_url=False):
         path: Keys = tuple(detail["loc"])
         kind, context = detail["type"], detail.get("ctx", {})
@@ -46,20 +53,20 @@ def explain(error: ValidationError, origins: Origins) -> Iterator[str]:
             for found in context["found"]:
                 yield _line(_blamed([tuple(key.split(".")) for key in found.keys], origins), found.message, origins)
         elif kind == "extra_forbidden":
-            yield _line(path, f"{dotted(path)}: {_unknown(path)}", origins)
+            yield _line(path, f"{dotted(path)}: {_unknown(path, root)}", origins)
         elif kind == "missing":
             missing = path[:-1] if isinstance(path[-1], int) else path
-            field = field_at(missing)
+            field = field_at(missing, root)
             what = f"; it takes {takes(field)}" if field else ""
             short = "is too short" if missing != path else "is missing"
             yield _line(path[:-1], f"{dotted(missing)} {short}{what}", origins)
         elif kind == "value_error":
-            message, model = str(context["error"]), model_at(path)
+            message, model = str(context["error"]), model_at(path, root)
             words = re.findall(r"\w+", message)
             named = [(*path, name) for name in (model.model_fields if model else ()) if name in words]
             yield _line(_blamed([*named, path], origins), f"{dotted(path)}: {message}", origins)
         else:
-            yield _line(path, _wrong(path, detail["input"], detail["msg"]), origins)
+            yield _line(path, _wrong(path, detail["input"], detail["msg"], root), origins)
 
 
 def where(path: Keys, origins: Origins) -> str:
@@ -81,20 +88,22 @@ def _blamed(paths: Sequence[Keys], origins: Origins) -> Keys:
     return next(changed, None) or next(written, paths[-1])
 
 
-def _unknown(path: Keys) -> str:
+def _unknown(path: Keys, root: type[BaseModel]) -> str:
     """Why this key is none, and the nearest that is: beside it first, else anywhere in a recipe."""
     name = str(path[-1])
     if name in REFUSED:
         return f"refused: {REFUSED[name]}"
+    if len(path) == 1 and name in OTHER_KIND and name not in root.model_fields:
+        return f"no such key here: {OTHER_KIND[name]}"
     if dotted(path) in MOVED:
         return f"no such key any more; each verifier has its own: {MOVED[dotted(path)]}"
-    model = model_at(path[:-1])
+    model = model_at(path[:-1], root)
     siblings = list(model.model_fields) if model else []
     beside = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)
     if beside:
         return f"no such key; did you mean {dotted((*path[:-1], beside[0]))}?"
     by_name: dict[str, str] = {}
-    for key in keys():
+    for key in keys(root):
         by_name.setdefault(key.path.rsplit(".", 1)[-1], key.path)
     elsewhere = difflib.get_close_matches(name, by_name, n=1, cutoff=0.8)
     if elsewhere:
@@ -102,8 +111,8 @@ def _unknown(path: Keys) -> str:
     return f"no such key; the keys here are {', '.join(siblings)}"
 
 
-def _wrong(path: Keys, given: Any, message: str) -> str:
-    field = field_at(path)
+def _wrong(path: Keys, given: Any, message: str, root: type[BaseModel]) -> str:
+    field = field_at(path, root)
     right = f"takes {takes(field)}" if field else f"is wrong ({message[0].lower()}{message[1:]})"
     if field and "pattern" in message:
         right += " (letters, digits, dots, dashes and underscores; no slash)"

@@ -6,7 +6,7 @@ import os
 
 
 def quiet_libraries() -> None:
-    """For the driver's process; the actors' are quietened by `launch.cluster.environment`."""
+    """For the driver's process; the actors' are quietened by `launch.actor_set.environment`."""
     # transformers imports DeepSpeed where it is installed, and that warns of a missing GPU; the driver needs none.
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from transformers.utils import logging

@@ -55,6 +55,14 @@ class Recipe(BaseModel):
         """GPUs of one engine, all its tensor-parallel ranks together."""
         return self.cluster.engine_gpus * self.rollout.engine.tensor_parallel
 
+    @property
+    def learner_settings(self) -> LearnerSettings:
+        """The learner's, with what it leaves to other rooms filled in."""
+        learner = self.learner
+        if learner.loss == "dr_grpo" and learner.max_length is None:
+            return learner.model_copy(update={"max_length": self.rollout.max_response_tokens})
+        return learner
+
     @model_validator(mode="after")
     def _rooms_agree(self) -> Self:
         found = list(contradictions(self))
@@ -107,10 +115,12 @@ def _batches(recipe: Recipe) -> Iterator[Contradiction]:
             f"learner.minibatches {learner.minibatches} is above buffer.batch_groups {buffer.batch_groups}: "
             "a minibatch would be smaller than a group",
         )
-    elif learner.world_size > (smallest := buffer.batch_groups // learner.minibatches * recipe.rollout.group_size):
+    elif learner.data_parallel > (smallest := buffer.batch_groups // learner.minibatches * recipe.rollout.group_size):
         yield Contradiction(
             ("learner.world_size", "learner.minibatches", "buffer.batch_groups"),
-            f"learner.world_size {learner.world_size} is above the {smallest} trajectories of a minibatch "
+            f"the data-parallel ranks ({learner.data_parallel} = learner.world_size {learner.world_size} / "
+            f"learner.sequence_parallel {learner.sequence_parallel}) are more than the {smallest} trajectories of a "
+            "minibatch "
             "(buffer.batch_groups // learner.minibatches x rollout.group_size): some ranks would have nothing to learn",
         )
     try:

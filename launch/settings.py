@@ -29,25 +29,30 @@ class TrackingSettings(BaseModel):
     project: str = Field("reprise", min_length=1, description="wandb project")
 
 
-class ClusterSettings(BaseModel):
-    """What each actor asks of its node. CPUs may be fractions; 0 reserves nothing: it runs beside the others.
-
-    What verifier actors ask for stands beside them, in `rewards.verifiers`.
-    """
+class LearnerPlaces(BaseModel):
+    """What learner ranks ask of their nodes. CPUs may be fractions; 0 reserves nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     learner_cpus: float = Field(1.0, ge=0, description="CPUs of one learner rank")
     learner_gpus: float = Field(0.0, ge=0, le=1, description="GPUs of one learner rank; below 1 it is shared")
-    engine_cpus: float = Field(1.0, ge=0, description="CPUs of one rollout engine")
-    engine_gpus: float = Field(
-        0.0, ge=0, le=1, description="GPUs of each tensor-parallel rank of an engine; below 1 it is shared"
-    )
-    buffer_cpus: float = Field(0.0, ge=0, description="CPUs of the buffer actor")
     process_memory_gb: float = Field(
-        1.5, ge=0, description="GiB counted for the libraries of each learner rank and engine, beside weights and cache"
+        1.5, ge=0, description="GiB counted for the libraries of each process, beside weights and cache"
     )
     learner_port: int | None = Field(
         None, ge=1024, le=65535, description="port at which learner ranks meet, on rank 0's node; null: a free one"
     )
     start_deadline_s: float = Field(120.0, gt=0, description="seconds the cluster may take to place all actors")
+
+
+class ClusterSettings(LearnerPlaces):
+    """What each actor asks of its node. CPUs may be fractions; 0 reserves nothing: it runs beside the others.
+
+    What verifier actors ask for stands beside them, in `rewards.verifiers`.
+    """
+
+    engine_cpus: float = Field(1.0, ge=0, description="CPUs of one rollout engine")
+    engine_gpus: float = Field(
+        0.0, ge=0, le=1, description="GPUs of each tensor-parallel rank of an engine; below 1 it is shared"
+    )
+    buffer_cpus: float = Field(0.0, ge=0, description="CPUs of the buffer actor")

@@ -9,7 +9,8 @@ import ray
 from actors.sampler import Sampler
 from data.stream import TaskStream
 from launch import preflight
-from launch.cluster import Cluster, join_ray, on_a_cluster, ray_nodes
+from launch.actor_set import join_ray, on_a_cluster, ray_nodes
+from launch.cluster import Cluster
 from launch.evaluate import evaluate
 from launch.nodes import local_nodes
 from launch.preflight import Preflight

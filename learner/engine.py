@@ -18,11 +18,12 @@ import torch
 from buffer.types import Float32, Int32
 from learner import checkpointing, ranks  # ranks comes before deepspeed: it sets what DeepSpeed reads when imported
 from learner.attention import KERNELS, Whole
+from learner.heads import check_degree
 from learner.optim import build_optimizer, deepspeed_config
 from learner.packing import Document, Plan, document, imbalance, padding_share, plan
 from learner.policy import Policy, load_config, load_model
 from learner.rows import pack
-from learner.sequence_parallel import SumOverRanks, Ulysses, check_degree
+from learner.sequence_parallel import SumOverRanks, Ulysses
 from learner.settings import EngineSettings
 
 import deepspeed  # isort: skip

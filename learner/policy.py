@@ -14,10 +14,10 @@ from transformers.utils.logging import disable_progress_bar
 
 from buffer.errors import UserError
 from learner import attention
+from learner.heads import heads_of
 from learner.logprobs import entropies, selected_logprobs
 from learner.packing import Cost
 from learner.rows import MicroBatch
-from learner.sequence_parallel import heads_of
 
 
 def load_config(policy_dir: str | Path) -> Any:

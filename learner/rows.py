@@ -1,4 +1,4 @@
-"""A micro-batch as tensors: documents packed into one row of tokens, and a sequence-parallel rank's share of the row."""
+"""A micro-batch as tensors: documents packed into one row of tokens, and a sequence-parallel rank's share of it."""
 
 from __future__ import annotations
 

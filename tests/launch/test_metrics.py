@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from launch.metrics import CORE, METRICS, MetricsLog, as_markdown, check, is_known
+from launch.metrics import CORE, METRICS, RL_NAMES, SFT_METRICS, MetricsLog, as_markdown, cut_after
 
 # The names people and programs were promised; a change here breaks their dashboards.
 PROMISED = """
@@ -31,9 +31,10 @@ def test_the_promised_names_are_the_core_names():
 
 
 def test_every_metric_is_in_the_table_once_with_unit_and_meaning():
-    names = [metric.name for metric in METRICS]
-    assert len(names) == len(set(names))
-    assert all(metric.unit and metric.meaning for metric in METRICS)
+    for table in (METRICS, SFT_METRICS):
+        names = [metric.name for metric in table]
+        assert len(names) == len(set(names))
+        assert all(metric.unit and metric.meaning for metric in table)
 
 
 def test_the_documentation_is_printed_from_the_table():
@@ -42,27 +43,27 @@ def test_the_documentation_is_printed_from_the_table():
 
 
 def test_a_domain_may_have_any_name_but_a_metric_may_not():
-    assert is_known("reward/addition")
-    assert is_known("eval/pass_at_1/all")
-    assert not is_known("reward/")
-    assert not is_known("reward/addition/mean")
-    assert not is_known("policy/entropie")
+    assert "reward/addition" in RL_NAMES
+    assert "eval/pass_at_1/all" in RL_NAMES
+    assert "reward/" not in RL_NAMES
+    assert "reward/addition/mean" not in RL_NAMES
+    assert "policy/entropie" not in RL_NAMES
 
 
 def test_an_unknown_name_is_refused_by_name():
     with pytest.raises(ValueError, match="policy/entropie"):
-        check(full_step(policy__entropie=0.1))
+        RL_NAMES.check(full_step(policy__entropie=0.1))
 
 
 def test_a_step_without_a_core_name_is_refused_by_name():
     metrics = full_step()
     del metrics["optim/grad_norm"]
     with pytest.raises(ValueError, match="optim/grad_norm"):
-        check(metrics)
+        RL_NAMES.check(metrics)
 
 
 def test_an_evaluation_alone_needs_no_core_names():
-    check({"eval/pass_at_1/all": 0.5})
+    RL_NAMES.check({"eval/pass_at_1/all": 0.5})
 
 
 def test_each_step_is_one_line_and_on_disk_when_written(tmp_path):
@@ -87,3 +88,12 @@ def test_a_refused_line_leaves_the_file_as_it_was(tmp_path):
     with MetricsLog(tmp_path / "metrics.jsonl") as log, pytest.raises(ValueError, match="unknown"):
         log.write(1, full_step(nonsense=1.0))
     assert log.path.read_text() == ""
+
+
+def test_a_resumed_run_cuts_the_lines_it_will_write_again_and_one_half_written(tmp_path):
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        for step in range(5):
+            log.write(step, full_step())
+    log.path.write_text(log.path.read_text() + '{"step": 2, "time/st')
+    cut_after(log.path, 2)
+    assert [line["step"] for line in lines(log.path)] == [0, 1, 2]

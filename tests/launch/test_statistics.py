@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launch.metrics import check
+from launch.metrics import RL_NAMES
 from launch.statistics import EvalRecord, Evaluation, change, changes, rate, wilson
 
 
@@ -111,7 +111,7 @@ def test_all_is_over_every_task_and_keeps_tasks_of_different_domains_apart():
 
 def test_metrics_of_an_evaluation_have_known_names():
     metrics = Evaluation.of(records("maths", singles(1, 2))).metrics()
-    check(metrics)
+    RL_NAMES.check(metrics)
     assert metrics["eval/pass_at_1/maths"] == metrics["eval/pass_at_1/all"] == 0.5
 
 

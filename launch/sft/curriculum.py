@@ -1,0 +1,129 @@
+"""The stages of a supervised run laid end to end: which conversations and which learning rate each step has.
+
+Pure but for the data sets it is given; its state is the run's data cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.sft.loading import LoadedSource
+
+from data.sft.stream import SftStream
+from launch.sft.recipe import StageSettings
+from learner.optim import Schedule, sft_schedule
+from learner.packing import Document
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage with its data."""
+
+    settings: StageSettings
+    sources: Sequence[LoadedSource]
+    steps: int
+    schedule: Schedule
+
+    @classmethod
+    def of(cls, settings: StageSettings, sources: Sequence[LoadedSource]) -> Stage:
+        """How many steps the epochs make is known once the data is."""
+        steps = settings.steps
+        if steps is None:
+            assert settings.epochs is not None
+            steps = max(1, round(settings.epochs * sum(len(s) for s in sources) / settings.batch_size))
+        rate = sft_schedule(settings.lr, settings.warmup_steps, settings.schedule, steps, settings.decay_fraction)
+        return cls(settings, sources, steps, rate)
+
+    def stream(self, seed: int, number: int) -> SftStream:
+        return SftStream(
+            [(s.name, s.lengths) for s in self.sources],
+            [s.weight for s in self.settings.sources],
+            seed,
+            self.steps * self.settings.batch_size,
+            self.settings.context,
+            number,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What an optimiser step trains on.
+
+    step      of the whole run, from 1
+    domains   conversations by domain
+    shares    of the mixture at this step, by source
+    """
+
+    stage: Stage
+    step: int
+    documents: list[Document]
+    lr: float
+    context: int
+    domains: Mapping[str, int]
+    shares: Mapping[str, float]
+
+    @property
+    def ends_stage(self) -> bool:
+        return self.step_of_stage == self.stage.steps
+
+    step_of_stage: int = 0
+
+
+class Curriculum:
+    """Iterates over all batches of a run, in an order that is a function of the seed."""
+
+    def __init__(self, stages: Sequence[Stage], seed: int) -> None:
+        self._stages, self._seed = list(stages), seed
+        self._stage, self._step, self._done = 0, 0, 0
+        self._stream = stages[0].stream(seed, 0)
+
+    @property
+    def total(self) -> int:
+        """Optimiser steps of the run."""
+        return sum(stage.steps for stage in self._stages)
+
+    @property
+    def done(self) -> int:
+        """Batches given so far."""
+        return self._done
+
+    def __iter__(self) -> Curriculum:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._step == self._stages[self._stage].steps:
+            if self._stage + 1 == len(self._stages):
+                raise StopIteration
+            self._stage, self._step = self._stage + 1, 0
+            self._stream = self._stages[self._stage].stream(self._seed, self._stage)
+        stage = self._stages[self._stage]
+        context, shares = self._stream.context, self._stream.shares()
+        draws = [next(self._stream) for _ in range(stage.settings.batch_size)]
+        lr = stage.schedule.at(self._step)
+        self._step, self._done = self._step + 1, self._done + 1
+        domains: dict[str, int] = {}
+        for draw in draws:
+            domain = stage.settings.sources[draw.source].counted_as
+            domains[domain] = domains.get(domain, 0) + 1
+        return Batch(
+            stage,
+            self._done,
+            [stage.sources[d.source].document(d.record) for d in draws],
+            lr,
+            context,
+            domains,
+            shares,
+            self._step,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """The data cursor, JSON-able."""
+        return {"stage": self._stage, "step": self._step, "done": self._done, "stream": self._stream.state()}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a cursor. UserError if it belongs to other data."""
+        self._stage, self._step, self._done = state["stage"], state["step"], state["done"]
+        self._stream = self._stages[self._stage].stream(self._seed, self._stage)
+        self._stream.load_state(state["stream"])
