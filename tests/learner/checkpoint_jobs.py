@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from buffer.errors import RunError, UserError
 from learner.settings import EngineSettings
 
 Weights = dict[str, np.ndarray]
@@ -106,6 +109,55 @@ def draws() -> list[float]:
     return [float(torch.rand(())), float(np.random.rand()), random.random()]
 
 
+@contextmanager
+def writing_held_back() -> Iterator[threading.Event]:
+    """Files of checkpoints are written only once the event is set."""
+    from learner.checkpoints.shards import Snapshot
+
+    release, write = threading.Event(), Snapshot.write
+
+    def held_back(*args: Any) -> None:
+        assert release.wait(30)
+        write(*args)
+
+    Snapshot.write = held_back  # type: ignore[method-assign]
+    try:
+        yield release
+    finally:
+        release.set()
+        Snapshot.write = write  # type: ignore[method-assign]
+
+
+def fail_to_write(
+    rank: int, world_size: int, port: int, *, settings: EngineSettings, folder: Path, failing: int
+) -> dict[str, Any]:
+    """A checkpoint, one that the rank `failing` cannot write, and the next; what the ranks are told, and when."""
+    from learner.checkpoints import Checkpointer, latest
+    from learner.checkpoints.shards import Snapshot
+
+    def refuse(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with engine(rank, world_size, port, settings) as made:
+        checkpointer = Checkpointer(folder, 2, True, rank, world_size, deadline_s=30)
+        checkpointer.save(made, 1, {})
+        checkpointer.wait()
+        write = Snapshot.write
+        if rank == failing:
+            Snapshot.write = refuse  # type: ignore[method-assign]
+        checkpointer.save(made, 2, {})
+        Snapshot.write = write  # type: ignore[method-assign]
+        started, told = time.monotonic(), ""
+        try:
+            checkpointer.save(made, 3, {})
+        except RunError as error:
+            told = f"{type(error).__name__}: {error}"
+        seconds, left = time.monotonic() - started, latest(folder)
+        checkpointer.save(made, 4, {})
+        checkpointer.close()
+        return {"told": told, "seconds": seconds, "left": left, "later": latest(folder)}
+
+
 def save_and_go_on(
     rank: int,
     world_size: int,
@@ -114,22 +166,24 @@ def save_and_go_on(
     settings: EngineSettings,
     folder: Path,
     dtype: str = "float32",
-    asynchronous: bool = True,
     before: int = 3,
     more: int = 3,
 ) -> dict[str, Any]:
-    """Train, save with training going on at once, and what an uninterrupted run comes to."""
-    from learner.checkpoints import Checkpointer
+    """Train, save, train on before the first byte is written; the uninterrupted run."""
+    from learner.checkpoints import Checkpointer, latest
 
-    with engine(rank, world_size, port, settings, dtype) as made:
-        checkpointer = Checkpointer(folder, 2, asynchronous, rank, world_size, deadline_s=30)
+    with engine(rank, world_size, port, settings, dtype) as made, writing_held_back() as release:
+        checkpointer = Checkpointer(folder, 2, True, rank, world_size, deadline_s=30)
         train(made, rank, world_size, range(before))
         saved = weights(made)
         random.seed(rank), np.random.seed(rank + 5), torch.manual_seed(rank + 7)
         checkpointer.save(made, before, {"cursor": [1, 2], "order": np.arange(3)})
         drawn = draws()
         losses = train(made, rank, world_size, range(before, before + more))
+        assert latest(folder) is None
+        release.set()
         checkpointer.close()
+        assert latest(folder) is not None
         return {"saved": saved, "weights": weights(made), "losses": losses, "draws": drawn}
 
 
@@ -149,7 +203,12 @@ def load_and_go_on(
     from learner.checkpoints import Checkpointer, latest, load
 
     with engine(rank, world_size, port, settings, dtype, seed=1, width=width) as made:
-        state = load(made, path)
+        before = weights(made)
+        try:
+            state = load(made, path)
+        except UserError as error:
+            assert all((before[name] == value).all() for name, value in weights(made).items())
+            return {"refused": str(error)}
         drawn = draws()
         loaded = weights(made)
         if again is not None:

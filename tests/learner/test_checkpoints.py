@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import checkpoint_jobs as jobs
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 from rank_pool import RankPool
 
-from learner.checkpoints import latest
+from learner.checkpoints import latest, weights
 from learner.settings import EngineSettings
 
 pytestmark = pytest.mark.slow
@@ -69,3 +71,77 @@ def test_other_ranks_and_stages_go_on_from_exactly_what_was_saved(
     tolerance = 1e-5 if dtype == "float32" else 0.05
     for name, value in straight["weights"].items():
         np.testing.assert_allclose(resumed["weights"][name], value, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def test_weights_are_read_from_the_files_alone(pools: dict[int, RankPool], tmp_path: Path) -> None:
+    saved, _ = pools[2].run(jobs.save_and_go_on, settings=settings("adamw", 3), folder=tmp_path)
+    path = latest(tmp_path)
+    assert path is not None
+    read = {name: value.numpy() for name, value in weights(path)}
+    assert read.keys() == saved["saved"].keys()
+    for name, value in saved["saved"].items():
+        np.testing.assert_array_equal(read[name], value, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def written(pools: dict[int, RankPool], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of two ranks, AdamW, ZeRO 1."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    pools[2].run(jobs.save_and_go_on, settings=settings("adamw", 1), folder=folder)
+    path = latest(folder)
+    assert path is not None
+    return path
+
+
+def refusal(pools: dict[int, RankPool], path: Path, optimizer: str = "adamw", width: int = 7) -> str:
+    """What every rank says of a checkpoint, its engine left as it was."""
+    told = pools[2].run(jobs.load_and_go_on, settings=settings(optimizer, 1), path=path, width=width)
+    assert told[0] == told[1]
+    return str(told[0]["refused"])
+
+
+def test_another_architecture_is_refused_in_one_line(pools: dict[int, RankPool], written: Path) -> None:
+    assert refusal(pools, written, width=8) == (
+        f"checkpoint {written} is of another architecture: embed_tokens.weight is [11, 7] there and [11, 8] in the "
+        "policy (and 3 more differences)"
+    )
+
+
+def test_the_state_of_another_optimiser_is_refused(pools: dict[int, RankPool], written: Path) -> None:
+    assert "holds the state of the optimiser adamw, and this run uses sgd" in refusal(pools, written, "sgd")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: (path / "rank-00001.safetensors").unlink(), "rank-00001.safetensors cannot be read"),
+        (lambda path: truncate(path / "rank-00000.safetensors"), "rank-00000.safetensors cannot be read"),
+        (lambda path: (path / "metadata.json").write_text("{"), "metadata.json cannot be read"),
+    ],
+    ids=["missing", "truncated", "metadata"],
+)
+def test_a_damaged_checkpoint_is_refused(
+    pools: dict[int, RankPool], written: Path, tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    copy = tmp_path / written.name
+    shutil.copytree(written, copy)
+    damage(copy)
+    assert message in refusal(pools, copy)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-8])
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_rank_that_cannot_write_is_told_on_all_ranks_at_the_next_call(
+    pools: dict[int, RankPool], tmp_path: Path, failing: int
+) -> None:
+    results = pools[2].run(jobs.fail_to_write, settings=settings("adamw", 1), folder=tmp_path, failing=failing)
+    for result in results:
+        assert "RunError: the checkpoint of step 2 was not written" in result["told"]
+        assert f"rank {failing}: OSError: [Errno 28] No space left on device" in result["told"]
+        assert "is step-000001" in result["told"]
+        assert result["left"].name == "step-000001"
+        assert result["later"].name == "step-000004"
+        assert result["seconds"] < 10
