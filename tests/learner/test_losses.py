@@ -79,7 +79,7 @@ def batch_of(seed: int, positions: list[int]) -> Batch:
     trained[torch.tensor(positions).cumsum(0) - 1] = True  # no trajectory without a token
     kept = trained.nonzero()[:, 0]
     owner, count, size = owners[kept], len(kept), len(positions)
-    hidden, head = noise(len(owners), WIDTH), 0.5 * noise(VOCABULARY, WIDTH)
+    hidden, head = noise(len(owners), WIDTH), 0.3 * noise(VOCABULARY, WIDTH)
     targets = torch.randint(0, VOCABULARY, (count,), generator=g)
     log_pi = full_log_softmax(hidden[kept].double(), head.double(), TEMPERATURE).gather(1, targets[:, None])[:, 0]
     proximal = (log_pi - 0.3 * noise(count) - 0.2 * noise(size)[owner]).float()
