@@ -100,7 +100,7 @@ def assert_close(ours: torch.Tensor, theirs: torch.Tensor, scale: float = 0.0) -
     assert (ours.double() - theirs).norm().item() <= max(1e-5 * theirs.norm().item(), 4e-6 * scale)
 
 
-@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+@pytest.mark.parametrize("kl_coef", [0.0, 0.1])
 @pytest.mark.parametrize("loss", LOSSES)
 @hypothesis_settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), positions=st.lists(st.integers(1, 14), min_size=1, max_size=7))
