@@ -1,0 +1,117 @@
+"""What would make a job fit: the smallest change of its settings, found with the same arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from learner.planning.budget import Budget, budget
+from learner.planning.job import PlanInput
+from learner.planning.measure import Measured
+from learner.sequence_parallel import heads_of
+from learner.settings import CheckpointingSettings
+
+POLICIES: tuple[str, ...] = get_args(CheckpointingSettings.model_fields["policy"].annotation)
+_MOST_RANKS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Keys of the engine's settings, dotted, with their new values, and the memory they lead to."""
+
+    keys: dict[str, Any]
+    budget: Budget
+
+
+def by_policy(measured: Measured, job: PlanInput) -> list[Budget]:
+    """The job under every checkpointing policy, its other settings as they are."""
+    return [budget(measured, _changed(job, {"checkpointing.policy": policy})) for policy in POLICIES]
+
+
+def proposals(measured: Measured, job: PlanInput, memory: int, most: int = 3) -> list[Change]:
+    """Changes that fit in `memory` bytes, the smallest first: single keys, or if none is enough, several together.
+
+    Tried in this order: checkpointing policies that keep less, offload, ZeRO stages, sequence parallelism, more ranks.
+    """
+    singles = [c for keys in _steps(measured, job) if (c := _tried(measured, job, keys)) is not None]
+    fitting = [c for c in singles if c.budget.total <= memory]
+    if fitting:
+        return fitting[:most]
+    together = _together(measured, job, memory)
+    return [] if together is None else [together]
+
+
+def _together(measured: Measured, job: PlanInput, memory: int) -> Change | None:
+    """Changes one on top of the other, each kept only if it saves memory, until it fits; then those not needed are
+    taken back."""
+    keys: dict[str, Any] = {}
+    best = budget(measured, job)
+    while best.total > memory:
+        current = _changed(job, keys)
+        for step in _steps(measured, current):
+            change = _tried(measured, job, keys | step)
+            if change is not None and change.budget.total < best.total:
+                keys, best = change.keys, change.budget
+                break
+        else:
+            return None
+    for key in list(keys):
+        fewer = {k: v for k, v in keys.items() if k != key}
+        change = _tried(measured, job, fewer)
+        if change is not None and change.budget.total <= memory:
+            keys, best = fewer, change.budget
+    return Change(keys, best)
+
+
+def _steps(measured: Measured, job: PlanInput) -> Iterator[dict[str, Any]]:
+    """Single changes, the cheapest for the run's speed first."""
+    engine = job.engine
+    kept = {b.job.engine.checkpointing.policy: b.total for b in by_policy(measured, job)}
+    present = engine.checkpointing.policy
+    for policy in sorted(kept, key=lambda p: -kept[p]):
+        if kept[policy] < kept[present]:
+            yield {"checkpointing.policy": policy}
+    if job.on_gpu and not engine.checkpointing.offload:
+        yield {"checkpointing.offload": True}
+    if engine.checkpointing.mlp_tiles == 1:
+        yield {"checkpointing.mlp_tiles": 4}
+    if job.on_gpu and engine.optimizer == "adamw" and not engine.offload.optimizer:
+        yield {"offload.optimizer": True}
+    for stage in range(engine.zero_stage + 1, 4):
+        yield {"zero_stage": stage}
+    if job.on_gpu and engine.zero_stage == 3 and not engine.offload.parameters:
+        yield {"offload.parameters": True}
+    heads = heads_of(job.config)
+    degree = engine.sequence_parallel * 2
+    while degree <= heads.groups:
+        if heads.groups % degree == 0:
+            if engine.world_size % degree == 0:
+                yield {"sequence_parallel": degree}
+            yield {"sequence_parallel": degree, "world_size": engine.world_size * degree // engine.sequence_parallel}
+        degree *= 2
+    ranks = engine.world_size * 2
+    while ranks <= _MOST_RANKS:
+        yield {"world_size": ranks}
+        ranks *= 2
+
+
+def _tried(measured: Measured, job: PlanInput, keys: dict[str, Any]) -> Change | None:
+    """None where the settings refuse the change."""
+    try:
+        return Change(keys, budget(measured, _changed(job, keys)))
+    except ValidationError:
+        return None
+
+
+def _changed(job: PlanInput, keys: dict[str, Any]) -> PlanInput:
+    content: dict[str, Any] = job.engine.model_dump()
+    for key, value in keys.items():
+        *sections, name = key.split(".")
+        place = content
+        for section in sections:
+            place = place[section]
+        place[name] = value
+    return replace(job, engine=type(job.engine).model_validate(content))
