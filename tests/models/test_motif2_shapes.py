@@ -1,0 +1,183 @@
+"""Names, shapes and counts of the published architecture; configurations, presets and checkpoints that do not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoTokenizer
+
+from buffer.errors import UserError
+from models.motif2 import Motif2Config, Motif2ForCausalLM
+from models.motif2.build import build, config
+from models.motif2.checkpoint import check_weights, parameter_shapes
+from models.motif2.configuration import PRESETS
+from models.policy import prepare_policy
+from models.settings import PolicySettings
+
+# The table of the 12.7B policy's parameters: what a published checkpoint's tensors are called and how large they are.
+OF_THE_MODEL = {
+    "model.embed_tokens.weight": (219_520, 4096),
+    "model.norm.weight": (4096,),
+    "lm_head.weight": (219_520, 4096),
+}
+OF_A_LAYER = {
+    "input_layernorm.weight": (4096,),
+    "self_attn.q_proj.weight": (5120, 4096),
+    "self_attn.k_proj.weight": (2048, 4096),
+    "self_attn.v_proj.weight": (2048, 4096),
+    "self_attn.o_proj.weight": (4096, 8192),
+    "self_attn.lambda_q1": (128,),
+    "self_attn.lambda_k1": (128,),
+    "self_attn.lambda_q2": (128,),
+    "self_attn.lambda_k2": (128,),
+    "self_attn.subln.weight": (256,),
+    "post_attention_layernorm.weight": (4096,),
+    "mlp.gate_proj.weight": (16_384, 4096),
+    "mlp.up_proj.weight": (16_384, 4096),
+    "mlp.down_proj.weight": (4096, 16_384),
+    "mlp.act_fn.weight": (3,),
+    "mlp.act_fn.bias": (1,),
+}
+
+
+def test_the_published_architecture_parameter_by_parameter() -> None:
+    of_layers = {f"model.layers.{i}.{name}": shape for i in range(40) for name, shape in OF_A_LAYER.items()}
+    assert parameter_shapes(config(preset="12p7b")) == OF_THE_MODEL | of_layers
+    with torch.device("meta"):
+        model = Motif2ForCausalLM(config(preset="12p7b"))
+    assert model.num_parameters() == 12_703_860_896
+    assert sum(p.numel() for p in model.model.layers[0].parameters()) == 272_638_724
+    assert len(model.state_dict()) == 643
+
+
+def test_the_published_preset_says_what_a_planner_asks() -> None:
+    made = config(preset="12p7b")
+    assert made.ulysses_heads == {"query": 40, "key_value": 8, "head_dim": 256, "groups": 8}
+    assert made.rope_parameters == {"rope_type": "default", "rope_theta": 1e6}
+    assert made.model_type == "Motif"
+    assert made.dtype == torch.bfloat16
+    assert made.max_context == 65_536
+    assert not made.tie_word_embeddings
+
+
+@pytest.mark.parametrize(
+    ("preset", "groups", "least", "most"),
+    [("tiny", 2, 300_000, 500_000), ("tiny8", 8, 200_000, 500_000), ("small", 8, 90_000_000, 110_000_000)],
+)
+def test_the_small_presets_have_their_sizes(preset: str, groups: int, least: int, most: int) -> None:
+    made = config(preset=preset)
+    count = sum(torch.Size(shape).numel() for shape in parameter_shapes(made).values())
+    assert least <= count <= most
+    assert made.ulysses_heads["groups"] == groups
+    assert made.ulysses_heads["query"] == 5 * groups
+    assert made.num_key_value_heads == 2 * groups
+
+
+def test_the_tiny_preset_is_padded_to_heads_that_vllm_takes_on_cpu() -> None:
+    assert config().ulysses_heads == {"query": 10, "key_value": 2, "head_dim": 32, "groups": 2}
+
+
+def test_a_configuration_is_made_without_weights_and_is_the_built_one(tmp_path: Path) -> None:
+    made = build.config(preset="tiny8", num_hidden_layers=1)
+    settings = PolicySettings(build="models.motif2.build:build", build_args={"preset": "tiny8", "num_hidden_layers": 1})
+    folder = prepare_policy(settings, tmp_path, seed=0)
+    loaded = AutoConfig.from_pretrained(folder)
+    ours, theirs = (
+        {k: v for k, v in each.to_dict().items() if k not in ("architectures", "transformers_version", "_name_or_path")}
+        for each in (made, loaded)
+    )
+    assert ours == theirs
+    assert loaded.vocab_size == len(AutoTokenizer.from_pretrained(folder)) == 106
+    check_weights(folder)
+
+
+def test_presets_are_not_changed_by_what_is_made_of_them() -> None:
+    before = json.dumps(PRESETS)
+    config(preset="tiny").rope_parameters["rope_theta"] = 3
+    config(preset="tiny", max_position_embeddings=512)
+    assert json.dumps(PRESETS) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"preset": "huge"}, "preset 'huge' is none of tiny, tiny8, small, 12p7b"),
+        ({"widht": 3}, "widht is no key"),
+        ({"num_noise_heads": 3}, "num_attention_heads=10, num_key_value_heads=4.*num_noise_heads=3"),
+        ({"num_key_value_heads": 2}, "a pair of key-value heads"),
+        ({"head_dim": 15}, "head_dim is even"),
+        ({"num_noise_heads": 10, "num_key_value_heads": 20}, "at least one signal"),
+        ({"hidden_act": "silu"}, "hidden_act='silu' is another member of the Motif family"),
+        ({"k_ratio": 2}, "k_ratio=2"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_in_a_line(arguments: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        config(**arguments)
+
+
+def test_weights_of_the_published_shapes_are_not_made_up(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"set policy\.path to the folder of its checkpoint"):
+        build(tmp_path, 0, preset="12p7b")
+
+
+def test_older_and_published_keys_are_read(tmp_path: Path) -> None:
+    published = {
+        "architectures": ["MotifForCausalLM"],
+        "auto_map": {"AutoConfig": "configuration_motif.MotifConfig"},
+        "model_type": "Motif",
+        "rope_theta": 500_000.0,
+        "rope_scaling": {"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 32_768},
+        "max_position_embeddings": 65_536,
+        "torch_dtype": "bfloat16",
+        "num_noise_heads": 8,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(published))
+    read = AutoConfig.from_pretrained(tmp_path)
+    assert isinstance(read, Motif2Config)
+    assert read.rope_parameters["rope_type"] == "yarn"
+    assert read.rope_parameters["rope_theta"] == 500_000.0
+    assert read.dtype == torch.bfloat16
+    assert read.max_context == 65_536
+
+
+@pytest.mark.parametrize("other", [{"num_noise_heads": None}, {"num_experts": 64}, {"q_lora_rank": 1024}])
+def test_a_relative_is_not_taken_for_motif_2(tmp_path: Path, other: dict[str, object]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "Motif", **other}))
+    with pytest.raises(UserError, match="another member of the Motif family"):
+        AutoConfig.from_pretrained(tmp_path)
+
+
+def test_a_context_beyond_the_rotary_range_names_the_yarn_that_it_needs() -> None:
+    made = config(preset="12p7b")
+    made.check_context(65_536)
+    with pytest.raises(UserError, match=r"131072 .* more than the 65536 .*type: yarn, factor: 2\.0.*: 65536"):
+        made.check_context(131_072)
+    yarn = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 65_536}
+    config(preset="12p7b", max_position_embeddings=131_072, rope_parameters=yarn).check_context(131_072)
+
+
+def test_a_checkpoint_that_does_not_fit_names_each_tensor(tmp_path: Path) -> None:
+    folder = build(tmp_path, 0, num_hidden_layers=1)
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["model.layers.0.self_attn.k_proj.weight"] = torch.zeros(32, 96)
+    weights["model.layers.0.self_attn.q_norm.weight"] = weights.pop("model.layers.0.self_attn.subln.weight")
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(UserError) as told:
+        check_weights(folder)
+    assert "1 missing: model.layers.0.self_attn.subln.weight" in str(told.value)
+    assert "1 unexpected: model.layers.0.self_attn.q_norm.weight" in str(told.value)
+    assert "1 of another shape: model.layers.0.self_attn.k_proj.weight is (32, 96) and not (64, 96)" in str(told.value)
+
+
+def test_a_torn_or_absent_weights_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no"):
+        check_weights(tmp_path, config())
+    (tmp_path / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"model\.safetensors is no complete"):
+        check_weights(tmp_path, config())
