@@ -10,6 +10,8 @@ from pathlib import Path
 
 from buffer.errors import UserError
 from launch.recipe import Recipe
+from launch.settings import LearnerPlaces
+from learner.settings import EngineSettings
 
 GIB = 2**30
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -65,16 +67,22 @@ def engine_parts(recipe: Recipe, size: PolicySize | None) -> dict[str, float]:
 
 
 def learner_parts(recipe: Recipe, size: PolicySize | None) -> dict[str, float]:
+    """Host memory of one learner rank, bytes by part; activations are not counted (`reprise plan` does)."""
+    return rank_parts(recipe.learner, recipe.policy.dtype, recipe.cluster, size)
+
+
+def rank_parts(learner: EngineSettings, dtype: str, places: LearnerPlaces, size: PolicySize | None) -> dict[str, float]:
     """Host memory of one learner rank, bytes by part; activations are not counted."""
-    parts = {"libraries": recipe.cluster.process_memory_gb * GIB}
+    parts = {"libraries": places.process_memory_gb * GIB}
     if size is not None:
-        learner, width = recipe.learner, _BYTES[recipe.policy.dtype]
+        width = _BYTES[dtype]
         parts["weights"] = size.parameters * width / (learner.world_size if learner.zero_stage >= 3 else 1)
-        if not recipe.cluster.learner_gpus:
-            moments = 8 if learner.optimizer == "adamw" else 0
-            master = 4 if width < 4 else 0
-            parts["gradients"] = size.parameters * width / (learner.world_size if learner.zero_stage >= 2 else 1)
+        moments = {"adamw": 8, "muon": 8, "sgd": 0}[learner.optimizer]
+        master = 4 if width < 4 else 0
+        if not places.learner_gpus or learner.offload.optimizer:
             parts["optimiser"] = size.parameters * (moments + master) / learner.world_size
+        if not places.learner_gpus:
+            parts["gradients"] = size.parameters * width / (learner.world_size if learner.zero_stage >= 2 else 1)
     return parts
 
 

@@ -27,16 +27,22 @@ def plan(recipe: Recipe, nodes: Sequence[Node], size: PolicySize | None = None) 
     Raises `UserError` with the arithmetic if it does not fit.
     """
     wanted = actors(recipe, size)
-    hosts: Sequence[str | None] = [None]
-    if one_host(recipe):
-        hosts = list(dict.fromkeys(node.host for node in nodes))
+    made = place(wanted, nodes, one_host(recipe))
+    if made is None:
+        raise UserError(refusal(recipe, wanted, nodes, size))
+    return made
+
+
+def place(wanted: Sequence[Actor], nodes: Sequence[Node], on_one_host: bool = False) -> Plan | None:
+    """A place for each actor, those that `is_bound` on one host if asked; None if there is none."""
+    hosts: Sequence[str | None] = list(dict.fromkeys(node.host for node in nodes)) if on_one_host else [None]
     for host in hosts:
         for preference in (_spread, _pack):
             placed = _place(wanted, nodes, host, preference)
             if placed is not None:
                 order = {actor.name: i for i, actor in enumerate(wanted)}
                 return Plan(tuple(nodes), tuple(sorted(placed, key=lambda p: order[p.name])))
-    raise UserError(refusal(recipe, wanted, nodes, size))
+    return None
 
 
 # --- placing ----------------------------------------------------------------------------------------------------------

@@ -21,8 +21,11 @@ from launch.memory import PolicySize, check_cache_holds_a_sequence, gib, policy_
 from launch.nodes import Node, Plan
 from launch.plan import plan
 from launch.recipe import Recipe
-from learner.settings import WarmStartSettings
-from models.policy import check_policy
+from launch.settings import LearnerPlaces
+from learner.heads import check_degree
+from learner.settings import EngineSettings, SaveSettings, WarmStartSettings
+from models.policy import check_policy, policy_config
+from models.settings import PolicySettings
 from rewards.registry import build_verifiers
 
 # Metrics, report, samples and an offline wandb run of a few thousand steps, beside the policy itself.
@@ -42,6 +45,7 @@ class Preflight:
 def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     """All checks that need no policy folder; those of `check_folder` too if `policy.path` already gives one."""
     check_policy(recipe.policy)
+    check_learner(recipe.policy, recipe.learner, recipe.cluster)
     tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
     check_domains([*(task for source in tasks.train for task in source), *tasks.held_out])
     if recipe.warm_start is not None:
@@ -56,6 +60,16 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
         placed = check_folder(recipe, nodes, Path(recipe.policy.path), tasks)
     check_disk(recipe, size)
     return Preflight(tasks, placed)
+
+
+def check_learner(policy: PolicySettings, learner: EngineSettings, places: LearnerPlaces) -> None:
+    """Refuse a sequence-parallel degree that the policy's heads do not allow, and a kernel its devices do not have."""
+    if learner.sequence_parallel > 1 and (config := policy_config(policy)) is not None:
+        check_degree(config, learner.sequence_parallel)
+    if learner.attention != "sdpa" and not places.learner_gpus:
+        raise UserError(
+            f"learner.attention {learner.attention} needs GPUs, and cluster.learner_gpus is 0; use sdpa on CPU"
+        )
 
 
 def check_folder(recipe: Recipe, nodes: Sequence[Node], folder: Path, tasks: TaskSets) -> Plan:
@@ -132,14 +146,26 @@ def check_port(port: int) -> None:
 
 
 def check_disk(recipe: Recipe, size: PolicySize | None) -> None:
-    """Refuse a `runs_dir` that cannot be written or is too full for the run's files and its final policy."""
-    folder = Path(recipe.runs_dir).absolute()
+    """Refuse a `runs_dir` that cannot be written or is too full for the run's files, its final policy, checkpoints."""
+    check_runs_dir(recipe.runs_dir, run_bytes(recipe.learner, recipe.checkpoints, size))
+
+
+def run_bytes(learner: EngineSettings, save: SaveSettings, size: PolicySize | None) -> float:
+    """What a run may write: its files, the final policy and, one more than are kept, checkpoints."""
+    if size is None:
+        return _RUN_BYTES
+    kept = (save.keep + 1) * size.parameters * (12 if learner.optimizer != "sgd" else 4) if save.every else 0
+    return _RUN_BYTES + size.parameters * 4 + kept
+
+
+def check_runs_dir(runs_dir: str, needed: float) -> None:
+    """Refuse a `runs_dir` that cannot be written or has less than `needed` bytes free."""
+    folder = Path(runs_dir).absolute()
     there = next(p for p in (folder, *folder.parents) if p.exists())
     if not there.is_dir():
-        raise UserError(f"runs_dir {recipe.runs_dir}: {there} is a file; name a folder")
+        raise UserError(f"runs_dir {runs_dir}: {there} is a file; name a folder")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"runs_dir {recipe.runs_dir}: no permission to write in {there}; choose another folder")
-    needed = _RUN_BYTES + (size.parameters * 4 if size else 0)
+        raise UserError(f"runs_dir {runs_dir}: no permission to write in {there}; choose another folder")
     free = shutil.disk_usage(there).free
     if free < needed:
-        raise UserError(f"runs_dir {recipe.runs_dir}: {gib(free)} free, the run may write {gib(needed)}; make room")
+        raise UserError(f"runs_dir {runs_dir}: {gib(free)} free, the run may write {gib(needed)}; make room")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -26,17 +26,20 @@ class Progress:
     stream   where to write; a terminal gets a live display, anything else (job logs, CI) one compact line every
              `every_s` seconds without control codes
     clock    seconds, monotonic
+    phases   those to come, in order
     """
 
     def __init__(
         self,
         name: str,
         *,
+        phases: Sequence[str] = PHASES,
         stream: TextIO | None = None,
         every_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
+        self._phases = tuple(phases)
         self._stream = stream or sys.stdout
         self._clock, self._every_s = clock, every_s
         self._started = self._last_line = clock()
@@ -53,7 +56,7 @@ class Progress:
             self._live.start()
 
     def phase(self, name: str, total: int = 0) -> None:
-        """Begin a phase (usually one of `PHASES`), of `total` steps if known. The phase before it ends here."""
+        """Begin a phase (usually one of `phases`), of `total` steps if known. The phase before it ends here."""
         self._end_phase()
         self._phase, self._phase_started, self._done, self._total, self._text = name, self._clock(), 0, total, ""
         self._line(f"{name}{f' ({total} steps)' if total else ''}")
@@ -152,7 +155,7 @@ class Progress:
 
     def _phases_row(self) -> Text:
         seconds, row = self.phase_seconds, Text()
-        for phase in (*PHASES, *(p for p in seconds if p not in PHASES)):
+        for phase in (*self._phases, *(p for p in seconds if p not in self._phases)):
             took = f" {duration(seconds[phase])}" if phase in seconds else ""
             mark, style = ("◉", "bold cyan") if phase == self._phase else ("●", "green") if took else ("○", "dim")
             row.append(f"{mark} {phase}{took}   ", style)

@@ -13,7 +13,7 @@ from buffer.settings import BufferSettings
 from data.settings import DataSettings
 from launch.settings import ClusterSettings, EvalSettings, TrackingSettings
 from learner.publishing.settings import PublishSettings
-from learner.settings import LearnerSettings, WarmStartSettings
+from learner.settings import LearnerSettings, SaveSettings, WarmStartSettings
 from models.settings import PolicySettings
 from rewards.settings import RewardSettings
 from rollout.settings import RolloutSettings
@@ -46,6 +46,7 @@ class Recipe(BaseModel):
     learner: LearnerSettings = LearnerSettings()
     warm_start: WarmStartSettings | None = Field(None, description="a supervised stage before RL; null: none")
     weights: PublishSettings = PublishSettings()
+    checkpoints: SaveSettings = SaveSettings()
     eval: EvalSettings = EvalSettings()
     tracking: TrackingSettings = TrackingSettings()
     cluster: ClusterSettings = ClusterSettings()

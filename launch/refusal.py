@@ -40,6 +40,14 @@ def refusal(recipe: Recipe, wanted: Sequence[Actor], nodes: Sequence[Node], size
         _cache_too_large(recipe, nodes, size)
         or _single(wanted, nodes)
         or (_one_host(recipe, wanted, nodes) if one_host(recipe) else "")
+        or no_room(wanted, nodes)
+    )
+
+
+def no_room(wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
+    """The message for actors of which one, or all together, are too large for the nodes."""
+    return (
+        _single(wanted, nodes)
         or _together(wanted, nodes, "the run", "the machine has" if len(nodes) == 1 else f"the {len(nodes)} nodes have")
         or _fragmented(wanted, nodes)
     )

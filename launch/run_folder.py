@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from buffer.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -47,6 +49,14 @@ class RunFolder:
             return cls(path.absolute())
         raise RuntimeError(f"a million runs named {name!r} in {runs_dir}: clear some away")
 
+    @classmethod
+    def existing(cls, path: Path | str) -> RunFolder:
+        """The folder of a run that is to go on. `UserError` if it is none."""
+        folder = Path(path)
+        if not (folder / "recipe.yaml").is_file():
+            raise UserError(f"{folder} is not a run's folder: it has no recipe.yaml; name a folder such as runs/demo")
+        return cls(folder.absolute())
+
     @property
     def name(self) -> str:
         return self.path.name
@@ -70,6 +80,15 @@ class RunFolder:
     @property
     def recipe(self) -> Path:
         return self.path / "recipe.yaml"
+
+    @property
+    def policy_start(self) -> Path:
+        """The policy that a builder made, as it was before training."""
+        return self.path / "policy-start"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
 
     @property
     def policy(self) -> Path:

@@ -52,7 +52,7 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
     progress, tasks = recorder.progress, ready.tasks
 
     progress.phase("set-up")
-    policy_dir = prepare_policy(recipe.policy, run.path / "policy-start", recipe.seed)
+    policy_dir = prepare_policy(recipe.policy, run.policy_start, recipe.seed)
     plan = preflight.check_folder(recipe, ready.plan.nodes, policy_dir, tasks)
     async with Cluster(recipe, plan, node_ids, policy_dir, recorder.verifier_lost) as cluster:
         fleet, learner = cluster.fleet, cluster.learner

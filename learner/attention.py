@@ -13,13 +13,17 @@ With sequence parallelism the row is gathered and the heads are shared first (le
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
+
+from buffer.errors import UserError
 
 from learner.rows import RowLayout
 
@@ -153,5 +157,16 @@ KERNELS: dict[str, Kernel] = {
     "flash_attention_2": flash_attention_2,
     "flex_attention": flex_attention,
 }
+
+
+def kernel(name: str) -> Kernel:
+    """The kernel of this name. UserError if its package is not here."""
+    if name == "flash_attention_2" and "flash_attn" not in sys.modules and find_spec("flash_attn") is None:
+        raise UserError(
+            "learner.attention flash_attention_2 needs the package flash-attn, which is not installed here: see "
+            "requirements/gpu.lock, or use sdpa"
+        )
+    return KERNELS[name]
+
 
 AttentionInterface.register(NAME, packed_attention)

@@ -17,7 +17,7 @@ import torch
 
 from buffer.types import Float32, Int32
 from learner import checkpointing, ranks  # ranks comes before deepspeed: it sets what DeepSpeed reads when imported
-from learner.attention import KERNELS, Whole
+from learner.attention import Whole, kernel
 from learner.heads import check_degree
 from learner.optim import build_optimizer, deepspeed_config
 from learner.packing import Document, Plan, document, imbalance, padding_share, plan
@@ -116,8 +116,8 @@ class Engine:
         self.reset_optimizer()
 
     def _attention(self, config: Any) -> Any:
-        kernel = KERNELS[self.settings.attention]
-        return Whole(kernel) if self._row_group is None else Ulysses(kernel, config, self._row_group)
+        chosen = kernel(self.settings.attention)
+        return Whole(chosen) if self._row_group is None else Ulysses(chosen, config, self._row_group)
 
     # ---- training ----------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from buffer.errors import UserError
 from buffer.plugins import resolve
@@ -45,6 +46,23 @@ def prepare_policy(settings: PolicySettings, out_dir: Path, seed: int) -> Path:
     _builder(settings)(out_dir, seed, **settings.build_args)
     _check_folder(out_dir, f"policy.build: {settings.build} was called, but")
     return out_dir
+
+
+def policy_config(settings: PolicySettings) -> Any | None:
+    """The policy's transformers configuration, from its folder or from its builder, without any weights.
+
+    None if the builder cannot say: one that can has an attribute `config`, called as config(**build_args).
+    """
+    if settings.path is not None:
+        _check_folder(Path(settings.path), "policy.path")
+        from transformers import AutoConfig
+
+        try:
+            return AutoConfig.from_pretrained(settings.path, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"policy.path: {settings.path}/config.json cannot be read: {error}") from error
+    describe = getattr(_builder(settings), "config", None)
+    return None if describe is None else describe(**settings.build_args)
 
 
 def _builder(settings: PolicySettings) -> Callable[..., Path]:

@@ -46,9 +46,7 @@ def character_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build(
-    out_dir: Path,
-    seed: int,
+def config(
     *,
     width: int = 96,
     layers: int = 3,
@@ -59,15 +57,15 @@ def build(
     rope_theta: float = 500.0,
     max_tokens: int = 256,
     init_std: float = 0.06,
-) -> Path:
-    """Writes a randomly initialised policy and its tokenizer to `out_dir` and returns it.
+) -> Qwen3Config:
+    """The configuration of the policy that `build` makes of the same arguments.
 
-    The same seed and sizes give the same bytes, whatever random state the caller is in. `rope_theta` is small because
-    contexts are: a large one leaves most rotary frequencies unused within `max_tokens` positions. `init_std` suits the
-    small width: with the usual 0.02, which suits widths near 1000, AdamW needs several times the warm-start steps.
+    `rope_theta` is small because contexts are: a large one leaves most rotary frequencies unused within `max_tokens`
+    positions. `init_std` suits the small width: with the usual 0.02, which suits widths near 1000, AdamW needs several
+    times the warm-start steps.
     """
     tokenizer = character_tokenizer()
-    config = Qwen3Config(
+    return Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=width,
         num_hidden_layers=layers,
@@ -84,10 +82,45 @@ def build(
         eos_token_id=tokenizer.eos_token_id,
         dtype="float32",
     )
+
+
+def build(
+    out_dir: Path,
+    seed: int,
+    *,
+    width: int = 96,
+    layers: int = 3,
+    heads: int = 4,
+    kv_heads: int = 2,
+    head_dim: int = 32,
+    ffn: int = 256,
+    rope_theta: float = 500.0,
+    max_tokens: int = 256,
+    init_std: float = 0.06,
+) -> Path:
+    """Writes a randomly initialised policy and its tokenizer to `out_dir` and returns it.
+
+    The same seed and sizes (those of `config`) give the same bytes, whatever random state the caller is in.
+    """
+    made = config(
+        width=width,
+        layers=layers,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        ffn=ffn,
+        rope_theta=rope_theta,
+        max_tokens=max_tokens,
+        init_std=init_std,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Qwen3ForCausalLM(config)
+        model = Qwen3ForCausalLM(made)
     model.save_pretrained(out_dir)
+    tokenizer = character_tokenizer()
     tokenizer.model_max_length = max_tokens
     tokenizer.save_pretrained(out_dir)
     return out_dir
+
+
+build.config = config  # type: ignore[attr-defined]  # read by models.policy.policy_config

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from launch.report.page import page
+from launch.report.sft_page import sft_page
 from launch.report.sources import RunRecord
 from launch.run_folder import write_atomically
 
@@ -16,5 +17,6 @@ def write_report(run_dir: Path) -> Path:
     page asks nothing of the network and needs no script.
     """
     path = run_dir / "report.html"
-    write_atomically(path, page(RunRecord.read(run_dir)))
+    run = RunRecord.read(run_dir)
+    write_atomically(path, sft_page(run) if run.summary.get("kind") == "sft" else page(run))
     return path

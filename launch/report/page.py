@@ -6,7 +6,7 @@ import html
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from launch.progress import duration
@@ -21,8 +21,14 @@ _BADGES = {"finished": "good", "interrupted": "warn", "failed": "bad"}
 
 def page(run: RunRecord) -> str:
     """The whole page."""
-    sections = (_head, _notices, _tiles, _evaluation, _plots, _samples, _facts, _recipe)
-    body = "".join(section(run) for section in sections)
+    first = head(run, "Reinforcement learning with verifiable rewards")
+    fallen = notices(run, "Fell beyond the 95% interval", "fallen")
+    sections = (_tiles, _evaluation, _plots, _samples, _facts, recipe)
+    return document(run, first + fallen + "".join(section(run) for section in sections))
+
+
+def document(run: RunRecord, body: str) -> str:
+    """A page around its sections."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -36,7 +42,8 @@ def escaped(text: Any) -> str:
     return html.escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "�", str(text)))
 
 
-def _head(run: RunRecord) -> str:
+def head(run: RunRecord, what: str) -> str:
+    """The run's name, how it ended and what it was."""
     status = str(run.summary.get("status", "no summary"))
     steps = run.summary.get("steps", run.training_steps)
     wall = number(run.summary.get("wall_seconds"))
@@ -44,19 +51,20 @@ def _head(run: RunRecord) -> str:
     took = f" in {duration(wall)}" if math.isfinite(wall) else ""
     return (
         f'<header><h1>{escaped(run.name)}<span class="badge {tone}">{escaped(status)}</span></h1>'
-        f"<p>Reinforcement learning with verifiable rewards · {escaped(steps)} steps{took}</p></header>\n"
+        f"<p>{what} · {escaped(steps)} steps{took}</p></header>\n"
     )
 
 
-def _notices(run: RunRecord) -> str:
+def notices(run: RunRecord, loss: str, losses: str) -> str:
+    """What must not be missed. `losses` is the summary's list of what was lost, `loss` what it is called."""
     parts = []
     if run.summary.get("reason"):
         reason = escaped(run.summary["reason"])
         parts.append(f'<div class="card notice bad"><b>Why it ended</b><pre>{reason}</pre></div>')
-    fallen = run.summary.get("fallen")
-    if isinstance(fallen, list) and fallen:
-        names = ", ".join(map(escaped, fallen))
-        parts.append(f'<div class="card notice bad"><b>Fell beyond the 95% interval:</b> {names}</div>')
+    lost = run.summary.get(losses)
+    if isinstance(lost, list) and lost:
+        names = ", ".join(map(escaped, lost))
+        parts.append(f'<div class="card notice bad"><b>{loss}:</b> {names}</div>')
     warnings = run.summary.get("warnings")
     if isinstance(warnings, list) and warnings:
         items = "".join(f"<li>{escaped(warning)}</li>" for warning in warnings)
@@ -78,8 +86,8 @@ def _tiles(run: RunRecord) -> str:
         (f"{_percent(before)} → {_percent(after)}", f"held-out pass@1, all domains{change}"),
         (_percent(reused / trained) if trained > 0 else "–", "of trained trajectories were reused"),
         (_percent(number(s.get("overlap"))), "of learning overlapped with sampling"),
-        (_format(number(s.get("tokens_per_second")), ",.0f"), "response tokens a second"),
-        (_format(number(s.get("mismatch_start")), ".1e"), "mismatch at start, nats a token"),
+        (formatted(number(s.get("tokens_per_second")), ",.0f"), "response tokens a second"),
+        (formatted(number(s.get("mismatch_start")), ".1e"), "mismatch at start, nats a token"),
         (duration(number(s.get("learn_seconds"))), "of learning"),
     ]
     cards = "".join(
@@ -131,12 +139,14 @@ def _track(values: Mapping[str, float], ends: Mapping[str, tuple[float, float]])
 
 
 def _plots(run: RunRecord) -> str:
-    if not run.steps:
-        return ""
-    first = "".join(map(_plot, headline_plots(run)))
-    rest = "".join(map(_plot, [*judging_plots(run), *detail_plots(run)]))
-    head = '<h2>Over the run <small class="muted">by step</small></h2>'
-    return f'{head}<div class="grid two">{first}</div><div class="grid">{rest}</div>\n'
+    return plots_section(headline_plots(run), [*judging_plots(run), *detail_plots(run)]) if run.steps else ""
+
+
+def plots_section(headline: Sequence[Plot], details: Sequence[Plot]) -> str:
+    """Two large plots and the others."""
+    first, rest = ("".join(map(_plot, plots)) for plots in (headline, details))
+    title = '<h2>Over the run <small class="muted">by step</small></h2>'
+    return f'{title}<div class="grid two">{first}</div><div class="grid">{rest}</div>\n'
 
 
 def _plot(plot: Plot) -> str:
@@ -195,43 +205,48 @@ def _answer(sample: Mapping[str, Any]) -> str:
 
 def _facts(run: RunRecord) -> str:
     s = run.summary
-    counts = {name.replace("_", " "): value for name, value in _items(s.get("trajectories"))}
-    failures = {name: value for name, value in _items(s.get("failures")) if value}
+    counts = {name.replace("_", " "): value for name, value in items(s.get("trajectories"))}
+    failures = {name: value for name, value in items(s.get("failures")) if value}
     facts = {
-        "trajectories": " · ".join(f"{name} {_format(number(v), ',.0f')}" for name, v in counts.items()),
-        "time": " · ".join(f"{name} {duration(number(v))}" for name, v in _items(s.get("phases"))),
+        "trajectories": " · ".join(f"{name} {formatted(number(v), ',.0f')}" for name, v in counts.items()),
+        "time": " · ".join(f"{name} {duration(number(v))}" for name, v in items(s.get("phases"))),
         "idle": f"learner {_percent(number(s.get('learner_idle')))} · engines {_percent(number(s.get('engine_idle')))}",
         "nodes": " · ".join(
             f"{node}: {', '.join(map(str, actors)) if isinstance(actors, list) else actors}"
-            for node, actors in _items(s.get("nodes"))
+            for node, actors in items(s.get("nodes"))
         ),
-        "unparseable": " · ".join(f"{d} {_percent(_unparseable(c))}" for d, c in _items(s.get("answers"))),
-        "verifiers": " · ".join(f"{name} {_latency(t)}" for name, t in _items(s.get("verifiers"))),
+        "unparseable": " · ".join(f"{d} {_percent(_unparseable(c))}" for d, c in items(s.get("answers"))),
+        "verifiers": " · ".join(f"{name} {_latency(t)}" for name, t in items(s.get("verifiers"))),
         "failures": " · ".join(f"{name} {value}" for name, value in failures.items()) or "none counted",
     }
-    if not s:
-        return ""
-    rows = "".join(f"<tr><td>{name}</td><td>{escaped(text)}</td></tr>" for name, text in facts.items() if text)
+    return facts_table(facts) if s else ""
+
+
+def facts_table(facts: Mapping[str, str]) -> str:
+    """Names and texts; those without text are left out."""
+    rows = "".join(f"<tr><td>{escaped(name)}</td><td>{escaped(text)}</td></tr>" for name, text in facts.items() if text)
     return f'<h2>Counts</h2><div class="card"><table class="facts">{rows}</table></div>\n'
 
 
 def _latency(times: Any) -> str:
-    p50, p95 = (_format(number(lookup(times, name)), ".2g") for name in ("p50", "p95"))
+    p50, p95 = (formatted(number(lookup(times, name)), ".2g") for name in ("p50", "p95"))
     return f"{p50} s a group (95%: {p95} s)"
 
 
 def _unparseable(counts: Any) -> float:
-    judged = sum(number(count) for _, count in _items(counts))
+    judged = sum(number(count) for _, count in items(counts))
     return number(lookup(counts, "unparseable")) / judged if judged > 0 else math.nan
 
 
-def _recipe(run: RunRecord) -> str:
+def recipe(run: RunRecord) -> str:
+    """The recipe as it ran."""
     if not run.recipe:
         return ""
     return f'<details class="card"><summary>Recipe</summary><pre>{escaped(run.recipe)}</pre></details>\n'
 
 
-def _items(value: Any) -> Iterable[tuple[str, Any]]:
+def items(value: Any) -> Iterable[tuple[str, Any]]:
+    """Of a mapping; nothing of anything else."""
     return value.items() if isinstance(value, Mapping) else ()
 
 
@@ -239,18 +254,19 @@ def _interval(value: Any) -> tuple[float, float]:
     return (number(value[0]), number(value[1])) if isinstance(value, list) and len(value) == 2 else (math.nan, math.nan)
 
 
-def _format(value: float, spec: str) -> str:
+def formatted(value: float, spec: str) -> str:
+    """A number, or a dash if it is none."""
     return format(value, spec) if math.isfinite(value) else "–"
 
 
 def _percent(share: float) -> str:
-    return _format(100 * share, ".1f") + ("%" if math.isfinite(share) else "")
+    return formatted(100 * share, ".1f") + ("%" if math.isfinite(share) else "")
 
 
 def _points(share: float) -> str:
-    return _format(100 * share, "+.1f")
+    return formatted(100 * share, "+.1f")
 
 
-def _range(ends: Iterable[float], shown: Any = lambda share: _format(100 * share, ".0f")) -> str:
+def _range(ends: Iterable[float], shown: Any = lambda share: formatted(100 * share, ".0f")) -> str:
     low, high = ends
     return f"{shown(low)}…{shown(high)}" if math.isfinite(high - low) else ""

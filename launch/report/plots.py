@@ -50,32 +50,32 @@ def headline_plots(run: RunRecord) -> list[Plot]:
 def detail_plots(run: RunRecord) -> list[Plot]:
     """Everything that says why, or why not."""
     return [
-        _lines(run, "Response length", "Mean tokens of a response in the batch.",
+        chart(run, "Response length", "Mean tokens of a response in the batch.",
                [Line("tokens", "tokens/response_mean", 0)], smooth=True),
-        _lines(run, "Entropy", "Nats a token. A fall towards zero is collapse: the policy has stopped exploring.",
+        chart(run, "Entropy", "Nats a token. A fall towards zero is collapse: the policy has stopped exploring.",
                [Line("entropy", "policy/entropy", 1)], smooth=True),
-        _lines(run, "Mismatch and off-policy KL",
+        chart(run, "Mismatch and off-policy KL",
                "Nats a token, log scale. Mismatch: engine and learner disagree numerically about one policy. "
                "The off-policy KL adds staleness and reuse.",
                [Line("mismatch", "policy/mismatch_kl", 0), Line("off-policy", "policy/offpolicy_kl", 3)], log=True),
-        _lines(run, "Staleness", "Age of a batch in policy versions.",
+        chart(run, "Staleness", "Age of a batch in policy versions.",
                [Line("mean", "reuse/staleness_mean", 0), Line("max", "reuse/staleness_max", 3, dashed=True)], floor=0),
-        _lines(run, "Reuse", "Share of the batch's groups that had been trained on before.",
+        chart(run, "Reuse", "Share of the batch's groups that had been trained on before.",
                [Line("reused", "reuse/fraction", 2)], percent=True, floor=0),
-        _lines(run, "Gradient norm", "Before clipping. Spikes that do not come back are the first sign of trouble.",
+        chart(run, "Gradient norm", "Before clipping. Spikes that do not come back are the first sign of trouble.",
                [Line("gradient norm", "optim/grad_norm", 4)], floor=0),
-        _lines(run, "Clipping", "Shares of tokens: ratio clipped below or above, correction cut at the importance cap.",
+        chart(run, "Clipping", "Shares of tokens: ratio clipped below or above, correction cut at the importance cap.",
                [Line("low", "policy/clip_low", 0), Line("high", "policy/clip_high", 3),
                 Line("importance cap", "policy/is_truncated", 2)], percent=True, floor=0),
-        _lines(run, "Largest importance ratio", "Of any trained token: current policy over proximal policy.",
+        chart(run, "Largest importance ratio", "Of any trained token: current policy over proximal policy.",
                [Line("ratio", "policy/ratio_max", 1)], floor=0),
         _time(run),
-        _lines(run, "Idle shares", "Part of each step in which the learner waited for a batch or engines had no work.",
+        chart(run, "Idle shares", "Part of each step in which the learner waited for a batch or engines had no work.",
                [Line("learner", "time/learner_idle", 0), Line("engines", "time/engine_idle", 3)],
                percent=True, floor=0),
-        _lines(run, "Throughput", "Response tokens sampled a second, all engines together.",
+        chart(run, "Throughput", "Response tokens sampled a second, all engines together.",
                [Line("tokens/s", "throughput/tokens_per_second", 2)], smooth=True, floor=0),
-        _lines(run, "Left out", "A step: groups whose scores were all the same, masked and cut-off trajectories.",
+        chart(run, "Left out", "A step: groups whose scores were all the same, masked and cut-off trajectories.",
                [Line("groups without variance", "groups/zero_variance", 0),
                 Line("unparseable", "trajectories/unparseable", 3),
                 Line("truncated", "trajectories/truncated", 2),
@@ -94,10 +94,10 @@ def judging_plots(run: RunRecord) -> list[Plot]:
             Line(f"{name}, 95%", f"verify/seconds_p95/{name}", i % len(PALETTE), dashed=True),
         ]
     return [
-        _lines(run, "Unparseable answers", "Share of each domain's answers that could not be found or read.",
+        chart(run, "Unparseable answers", "Share of each domain's answers that could not be found or read.",
                [Line(domain, f"unparseable/{domain}", i % len(PALETTE)) for i, domain in enumerate(domains)],
                smooth=True, percent=True, floor=0),
-        _lines(run, "Verifier latency", "Seconds a group, without its wait in the queue: median and 95th percentile.",
+        chart(run, "Verifier latency", "Seconds a group, without its wait in the queue: median and 95th percentile.",
                times, floor=0),
     ] if domains or verifiers else []  # fmt: skip
 
@@ -116,7 +116,7 @@ def _reward(run: RunRecord) -> Plot:
     lines = [Line("mean", "reward/mean", -1)]
     lines += [Line(domain, f"reward/{domain}", i % len(PALETTE)) for i, domain in enumerate(domains)]
     caption = "Mean score of all answers judged. Bold lines are averages over the last steps, faint ones the steps."
-    return _lines(run, "Training reward", caption, lines, smooth=True, wide=True)
+    return chart(run, "Training reward", caption, lines, smooth=True, wide=True)
 
 
 def _pass_at_1(run: RunRecord) -> Plot:
@@ -175,7 +175,7 @@ def _time(run: RunRecord) -> Plot:
     return Plot(title, caption, _svg(draw), keys + _keys(beside))
 
 
-def _lines(
+def chart(
     run: RunRecord,
     title: str,
     caption: str,
@@ -187,6 +187,7 @@ def _lines(
     floor: float | None = None,
     wide: bool = False,
 ) -> Plot:
+    """Lines over the steps; `smooth` adds an average over the last ones, `floor` is the axis's lower end."""
     shown = [line for line in lines if _reported(run, line.metric, positive=log)]
     if not shown:
         return Plot(title, caption, None)

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from data.sft.loading import LoadedSource
+import numpy as np
 
+from data.sft.loading import TokenizedSource
+from data.sft.rendering import Encoded
 from data.sft.stream import SftStream
 from launch.sft.recipe import StageSettings
 from learner.optim import Schedule, sft_schedule
@@ -22,12 +24,12 @@ class Stage:
     """A stage with its data."""
 
     settings: StageSettings
-    sources: Sequence[LoadedSource]
+    sources: Sequence[TokenizedSource]
     steps: int
     schedule: Schedule
 
     @classmethod
-    def of(cls, settings: StageSettings, sources: Sequence[LoadedSource]) -> Stage:
+    def of(cls, settings: StageSettings, sources: Sequence[TokenizedSource]) -> Stage:
         """How many steps the epochs make is known once the data is."""
         steps = settings.steps
         if steps is None:
@@ -51,24 +53,19 @@ class Stage:
 class Batch:
     """What an optimiser step trains on.
 
-    step      of the whole run, from 1
-    domains   conversations by domain
-    shares    of the mixture at this step, by source
+    stage        its number, from 0
+    step         of the whole run, from 1
+    shares       of the mixture at this step, by source
+    ends_stage   whether it is the last of its stage
     """
 
-    stage: Stage
+    stage: int
     step: int
     documents: list[Document]
     lr: float
     context: int
-    domains: Mapping[str, int]
     shares: Mapping[str, float]
-
-    @property
-    def ends_stage(self) -> bool:
-        return self.step_of_stage == self.stage.steps
-
-    step_of_stage: int = 0
+    ends_stage: bool
 
 
 class Curriculum:
@@ -103,19 +100,14 @@ class Curriculum:
         draws = [next(self._stream) for _ in range(stage.settings.batch_size)]
         lr = stage.schedule.at(self._step)
         self._step, self._done = self._step + 1, self._done + 1
-        domains: dict[str, int] = {}
-        for draw in draws:
-            domain = stage.settings.sources[draw.source].counted_as
-            domains[domain] = domains.get(domain, 0) + 1
         return Batch(
-            stage,
-            self._done,
-            [stage.sources[d.source].document(d.record) for d in draws],
-            lr,
-            context,
-            domains,
-            shares,
-            self._step,
+            stage=self._stage,
+            step=self._done,
+            documents=[as_document(stage.sources[d.source][d.record]) for d in draws],
+            lr=lr,
+            context=context,
+            shares=shares,
+            ends_stage=self._step == stage.steps,
         )
 
     def state(self) -> dict[str, Any]:
@@ -127,3 +119,8 @@ class Curriculum:
         self._stage, self._step, self._done = state["stage"], state["step"], state["done"]
         self._stream = self._stages[self._stage].stream(self._seed, self._stage)
         self._stream.load_state(state["stream"])
+
+
+def as_document(encoded: Encoded) -> Document:
+    """A conversation for the learner: every trainable token is a target."""
+    return Document(encoded.ids, np.flatnonzero(encoded.trainable).astype(np.int32))

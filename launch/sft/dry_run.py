@@ -1,0 +1,49 @@
+"""What `reprise sft --dry-run` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from launch.dry_run import plan_table
+from launch.loading import to_yaml
+from launch.nodes import local_nodes
+from launch.sft import preflight
+from launch.sft.preflight import SftData
+from launch.sft.recipe import SftRecipe, notes
+
+
+def show(recipe: SftRecipe, console: Console) -> None:
+    """The resolved recipe, its data, the plan and what is worth knowing. Conversations are tokenised if the policy is
+    there; one that a builder would make is not built."""
+    plan = preflight.check(recipe, local_nodes())
+    data = None if recipe.policy.path is None else preflight.load(recipe, Path(recipe.policy.path))
+    console.rule("Recipe, as resolved")
+    console.print(to_yaml(recipe), markup=False, highlight=False, soft_wrap=True, end="")
+    console.rule("Data")
+    if data is None:
+        console.print("Read and tokenised once the policy, and with it the tokenizer, has been built.")
+    else:
+        console.print(_data_table(data))
+    console.rule("Plan")
+    console.print(plan_table(plan))
+    for note in [*notes(recipe), *(data.notes if data else ())]:
+        console.print(f"Note: {note}", markup=False, highlight=False)
+    console.print("All checks passed. Nothing was started.", highlight=False)
+
+
+def _data_table(data: SftData) -> Table:
+    table = Table("stage", "source", "domain", "conversations", "tokens", "longest", "steps")
+    for column in table.columns[3:]:
+        column.justify = "right"
+    rows = [(stage.settings.name, stage.sources, f"{stage.steps:,}") for stage in data.stages]
+    for name, sources, steps in [*rows, ("held out", data.held_out, "–")]:
+        for source in sources:
+            table.add_row(
+                name, source.name, source.domain, f"{len(source):,}", f"{source.tokens:,}",
+                f"{int(source.lengths.max()):,}", steps,
+            )  # fmt: skip
+            name = steps = ""
+    return table

@@ -1,0 +1,105 @@
+"""What is checked before any process of a supervised run is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from buffer.errors import UserError
+from data.sft.loading import TokenizedSource, digests_of, load_sources
+from data.sft.reading import files_of
+from data.sft.rendering import ConversationCodec
+from launch.memory import PolicySize, policy_size, rank_parts
+from launch.nodes import Actor, Node, Plan
+from launch.plan import place
+from launch.preflight import check_learner, check_port, check_runs_dir, run_bytes
+from launch.refusal import no_room
+from launch.sft.curriculum import Stage
+from launch.sft.recipe import SftRecipe
+from models.policy import check_policy
+
+
+@dataclass(frozen=True)
+class SftData:
+    """A recipe's conversations, read, checked and tokenised.
+
+    notes  what people must know of them: what was left out, and why
+    """
+
+    stages: Sequence[Stage]
+    held_out: Sequence[TokenizedSource]
+    notes: Sequence[str]
+
+
+def check(recipe: SftRecipe, nodes: Sequence[Node]) -> Plan:
+    """All checks that need no policy folder: policy, layout, files, room. Raises `UserError`."""
+    check_policy(recipe.policy)
+    check_learner(recipe.policy, recipe.learner, recipe.cluster)
+    for source in [*recipe.eval.sources, *(s for stage in recipe.stages for s in stage.sources)]:
+        files_of(source)
+    size = None if recipe.policy.path is None else policy_size(Path(recipe.policy.path))
+    placed = plan(recipe, nodes, size)
+    rank_0 = placed.nodes[placed.of("learner")[0].node]
+    if recipe.cluster.learner_port is not None and rank_0.host == nodes[0].host:
+        check_port(recipe.cluster.learner_port)
+    check_runs_dir(recipe.runs_dir, run_bytes(recipe.learner, recipe.checkpoints, size))
+    return placed
+
+
+def plan(recipe: SftRecipe, nodes: Sequence[Node], size: PolicySize | None) -> Plan:
+    """A place for every rank; the driver runs on `nodes[0]`. `UserError` with the arithmetic if there is none."""
+    cluster = recipe.cluster
+    memory = sum(rank_parts(recipe.learner, recipe.policy.dtype, cluster, size).values())
+    wanted = [Actor("driver", 0)] + [
+        Actor("learner", rank, cluster.learner_cpus, cluster.learner_gpus, memory)
+        for rank in range(recipe.learner.world_size)
+    ]
+    made = place(wanted, nodes)
+    if made is None:
+        raise UserError(no_room(wanted, nodes))
+    return made
+
+
+def load(recipe: SftRecipe, policy_dir: Path, on_progress: Callable[[str, int, int], None] | None = None) -> SftData:
+    """Every conversation of the recipe, through the policy's own chat template.
+
+    Tokenised files are kept below `runs_dir` and used again while file, tokenizer and template are the same.
+    Raises `UserError`, one line with file and line, for a broken record or one that is longer than its context.
+    """
+    cache = Path(recipe.runs_dir) / ".tokenised"
+    codecs = {turns: ConversationCodec(policy_dir, turns) for turns in ("all", "last")}
+    held_out = (
+        load_sources(
+            recipe.eval.sources, codecs["all"], recipe.learner.token_budget, cache=cache, on_progress=on_progress
+        )
+        if recipe.eval.sources
+        else []
+    )
+    digests = digests_of(held_out)
+    stages, notes = list[Stage](), list[str]()
+    for stage in recipe.stages:
+        sources = load_sources(
+            stage.sources,
+            codecs[stage.turns],
+            stage.largest_context,
+            overlong=stage.overlong,
+            held_out=digests,
+            cache=cache,
+            on_progress=on_progress,
+        )
+        for source in sources:
+            left_out = (
+                f"stage {stage.name}, source {source.name}: {{}} of {len(source)} + {{}} conversations left out, "
+            )
+            if source.too_long:
+                notes.append(
+                    left_out.format(source.too_long, source.too_long)
+                    + f"longer than the context of {stage.largest_context} tokens (overlong: drop)."
+                )
+            if source.held_out:
+                notes.append(left_out.format(source.held_out, source.held_out) + "because they are held out.")
+        made = Stage.of(stage, sources)
+        made.stream(recipe.seed, len(stages))  # refuses a source that could not be drawn from
+        stages.append(made)
+    return SftData(stages, held_out, notes)

@@ -1,0 +1,35 @@
+"""The learner ranks of a supervised run."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from actors.learner import LearnerActor
+from actors.learner_group import LearnerGroup
+from launch.actor_set import ActorSet
+from launch.nodes import Plan
+from launch.sft.recipe import SftRecipe
+
+
+class Ranks(ActorSet):
+    """All actors of a supervised run; the death of one ends it."""
+
+    def __init__(self, recipe: SftRecipe, plan: Plan, node_ids: list[str], policy_dir: Path) -> None:
+        super().__init__(plan, node_ids)
+        self._recipe = recipe
+        self._policy_dir = policy_dir
+
+    def _begin(self) -> None:
+        recipe = self._recipe
+        self.learner = LearnerGroup([self._create(p, LearnerActor) for p in self._plan.of("learner")], recipe.learner)
+        self._up = asyncio.create_task(
+            self.learner.start(
+                self._policy_dir, recipe.policy.dtype, recipe.temperature, recipe.seed, recipe.cluster.learner_port
+            )
+        )
+        self._started = dict.fromkeys(self._actors, self._up)
+
+    async def ready(self) -> None:
+        """Wait for the ranks to have loaded the policy."""
+        await self._within(asyncio.shield(self._up), "the learner", self._recipe.cluster.start_deadline_s)

@@ -1,0 +1,174 @@
+"""Everything a supervised run tells: progress on the screen, metrics.jsonl, wandb, the summary, table and report."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from actors.learner import SftStep
+from buffer.errors import UserError
+from launch.loading import to_yaml
+from launch.metrics import SFT_NAMES, MetricsLog, cut_after
+from launch.progress import Progress
+from launch.report import write_report
+from launch.run_folder import RunFolder, write_atomically
+from launch.sft.curriculum import Batch
+from launch.sft.preflight import SftData
+from launch.sft.recipe import SftRecipe, notes
+from launch.sft.summary import SftSummary, StageResult
+from launch.tracking import Tracker
+from learner.checkpoints import folder as checkpoints
+
+PHASES = ("set-up", "data", "training", "export")
+
+
+class SftRecorder:
+    """Collects what happens in a run and writes it where people and programs look. Leaving it writes the report.
+
+    Of a resumed run the lines later than its last checkpoint are removed: they will be written again.
+    """
+
+    def __init__(self, recipe: SftRecipe, run: RunFolder, resumed: bool) -> None:
+        self.run = run
+        self.summary = SftSummary(run.name, stages=[StageResult(stage.name, 0) for stage in recipe.stages])
+        self.progress = Progress(run.name, phases=PHASES)
+        self.checkpoint: Path | None = checkpoints.latest(run.checkpoints) if resumed else None
+        if resumed:
+            if self.checkpoint is None:
+                raise UserError(
+                    f"{run.path} has no complete checkpoint to go on from (checkpoints.every is "
+                    f"{recipe.checkpoints.every}); start a new run"
+                )
+            self._take_up(checkpoints.step_of(self.checkpoint))
+        self._log = MetricsLog(run.metrics, SFT_NAMES)
+        self._tracker = Tracker(recipe.tracking, run, recipe.model_dump(mode="json"), self.progress.note)
+        self._started = self._step_started = time.time()
+        self._training_since: float | None = None
+        self._tokens = 0
+        self._skipped = 0
+        self._loss = math.nan
+        self._stage = 0
+        write_atomically(run.recipe, to_yaml(recipe))
+        for note in notes(recipe):
+            self.progress.note(note)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def _take_up(self, step: int) -> None:
+        """What the former run had seen until the checkpoint."""
+        cut_after(self.run.metrics, step)
+        self.summary.resumed_at = self.summary.steps = step
+        lines = self.run.metrics.read_text(encoding="utf-8").splitlines() if self.run.metrics.exists() else []
+        for line in map(json.loads, lines):
+            evaluation = {n.removeprefix("eval/loss/"): v for n, v in line.items() if n.startswith("eval/loss/")}
+            if evaluation and not line["step"]:
+                self.summary.eval_before = evaluation
+            elif evaluation:
+                self.summary.stages[self._stage_of_line(line, lines)].eval_loss = evaluation
+            elif "loss/train" in line:
+                self._add_to_stage(int(line["data/stage"]) - 1, line["loss/train"], int(line["tokens/trained"]))
+
+    def _stage_of_line(self, line: Mapping[str, float], lines: list[str]) -> int:
+        steps = [json.loads(other) for other in lines]
+        return int(next(s["data/stage"] for s in steps if s["step"] == line["step"] and "data/stage" in s)) - 1
+
+    def tokenised(self, source: str, records: int, tokens: int) -> None:
+        """So many records of a source have been tokenised."""
+        self.progress.advance(0, f"{source}: {records:,} conversations, {tokens:,} tokens")
+
+    def data(self, data: SftData) -> None:
+        """All data has been read."""
+        for note in data.notes:
+            self.progress.note(f"Note: {note}")
+            self.summary.warnings.append(note)
+
+    def training_begins(self, total: int, done: int) -> None:
+        """The first step, or the first after a checkpoint, comes now."""
+        self.progress.phase("training", total)
+        if done:
+            self.progress.note(f"going on from the checkpoint of step {done}")
+        self._training_since = self._step_started = time.time()
+
+    def step(self, batch: Batch, done: SftStep) -> None:
+        """An optimiser step."""
+        now = time.time()
+        seconds = max(now - self._step_started, 1e-9)
+        self._step_started = now
+        read = sum(len(d.tokens) for d in batch.documents)
+        step = done.step
+        metrics = {
+            "loss/train": done.loss,
+            "optim/lr": step.lr,
+            "optim/grad_norm": step.grad_norm if step.applied else math.nan,
+            "optim/skipped": int(not step.applied),
+            "tokens/trained": step.tokens,
+            "tokens/read": read,
+            "packing/padding": step.padding,
+            "packing/imbalance": step.imbalance,
+            "data/context": batch.context,
+            "data/stage": batch.stage + 1,
+            **{f"data/share/{name}": share for name, share in batch.shares.items()},
+            "time/step": seconds,
+            "time/learn": done.seconds,
+            "throughput/tokens_per_second": read / seconds,
+            "tracking/failures": self._tracker.failures,
+        }
+        self._log.write(batch.step, metrics)
+        self._tracker.log(batch.step, metrics)
+        self._tokens += read
+        self._skipped += not step.applied
+        self._stage = batch.stage
+        self.summary.steps = batch.step
+        self.summary.learn_seconds += done.seconds
+        self._add_to_stage(batch.stage, done.loss, step.tokens)
+        name = self.summary.stages[batch.stage].name
+        self.progress.advance(
+            batch.step, f"{name} · loss {done.loss:.4f} · lr {step.lr:.2e} · {read / seconds:,.0f} tokens/s"
+        )
+
+    def _add_to_stage(self, stage: int, loss: float | None, tokens: int) -> None:
+        result = self.summary.stages[stage]
+        result.steps += 1
+        result.tokens += tokens
+        result.first_loss = loss if result.first_loss is None else result.first_loss
+        result.last_loss = loss
+        self.summary.tokens_trained += tokens
+
+    def evaluated(self, step: int, losses: Mapping[str, float]) -> None:
+        """Held-out losses by domain after `step`."""
+        metrics = {f"eval/loss/{domain}": loss for domain, loss in losses.items()}
+        self._log.write(step, metrics)
+        self._tracker.log(step, metrics)
+        if step:
+            self.summary.stages[self._stage].eval_loss = dict(losses)
+        else:
+            self.summary.eval_before = dict(losses)
+        self.progress.note(f"step {step} held-out loss " + " ".join(f"{d} {loss:.4f}" for d, loss in losses.items()))
+        self._step_started = time.time()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        summary, now = self.summary, time.time()
+        if error is None:
+            summary.finished()
+        else:
+            summary.failed(error)
+        summary.wall_seconds = now - self._started
+        summary.phases = self.progress.phase_seconds
+        summary.failures = {"optim/skipped": self._skipped, "tracking": self._tracker.failures}
+        if self._training_since is not None:
+            summary.tokens_per_second = self._tokens / max(self._step_started - self._training_since, 1e-9)
+        self.progress.close()
+        self._log.close()
+        self._tracker.close(failed=error is not None)
+        summary.write(self.run)
+        write_report(self.run.path)
+        self.progress.print(summary.table())
+        self.progress.print(f"report   {self.run.report}")

@@ -1,0 +1,92 @@
+"""The supervised training script: read it from top to bottom, and you know what a run does."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import ray
+
+from launch.actor_set import join_ray, on_a_cluster, ray_nodes
+from launch.nodes import Plan, local_nodes
+from launch.quiet import quiet_libraries
+from launch.run_folder import RunFolder
+from launch.sft import preflight
+from launch.sft.curriculum import Curriculum, as_document
+from launch.sft.preflight import SftData
+from launch.sft.ranks import Ranks
+from launch.sft.recipe import SftRecipe
+from launch.sft.recorder import SftRecorder
+from launch.signals import cancel_on_sigterm
+from learner.packing import Document
+from models.policy import prepare_policy
+
+
+def train(recipe: SftRecipe, resumed: RunFolder | None = None) -> None:
+    """Fine-tune a policy by `recipe`, or go on with a run from its last checkpoint.
+
+    Everything it writes is in its run folder; raises what ended it, if anything did.
+    """
+    quiet_libraries()
+    if not on_a_cluster():
+        preflight.check(recipe, local_nodes())
+    run = resumed or RunFolder.create(recipe.runs_dir, recipe.name)
+    with SftRecorder(recipe, run, resumed is not None) as recorder:
+        recorder.progress.phase("set-up")
+        policy_dir = prepare_policy(recipe.policy, run.policy_start, recipe.seed)
+        recorder.progress.phase("data")
+        data = preflight.load(recipe, policy_dir, recorder.tokenised)
+        recorder.data(data)
+        join_ray()
+        try:
+            nodes, node_ids = ray_nodes()
+            plan = preflight.check(recipe, nodes)
+            try:
+                asyncio.run(_train(recipe, plan, node_ids, policy_dir, data, run, recorder))
+            except asyncio.CancelledError:
+                raise KeyboardInterrupt from None  # SIGTERM
+        finally:
+            ray.shutdown()
+
+
+async def _train(
+    recipe: SftRecipe,
+    plan: Plan,
+    node_ids: list[str],
+    policy_dir: Path,
+    data: SftData,
+    run: RunFolder,
+    recorder: SftRecorder,
+) -> None:
+    cancel_on_sigterm()
+    curriculum = Curriculum(data.stages, recipe.seed)
+    held_out: dict[str, list[Document]] = {}
+    for source in data.held_out:
+        held_out.setdefault(source.domain, []).extend(as_document(source[i]) for i in range(len(source)))
+    async with Ranks(recipe, plan, node_ids, policy_dir) as ranks:
+        learner = ranks.learner
+        recorder.summary.nodes = ranks.nodes()
+        await ranks.ready()
+        checkpoint = recorder.checkpoint
+        cursor = await learner.keep_checkpoints(run.checkpoints, recipe.checkpoints, checkpoint)
+        if cursor is not None:
+            curriculum.load_state(cursor)
+        documents = ray.put(held_out)
+
+        async def evaluate() -> None:
+            if held_out:
+                recorder.evaluated(curriculum.done, await learner.sft_evaluate(documents))
+
+        if not curriculum.done:
+            await evaluate()
+        recorder.training_begins(curriculum.total, curriculum.done)
+        for batch in curriculum:
+            recorder.step(batch, await learner.sft_step(batch.documents, batch.lr))
+            due = recipe.eval.every and batch.step % recipe.eval.every == 0
+            if due or batch.ends_stage:
+                await evaluate()
+            if recipe.checkpoints.every and (batch.step % recipe.checkpoints.every == 0 or batch.ends_stage):
+                await learner.save(batch.step, curriculum.state())
+        recorder.progress.phase("export")
+        await learner.saved()
+        await learner.export(run.policy)
