@@ -9,7 +9,11 @@ from typing import Any
 import torch
 
 from buffer.errors import UserError
+from learner import ranks  # noqa: F401 - sets what DeepSpeed reads when imported
+from learner.muon import Muon
 from learner.settings import EngineSettings, LearnerSettings, WarmStartSettings
+
+from deepspeed.ops.adam import DeepSpeedCPUAdam  # isort: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +75,49 @@ def warm_start_schedule(settings: WarmStartSettings) -> Schedule:
 
 
 def build_optimizer(module: torch.nn.Module, settings: EngineSettings, on_gpu: bool) -> torch.optim.Optimizer:
-    """AdamW (fused on GPU) or plain SGD, in two groups: matrices, and the rest (norms, biases)."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
+    """The optimiser to hand to DeepSpeed, its matrices decaying and the rest (norms, biases) not.
+
+    adamw  torch's, fused on GPU; with optimiser states on the host of a GPU machine, DeepSpeed's CPU Adam
+    muon   learner.muon for the matrices between embedding and head, AdamW for the rest: `attach` it afterwards
+    sgd    plain
+    """
+    trained = [p for p in module.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim >= 2]
+    hidden = _hidden_matrices(module) if settings.optimizer == "muon" else []
+    among_hidden = {id(p) for p in hidden}
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "decays": True},
-        {"params": [p for p in parameters if p.ndim < 2], "decays": False},
+        {"params": hidden, "decays": True, "muon": True},
+        {"params": [p for p in matrices if id(p) not in among_hidden], "decays": True, "muon": False},
+        {"params": [p for p in trained if p.ndim < 2], "decays": False, "muon": False},
     ]
     groups = [g for g in groups if g["params"]]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr)
-    optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps, fused=on_gpu or None)
+    adamw: dict[str, Any] = {"betas": settings.betas, "eps": settings.eps}
+    optimizer: torch.optim.Optimizer
+    if settings.optimizer == "muon":
+        device = torch.device("cuda" if on_gpu else "cpu")
+        fused = (on_gpu and not settings.offload.optimizer) or None
+        optimizer = Muon(groups, settings.lr, settings.muon_momentum, device, fused=fused, **adamw)
+    elif settings.offload.optimizer and on_gpu:
+        optimizer = DeepSpeedCPUAdam(groups, lr=settings.lr, adamw_mode=True, **adamw)
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=on_gpu or None, **adamw)
     set_weight_decay(optimizer, settings.weight_decay)
     return optimizer
+
+
+def attach(ds_engine: Any) -> None:
+    """Show the optimiser its engine, where it needs one; after deepspeed.initialize (collective)."""
+    if isinstance(ds_engine.basic_optimizer, Muon):
+        ds_engine.basic_optimizer.attach(ds_engine)
+
+
+def _hidden_matrices(module: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Trained matrices that are neither embedding nor output head."""
+    ends = {id(m.weight) for m in module.modules() if isinstance(m, torch.nn.Embedding)}
+    ends |= {id(m.weight) for n, m in module.named_modules() if n.split(".")[-1] == "lm_head"}
+    return [p for p in module.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in ends]
 
 
 def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
@@ -93,23 +128,33 @@ def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> N
 
 def deepspeed_config(settings: EngineSettings, dtype: str, parameters: int, hidden_size: int) -> dict[str, Any]:
     """DeepSpeed's configuration. Accumulation is ours (gas 1, boundaries set by hand), and so is the schedule."""
+    bucket = min(parameters + parameters % 2, 200_000_000)  # whole ones are allocated; an odd number is refused
     zero: dict[str, Any] = {
         "stage": settings.zero_stage,
         "overlap_comm": False,
-        # DeepSpeed allocates whole buckets; a small model needs no 2 GB of them.
-        "reduce_bucket_size": min(parameters + parameters % 2, 200_000_000),
-        "allgather_bucket_size": min(parameters + parameters % 2, 200_000_000),  # it wants an even number
+        "reduce_bucket_size": bucket,
+        "allgather_bucket_size": bucket,
     }
     if settings.zero_stage == 3:
         # Norms stay on every rank; anything bigger is sharded.
         zero["stage3_param_persistence_threshold"] = 10 * hidden_size
-    return {
+    host = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    if settings.offload.optimizer:
+        zero["offload_optimizer"] = host
+    if settings.offload.parameters:
+        zero["offload_param"] = host
+    config = {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": settings.grad_clip,
         "zero_optimization": zero,
-        "zero_allow_untested_optimizer": True,  # plain SGD
+        "zero_allow_untested_optimizer": True,  # plain SGD, our Muon
+        "zero_force_ds_cpu_optimizer": False,  # torch's AdamW steps offloaded states where there is no GPU
         # check_grad_overflow: a non-finite gradient skips the step in bf16 as it does in fp32.
         "bf16": {"enabled": dtype == "bfloat16", "check_grad_overflow": True},
         "steps_per_print": 2**31,
     }
+    if dtype == "bfloat16":
+        # Micro-batches add up in float32: in bfloat16 a sum forgets what is below 1/256 of it.
+        config["data_types"] = {"grad_accum_dtype": "fp32"}
+    return config

@@ -47,7 +47,7 @@ def engine(
     width: int = 7,
 ) -> Iterator[Any]:
     from learner import ranks
-    from learner.optim import build_optimizer, deepspeed_config
+    from learner.optim import attach, build_optimizer, deepspeed_config
 
     import deepspeed  # isort: skip
 
@@ -61,6 +61,7 @@ def engine(
         config=deepspeed_config(settings, dtype, count, 2),
     )
     made.basic_optimizer.state.clear()
+    attach(made)
     try:
         yield made
     finally:
