@@ -1,0 +1,1 @@
+"""Supervised conversations: reading, templating, mixing and drawing them."""

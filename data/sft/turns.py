@@ -1,0 +1,112 @@
+"""Where the assistant's turns lie in the text that a chat template makes of a conversation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import jinja2
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from buffer.errors import UserError
+from data.sft.settings import Turns
+
+_GENERATION = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
+_WAYS_OUT = (
+    "set `turns: last`, split the conversation into one record for each assistant turn, or give the tokenizer a chat "
+    "template that marks assistant tokens with {% generation %}"
+)
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A conversation's text.
+
+    spans   where (in characters) what the assistant wrote lies in it: ascending and apart
+    marked  whether the template itself marked them; then a turn may come in several spans
+    where   the record's place, for errors
+    """
+
+    text: str
+    spans: list[Span]
+    marked: bool
+    where: str
+
+
+class Conversation:
+    """One record's messages, the last of which is the assistant's, and the text that the template makes of them."""
+
+    def __init__(self, tokenizer: Any, messages: list[Any], tools: list[Any] | None, where: str) -> None:
+        self._tokenizer = tokenizer
+        self._messages, self._tools, self._where = messages, tools, where
+        self._template = self._tokenizer.get_chat_template(None, tools)
+        self._marked = bool(_GENERATION.search(self._template))
+
+    def rendered(self, turns: Turns) -> Rendered:
+        """The whole text with all of the assistant's turns, or the last. UserError if they cannot be told."""
+        text, spans = self._by_marks(turns) if self._marked else self._by_beginnings(turns)
+        return Rendered(text, spans, self._marked, self._where)
+
+    def _by_beginnings(self, wanted: Turns) -> tuple[str, list[Span]]:
+        text, _ = self._render(len(self._messages))
+        turns = [i for i, message in enumerate(self._messages) if message["role"] == "assistant"]
+        spans = []
+        for i in turns if wanted == "all" else turns[-1:]:
+            prompt, _ = self._render(i, prompt=True)
+            upto = text if i == turns[-1] else self._render(i + 1)[0]
+            if not (text.startswith(prompt) and text.startswith(upto) and upto.startswith(prompt)):
+                self._rewritten(i)
+            spans.append((len(prompt), len(upto)))
+        return text, spans
+
+    def _by_marks(self, wanted: Turns) -> tuple[str, list[Span]]:
+        text, marked = self._render(len(self._messages))
+        last = len(self._messages) - 1
+        prompt, _ = self._render(last, prompt=True)
+        if not text.startswith(prompt):
+            self._rewritten(last)
+        spans: list[Span] = []
+        for begin, end in marked:
+            if spans and spans[-1][1] == begin:
+                spans[-1] = (spans[-1][0], end)
+            elif end > begin:
+                spans.append((begin, end))
+        final = next((span for span in spans if span[1] > len(prompt)), None)
+        if final is None or final[0] > len(prompt):
+            raise UserError(
+                f"{self._where}: messages[{last}]: the chat template's {{% generation %}} block does not begin where "
+                "its generation prompt ends, so that the policy would be sampled otherwise than it is trained; let the "
+                "block hold all that follows the generation prompt"
+            )
+        # A block may hold the header too, which the generation prompt writes: it is not the policy's.
+        header = text[final[0] : len(prompt)]
+        if wanted == "last":
+            spans = [span for span in spans if span[0] >= final[0]]
+        return text, [(begin + len(header) * text.startswith(header, begin), end) for begin, end in spans]
+
+    def _render(self, count: int, prompt: bool = False) -> tuple[str, list[Span]]:
+        """The text of the first `count` messages, and the spans that the template marks as the assistant's."""
+        try:
+            rendered: Any = render_jinja_template(
+                conversations=[self._messages[:count]],
+                tools=self._tools,
+                chat_template=self._template,
+                return_assistant_tokens_mask=self._marked,
+                add_generation_prompt=prompt,
+                **self._tokenizer.special_tokens_map,
+            )
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+            raise UserError(f"{self._where}: the chat template refuses the conversation: {error}") from error
+        texts, marked = rendered
+        return texts[0], marked[0] if marked else []
+
+    def _rewritten(self, i: int) -> NoReturn:
+        rest = _WAYS_OUT if i < len(self._messages) - 1 else "give the tokenizer a chat template that does not"
+        raise UserError(
+            f"{self._where}: messages[{i}] (assistant): what the chat template writes up to this turn when the policy "
+            "is sampled is not how the whole conversation begins: the template rewrites turns, such as by leaving out "
+            f"the reasoning of earlier ones, so what the policy would write there is not in it; {rest}"
+        )
