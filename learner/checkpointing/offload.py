@@ -76,19 +76,24 @@ class HostCopies:
         """The tensor's copy; or itself, if it is of a parameter (those are held anyway), small, or sparse."""
         origin = tensor if tensor._base is None else tensor._base
         if isinstance(origin, torch.nn.Parameter) or tensor.layout is not torch.strided:
-            return tensor
+            return _stays(tensor)
         storage = tensor.untyped_storage()
         if storage.nbytes() < SMALLEST_BYTES:
-            return tensor
+            return _stays(tensor)
         key = (storage._cdata, tensor.dtype, tensor._version)
         made = self._made.get(key)
         if made is None or made.source.expired():  # expired: other memory, whose place in the dictionary this took
             made = self._made[key] = _StorageOnHost(tensor)
-        return _OnHost(made, tensor.size(), tensor.stride(), tensor.storage_offset())
+        return _OnHost(made, tensor.size(), tensor.stride(), int(tensor.storage_offset()))
 
     def hooks(self) -> AbstractContextManager[Any]:
         """A context within which all that operators keep for their backward pass is moved."""
         return torch.autograd.graph.saved_tensors_hooks(self.pack, unpack)
+
+
+def _stays(tensor: torch.Tensor) -> torch.Tensor:
+    """Without its place in the graph: a result that an operator keeps would hold the operator that holds it."""
+    return tensor if tensor.is_leaf else tensor.detach()
 
 
 def unpack(packed: torch.Tensor | _OnHost) -> torch.Tensor:

@@ -2,8 +2,8 @@
 
 As torch's `create_selective_checkpoint_contexts`, with three differences that the learner needs: what is kept can go
 to host memory (torch ignores its own CPU_OFFLOAD policies outside `torch.compile`); what is written to in place
-afterwards is recomputed instead of being an error (DeepSpeed's linear layer under ZeRO-3 adds its bias so); and the last
-matrix product of a layer, which the residual sum needs and no gradient does, is not kept.
+afterwards is recomputed instead of being an error (DeepSpeed's linear layer under ZeRO-3 adds its bias so); and the
+last matrix product of a layer, which the residual sum needs and no gradient does, is not kept.
 """
 
 from __future__ import annotations

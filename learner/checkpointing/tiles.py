@@ -2,9 +2,10 @@
 
 It keeps the input alone and recomputes slice by slice in the backward pass, telling DeepSpeed's gradient hooks
 (`ds_grad_is_ready`) which slice is the last. Gradients are right in plain torch and under ZeRO-1, 2 and 3, but only if
-there are as many slices as it was asked for: `torch.chunk` makes fewer where they do not come out even (7 of 3 tokens
-for 21 tokens and 8 tiles), the last is then never told of, and the gradient is lost without a word. So the number it is
-given here is that of the slices there will be.
+there are as many slices as it was asked for. `torch.chunk` makes fewer where they do not come out even (7 of 3 tokens
+for 21 tokens and 8 tiles): the last is then never told of, and ZeRO loses the gradient without a word; and under ZeRO-3
+ranks with rows of another length, which gather the MLP's weights once a slice, wait for one another for ever. So the
+last token is repeated until the slices come out even; what its repetitions give is cut off, and adds zero to gradients.
 
 And the input is kept by an autograd node before the slices run, not by TiledMLP itself, which keeps it after them:
 when a whole layer is recomputed, torch stops as soon as all that was kept is there again, and so need not run the MLP a
@@ -32,9 +33,10 @@ def running() -> bool:
     return _running.get()
 
 
-def slices(tokens: int, tiles: int) -> int:
-    """How many slices `torch.chunk` makes of these tokens, asked for `tiles`; asked for that many, it makes as many."""
-    return math.ceil(tokens / math.ceil(tokens / tiles)) if tokens else 1
+def missing(tokens: int, tiles: int) -> int:
+    """How many tokens, less than `tiles` if there are any, must be added for `torch.chunk` to make `tiles` slices."""
+    size = math.ceil(tokens / tiles) or 1
+    return 0 if math.ceil(tokens / size) == tiles else size * tiles - tokens
 
 
 def check_tileable(mlp: torch.nn.Module) -> None:
@@ -54,14 +56,18 @@ def in_tiles(
     """`run`, the forward pass of `mlp` over hidden states [..., width], on `tiles` slices of all their tokens."""
     (hidden,) = (*args, *kwargs.values())
     flat = hidden.reshape(-1, hidden.shape[-1])
-    count = slices(len(flat), tiles)
+    tokens = len(flat)
+    if added := missing(tokens, tiles):
+        more = flat[-1:].expand(added, -1) if tokens else flat.new_zeros(added, flat.shape[1])
+        flat = torch.cat([flat, more])
     if not torch.is_grad_enabled():
-        return torch.cat([run(part) for part in flat.chunk(count)]).view(hidden.shape)
+        return torch.cat([_call(run, part) for part in flat.chunk(tiles)])[:tokens].view(hidden.shape)
     if not flat.requires_grad:  # or nobody would ask for the gradients of the parameters
         flat = flat.detach().requires_grad_()
     kept: torch.Tensor = _KeptInput.apply(flat)
     parameters = [p for p in mlp.parameters() if p.requires_grad]
-    return _Tiles.apply(kept, kept.grad_fn, run, count, parameters).view(hidden.shape)  # type: ignore[no-any-return]
+    out: torch.Tensor = _Tiles.apply(kept, kept.grad_fn, run, tiles, parameters)
+    return out[:tokens].view(hidden.shape)
 
 
 class _KeptInput(torch.autograd.Function):
@@ -86,18 +92,18 @@ class _Tiles(torch.autograd.Function):
         hidden: torch.Tensor,
         input_node: Any,
         run: Callable[..., Any],
-        count: int,
+        tiles: int,
         parameters: list[torch.nn.Parameter],
     ) -> torch.Tensor:
         from deepspeed.runtime.sequence_parallel.ulysses_sp import TiledMLP
 
-        ctx.input_node, ctx.arguments = input_node, (run, count, parameters)
+        ctx.input_node, ctx.arguments = input_node, (run, tiles, parameters)
         # Detached, for hooks on submodules (such as a memory tracker's) that look for an input's place in the graph.
         hidden = hidden.detach()
         token = _running.set(True)
         try:
             not_kept = SimpleNamespace(save_for_backward=lambda x: None)
-            return TiledMLP.forward(not_kept, _call, run, hidden, count, parameters)  # type: ignore[no-any-return]
+            return TiledMLP.forward(not_kept, _call, run, hidden, tiles, parameters)  # type: ignore[no-any-return]
         finally:
             _running.reset(token)
 
@@ -105,11 +111,11 @@ class _Tiles(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
         from deepspeed.runtime.sequence_parallel.ulysses_sp import TiledMLP
 
-        run, count, parameters = ctx.arguments
+        run, tiles, parameters = ctx.arguments
         context = SimpleNamespace(
             fn=_call,
             self=run,
-            shards=count,
+            shards=tiles,
             compute_params=parameters,
             saved_tensors=[x.detach().requires_grad_() for x in ctx.input_node.saved_tensors],
         )
