@@ -60,7 +60,8 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self, groups: list[dict[str, Any]], lr: float, momentum: float, device: torch.device, **adamw: Any
     ) -> None:
-        self._adamw = torch.optim.AdamW([g for g in groups if not g["muon"]] or [torch.zeros(1)], lr=lr, **adamw)
+        others = [g for g in groups if not g["muon"]] or [{"params": [torch.zeros(1)]}]
+        self._adamw = torch.optim.AdamW(others, lr=lr, **adamw)  # shares its groups with this optimiser
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
         self._device = device
         self._dtype = torch.bfloat16 if device.type == "cuda" else torch.float32  # bf16 is emulated on most CPUs

@@ -14,6 +14,9 @@ from learner.muon import Muon
 from learner.settings import EngineSettings, LearnerSettings, WarmStartSettings
 
 from deepspeed.ops.adam import DeepSpeedCPUAdam  # isort: skip
+from deepspeed.runtime import bf16_optimizer  # isort: skip
+
+bf16_optimizer.see_memory_usage = lambda message, force=False: None  # it prints a dozen lines at every start
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,20 @@ def build_optimizer(module: torch.nn.Module, settings: EngineSettings, on_gpu: b
 
 
 def attach(ds_engine: Any) -> None:
-    """Show the optimiser its engine, where it needs one; after deepspeed.initialize (collective)."""
+    """What an engine and its optimiser still need of each other after deepspeed.initialize (collective)."""
     if isinstance(ds_engine.basic_optimizer, Muon):
         ds_engine.basic_optimizer.attach(ds_engine)
+    zero = ds_engine.optimizer
+    if getattr(zero, "cpu_offload", False):  # ZeRO 1 and 2
+        # DeepSpeed 0.19.8 keeps the float32 sums of a skipped step, so that one infinity would skip all that follow.
+        keep = zero.reset_cpu_buffers
+
+        def forget() -> None:
+            keep()
+            zero.averaged_gradients.update(dict.fromkeys(zero.averaged_gradients))
+            zero.all_grad_tensors.update(dict.fromkeys(zero.all_grad_tensors))
+
+        zero.reset_cpu_buffers = forget
 
 
 def _hidden_matrices(module: torch.nn.Module) -> list[torch.nn.Parameter]:

@@ -31,7 +31,10 @@ class Net(torch.nn.Module):
         self.down = torch.nn.Linear(13, width, bias=False)
         self.lm_head = torch.nn.Linear(width, 11, bias=False)
 
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor | None, gradient: float = 0.0) -> torch.Tensor:
+        """Logits; without ids a sum whose gradient is `gradient` in every element of `up`'s weight."""
+        if ids is None:
+            return gradient * self.up.weight.float().sum()
         hidden = self.embed_tokens(ids)
         return self.lm_head(hidden + self.down(torch.tanh(self.norm(self.up(hidden)))))
 

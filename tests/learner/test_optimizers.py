@@ -66,7 +66,7 @@ def test_muon_under_every_zero_stage_is_muon_of_one_process(
 
 def test_an_orthogonalised_matrix_keeps_its_singular_vectors_with_values_near_one() -> None:
     generator = torch.Generator().manual_seed(0)
-    for shape in ((12, 30), (30, 12), (16, 16)):
+    for shape in ((12, 30), (30, 12)):
         matrix = torch.randn(shape, generator=generator)
         u, _, v = torch.linalg.svd(matrix, full_matrices=False)
         values = u.T @ orthogonalised(matrix, torch.float32) @ v.T
@@ -113,26 +113,29 @@ def test_micro_batches_of_bfloat16_add_up_in_float32(pools: dict[int, RankPool],
 
 
 @slow
-@pytest.mark.parametrize("world_size", [1, 2])
 @pytest.mark.parametrize("stage", [1, 2, 3])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_offloaded_states_are_stepped_as_those_on_the_device(
-    pools: dict[int, RankPool], optimizer: str, stage: int, world_size: int
+    pools: dict[int, RankPool], optimizer: str, stage: int
 ) -> None:
     offload = {"optimizer": True, "parameters": stage == 3}
     chosen = {"optimizer": optimizer, "zero_stage": stage, "weight_decay": 0.1, "grad_clip": 0.5}
-    here = pools[world_size].run(optimizer_jobs.train, settings=EngineSettings(**chosen), micro=2)[0]
-    there = pools[world_size].run(optimizer_jobs.train, settings=EngineSettings(offload=offload, **chosen), micro=2)
+    here = pools[2].run(optimizer_jobs.train, settings=EngineSettings(**chosen), micro=2)[0]
+    there = pools[2].run(optimizer_jobs.train, settings=EngineSettings(offload=offload, **chosen), micro=2)
     for name, value in here.items():
         np.testing.assert_allclose(there[0][name], value, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 @slow
-@pytest.mark.parametrize("value", [np.inf, np.nan])
 @pytest.mark.parametrize("stage", [1, 2, 3])
 @pytest.mark.parametrize(
-    ("optimizer", "dtype", "offload"),
-    [("adamw", "bfloat16", False), ("adamw", "float32", True), ("adamw", "bfloat16", True), ("muon", "float32", False)],
+    ("optimizer", "dtype", "offload", "value"),
+    [
+        ("adamw", "bfloat16", False, np.nan),
+        ("adamw", "float32", True, np.inf),
+        ("adamw", "bfloat16", True, np.inf),
+        ("muon", "float32", False, np.nan),
+    ],
 )
 def test_a_gradient_that_is_not_finite_skips_the_step_on_all_ranks(
     pools: dict[int, RankPool], optimizer: str, dtype: str, offload: bool, stage: int, value: float
