@@ -128,6 +128,15 @@ def test_a_resumed_mixture_goes_on_with_the_same_draws(written: list[Any], draws
     assert list(resumed) == whole[stop:]
 
 
+@pytest.mark.parametrize("stop", [0, 1, 299, 300, 301, 999, 1000])
+def test_a_mixture_resumes_where_its_weights_have_a_step(stop: int) -> None:
+    written = [[[0.0, 0.1], [0.3, 0.7]], {"from": 0.5, "to": 0.1}, {"from": 0.2, "to": 0.9}]
+    first, resumed = mixed(written, 1000), mixed(written, 1000)
+    list(islice(first, stop))
+    resumed.load_state(json.loads(json.dumps(first.state())))
+    assert list(resumed) == list(first)
+
+
 def test_smooth_spreads_each_source() -> None:
     assert smooth([2, 1, 1]) == [0, 1, 2, 0]
     assert smooth([0, 3]) == [1, 1, 1]
