@@ -147,9 +147,9 @@ class LearnerActor(ThreadedActor):
 
         return await self._run(work)
 
-    async def hold_reference(self) -> None:
-        """Keep the policy as it is now for the KL term, if the recipe has one."""
-        await self._run(lambda: self._learner.hold_reference())
+    async def hold_reference(self, folder: Path) -> None:
+        """Hold the policy in this folder for the KL term."""
+        await self._run(lambda: self._learner.hold_reference(folder))
 
     async def keep_checkpoints(self, folder: Path, settings: SaveSettings, resume: Path | None) -> Any:
         """Be ready to `save`; with `resume` go on from that checkpoint, and answer what the driver had given for it."""

@@ -58,9 +58,9 @@ class LearnerGroup:
         """Mean negative log-likelihood by domain, nats a token; `documents` is a reference."""
         return await self._call("sft_evaluate", documents)
 
-    async def hold_reference(self) -> None:
-        """Keep the policy as it is now for the KL term, if the recipe has one."""
-        await self._call("hold_reference")
+    async def hold_reference(self, folder: Path) -> None:
+        """Hold the policy in this folder for the KL term."""
+        await self._call("hold_reference", folder)
 
     async def keep_checkpoints(self, folder: Path, settings: SaveSettings, resume: Path | None = None) -> Any:
         """Be ready to `save`; with `resume` go on from that checkpoint: what was given to `save` for it."""

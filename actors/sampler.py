@@ -35,6 +35,7 @@ class Sampler:
         take_deadline_s: seconds a batch may be waited for.
         on_added: called with what became of each group.
         on_failure: called with the error of a background group, which ends the run.
+        groups_before: groups that a resumed run had started; ids go on from there.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Sampler:
         take_deadline_s: float,
         on_added: Callable[[Added], None],
         on_failure: Callable[[BaseException], None],
+        groups_before: int = 0,
     ) -> None:
         self._fleet = fleet
         self._buffer = buffer
@@ -58,10 +60,16 @@ class Sampler:
         self._on_added = on_added
         self._on_failure = on_failure
         self._version: int | None = None
-        self._counter = 0
+        self._counter = groups_before
         self._running: set[asyncio.Task[None]] = set()
         self._in_flight: set[str] = set()
+        self._open: dict[str, str] = {}  # group -> task, from its start until a batch holds it or the buffer rejects it
         self._changed = asyncio.Event()
+
+    @property
+    def groups_started(self) -> int:
+        """Groups started so far, those before a resumption included."""
+        return self._counter
 
     def published(self, version: int) -> None:
         """Every engine holds `version`: start what may be started with it."""
@@ -84,6 +92,7 @@ class Sampler:
             raise TimeoutError(self._starved(version)) from None
         for group_id in info.fresh_ids:
             self._is_ready(group_id)
+            del self._open[group_id]
         self._admission.taken(version, info.fresh_ids)
         self._fill()
         return BatchOnItsWay(groups, info, loop.time() - started)
@@ -96,6 +105,10 @@ class Sampler:
             f"{self._admission.in_flight} in flight"
             + (f", the oldest being {', '.join(waited_for[:3])}" if waited_for else "")
         )
+
+    def unfinished(self) -> list[str]:
+        """Ids of the tasks whose groups were started and neither trained on nor rejected, in order of start."""
+        return list(self._open.values())
 
     async def stop(self) -> None:
         """Start no more groups and give up those in flight."""
@@ -111,6 +124,7 @@ class Sampler:
             request = SampleRequest(task, f"{task.id}#{self._counter}", self._version, self._group_size)
             self._admission.start(request.group_id, self._version)
             self._in_flight.add(request.group_id)
+            self._open[request.group_id] = task.id
             group = asyncio.create_task(self._group(request))
             self._running.add(group)
             group.add_done_callback(self._running.discard)
@@ -121,6 +135,7 @@ class Sampler:
             added: Added = await self._buffer.add.remote(judged)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, with this as the cause
             self._in_flight.remove(request.group_id)
+            self._open.pop(request.group_id)
             self._admission.lost(request.group_id)
             self._on_failure(error)
             return
@@ -129,6 +144,7 @@ class Sampler:
             self._is_ready(request.group_id)
         else:
             self._in_flight.remove(request.group_id)
+            self._open.pop(request.group_id)
             self._admission.rejected(request.group_id)
             self._fill()
         self._changed.set()

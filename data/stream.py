@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,12 +30,15 @@ class TaskStream:
         self._drawn = 0
         self._drawn_from = [0] * len(sources)
         self._orders: dict[int, tuple[int, np.ndarray]] = {}
+        self._again: deque[Task] = deque()
 
     def __iter__(self) -> TaskStream:
         return self
 
     def __next__(self) -> Task:
-        """The next task; there always is one."""
+        """The next task; there always is one. Those that are to be posed again come first."""
+        if self._again:
+            return self._again.popleft()
         draw = np.random.default_rng((self._seed, _CHOICE, self._drawn)).random() * self._cumulative[-1]
         source = int(np.searchsorted(self._cumulative, draw, side="right"))
         epoch, position = divmod(self._drawn_from[source], len(self._sources[source]))
@@ -43,12 +47,20 @@ class TaskStream:
         self._drawn_from[source] += 1
         return task
 
-    def state(self) -> dict[str, Any]:
-        """The cursor, JSON-serialisable."""
-        return {"drawn": self._drawn, "drawn_from": list(self._drawn_from), "sizes": [len(s) for s in self._sources]}
+    def state(self, unfinished: Sequence[str] = ()) -> dict[str, Any]:
+        """The cursor, JSON-serialisable, with the ids of tasks that were drawn and came to nothing yet."""
+        return {
+            "drawn": self._drawn,
+            "drawn_from": list(self._drawn_from),
+            "sizes": [len(s) for s in self._sources],
+            "again": [*unfinished, *(task.id for task in self._again)],
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continues from a cursor. Raises UserError if it was saved over sources of other sizes."""
+        """Continues from a cursor; tasks that had come to nothing are posed again, first and in their former order.
+
+        Raises UserError if it was saved over other sources.
+        """
         sizes = [len(source) for source in self._sources]
         if state["sizes"] != sizes:
             raise UserError(
@@ -57,6 +69,14 @@ class TaskStream:
             )
         self._drawn = state["drawn"]
         self._drawn_from = list(state["drawn_from"])
+        wanted = set(state["again"])
+        by_id = {task.id: task for source in self._sources for task in source if task.id in wanted} if wanted else {}
+        if lost := sorted(wanted - by_id.keys()):
+            raise UserError(
+                f"the checkpoint has {len(wanted)} unfinished tasks, of which the recipe's data lacks {lost[0]!r}; "
+                "resume with the data the run was started with"
+            )
+        self._again = deque(by_id[task_id] for task_id in state["again"])
 
     def _order(self, source: int, epoch: int) -> np.ndarray:
         cached = self._orders.get(source)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from buffer.errors import UserError
+
+if TYPE_CHECKING:
+    from launch.run_folder import RunFolder
 
 EXIT_CODES = "exit codes: 0 fine, 1 the run failed, 2 bad input (one clear message), 130 interrupted"
 
@@ -30,6 +35,21 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override one key, such as learner.lr=1e-4; may be given again and again",
     )
+
+
+def resumed_run(args: argparse.Namespace, example: str) -> RunFolder | None:
+    """The run of `--resume`, whose own recipe becomes the one to load; None if a new one begins."""
+    if args.resume is None:
+        if args.recipe is None:
+            raise UserError(f"give a recipe file, such as {example}, or --resume RUN_DIR")
+        return None
+    if args.recipe is not None or args.name is not None:
+        raise UserError("--resume goes on with a run by the recipe in its folder: give neither RECIPE nor --name")
+    from launch.run_folder import RunFolder
+
+    run = RunFolder.existing(args.resume)
+    args.recipe = run.recipe
+    return run
 
 
 def positive(kind: type[int] | type[float]) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from buffer.errors import RunError, UserError
-from launch.arguments import EXIT_CODES, add_set, command, natural, positive
+from launch.arguments import EXIT_CODES, add_set, command, natural, positive, resumed_run
 from launch.sft.command import add_sft
 from launch.signals import interrupt_on_sigterm
 from launch.verify.command import add_verify
@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(args: argparse.Namespace) -> int | None:
     if (args.nodes, args.node_cpus, args.node_gpus, args.node_memory_gb) != (None,) * 4 and not args.dry_run:
         raise UserError("--nodes and --node-* describe a cluster to plan for; they go with --dry-run only")
+    resumed = resumed_run(args, "recipes/demo.yaml")
     recipe = _load(args)
     if args.dry_run:
         from rich.console import Console
@@ -68,7 +69,7 @@ def _train(args: argparse.Namespace) -> int | None:
 
     # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.
     signal.signal(signal.SIGTERM, interrupt_on_sigterm)
-    train(recipe)
+    train(recipe, resumed)
     return 0
 
 
@@ -164,12 +165,19 @@ examples:
   reprise train recipes/demo.yaml --set seed=1 --set learner.lr=5e-4 --name lr5e-4
   reprise train recipes/demo.yaml --set policy.path=/models/my-policy --set warm_start=null
   reprise train recipes/demo.yaml --set rollout.max_staleness=0        synchronous training, for comparison
+  reprise train recipes/demo.yaml --set checkpoints.every=10           then, after a crash:
+  reprise train --resume runs/demo                                     go on from the last checkpoint
   reprise train recipes/demo.yaml --dry-run --nodes 2 --node-cpus 8    plan for two nodes that are not here
 on a Ray cluster (README: going on to a cluster):
   ray job submit --working-dir . -- python -m launch train recipes/demo.yaml
 {EXIT_CODES}""",
     )
-    _add_recipe_arguments(train)
+    _add_recipe_arguments(train, optional=True)
+    train.add_argument(
+        "--resume",
+        metavar="RUN_DIR",
+        help="go on with this run from its last complete checkpoint, with an empty buffer",
+    )
     train.add_argument("--name", metavar="N", help="name of the run and of its folder (default: the recipe's name)")
     train.add_argument(
         "--dry-run", action="store_true", help="print the resolved recipe and the resource plan, and start nothing"

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from buffer.errors import UserError
-from launch.problems import explain
+from launch.problems import explain, of_other_kind
 from launch.recipe import Recipe
 from launch.yaml_tree import Keys, Origins, dotted, parse
 from rewards.settings import RewardSettings
@@ -100,6 +100,8 @@ def _resolved(
 
 def validate(values: Mapping[str, Any], origins: Origins, kind: type[R] = Recipe) -> R:  # type: ignore[assignment]
     """The recipe of a tree of plain values, strictly: no text is read as a number, no number as a truth value."""
+    if (other := of_other_kind(values, origins, kind)) is not None:
+        raise UserError(other)
     try:
         # Read as JSON because only there does pydantic's strict mode take a list for a tuple and a word for an enum.
         return kind.model_validate_json(json.dumps(values), strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -69,6 +69,14 @@ def explain(error: ValidationError, origins: Origins, root: type[BaseModel] = Re
             yield _line(path, _wrong(path, detail["input"], detail["msg"], root), origins)
 
 
+def of_other_kind(values: Mapping[str, Any], origins: Origins, root: type[BaseModel]) -> str | None:
+    """The one line that is to be said of a recipe of another kind than `root`; None if it is of this one."""
+    for name, kind in OTHER_KIND.items():
+        if name in values and name not in root.model_fields:
+            return _line((name,), f"{name}: no such key here: {kind}", origins)
+    return None
+
+
 def where(path: Keys, origins: Origins) -> str:
     """`file:line` or the `--set` that wrote this value, else something inside it, else the mapping around it."""
     inside = next((origin for keys, origin in origins.items() if keys[: len(path)] == path), "") if path else ""
@@ -93,8 +101,6 @@ def _unknown(path: Keys, root: type[BaseModel]) -> str:
     name = str(path[-1])
     if name in REFUSED:
         return f"refused: {REFUSED[name]}"
-    if len(path) == 1 and name in OTHER_KIND and name not in root.model_fields:
-        return f"no such key here: {OTHER_KIND[name]}"
     if dotted(path) in MOVED:
         return f"no such key any more; each verifier has its own: {MOVED[dotted(path)]}"
     model = model_at(path[:-1], root)

@@ -15,14 +15,16 @@ from actors.verifier_pool import PoolCounts
 from launch.evaluate import Evaluated
 from launch.judging import Latencies, UnparseableWatch
 from launch.loading import to_yaml
-from launch.metrics import MetricsLog
+from launch.metrics import MetricsLog, cut_after
 from launch.progress import Progress
 from launch.recipe import Recipe, notes
 from launch.report import write_report
 from launch.run_folder import RunFolder, write_atomically
+from launch.statistics import Evaluation
 from launch.summary import Summary, TrajectoryCounts
 from launch.timeline import Timeline
 from launch.tracking import Tracker
+from learner.checkpoints.folder import step_of
 from learner.publishing.report import PublishReport
 
 # Counts since the last step that are failures without being the run's end.
@@ -43,10 +45,16 @@ _MAY_BE_UNDEFINED = (
 
 
 class Recorder:
-    """Collects what happens in a run and writes it where people and programs look. Leaving it writes the report."""
+    """Collects what happens in a run and writes it where people and programs look. Leaving it writes the report.
 
-    def __init__(self, recipe: Recipe, run: RunFolder) -> None:
+    checkpoint   what a resumed run goes on from. Its lines that are later are removed: they will be written again.
+    """
+
+    def __init__(self, recipe: Recipe, run: RunFolder, resumed: bool = False) -> None:
         self.run = run
+        self.checkpoint = run.last_checkpoint(recipe.checkpoints.every) if resumed else None
+        if self.checkpoint is not None:
+            cut_after(run.metrics, step_of(self.checkpoint))
         self.summary = Summary(run.name)
         self.progress = Progress(run.name)
         self._log = MetricsLog(run.metrics)
@@ -82,6 +90,17 @@ class Recorder:
         if when == "after":
             self.summary.after = evaluation.results
         self._step_started = time.time()
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run tells as its own, JSON-able."""
+        before = self.summary.before
+        return {"before": before.to_json() if before else None}
+
+    def resumed(self, state: Mapping[str, Any], step: int) -> None:
+        """The run goes on from the checkpoint of `step`."""
+        self.summary.before = Evaluation.from_json(state["before"]) if state["before"] else None
+        self.summary.steps = step
+        self.warned([f"resumed from the checkpoint of step {step}: counts and times below are of what came after it"])
 
     def rl_begins(self) -> None:
         """The clock of the RL phase starts."""

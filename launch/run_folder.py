@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
+from learner.checkpoints.folder import latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,11 @@ class RunFolder:
         return self.path / "policy-start"
 
     @property
+    def reference(self) -> Path:
+        """The policy as RL began, where a warm start came before and the objective has a KL term."""
+        return self.path / "policy-reference"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -94,6 +100,15 @@ class RunFolder:
     def policy(self) -> Path:
         """The final policy, a Hugging Face folder."""
         return self.path / "policy"
+
+    def last_checkpoint(self, every: int) -> Path:
+        """The last complete checkpoint. `UserError` if there is none; `every` is the recipe's, for its words."""
+        found = latest(self.checkpoints)
+        if found is None:
+            raise UserError(
+                f"{self.path} has no complete checkpoint to go on from (checkpoints.every is {every}); start a new run"
+            )
+        return found
 
     def add_samples(self, samples: Iterable[Sample]) -> None:
         """Append samples to `samples.jsonl`. A lone surrogate in model text becomes its JSON escape."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,29 @@ class Evaluation:
     """Held-out results of one policy version: one entry a domain (sorted), and `all` over every task."""
 
     domains: Mapping[str, DomainResult]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `from_json`."""
+        return {
+            domain: asdict(r) | {"task_means": [[*key, mean] for key, mean in r.task_means.items()]}
+            for domain, r in self.domains.items()
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Evaluation:
+        """The evaluation that `to_json` wrote."""
+        return cls(
+            {
+                domain: DomainResult(
+                    **r
+                    | {
+                        "pass_at_1": Estimate(**r["pass_at_1"]),
+                        "task_means": {(d, task): mean for d, task, mean in r["task_means"]},
+                    }
+                )
+                for domain, r in values.items()
+            }
+        )
 
     @classmethod
     def of(cls, records: Iterable[EvalRecord]) -> Evaluation:

@@ -42,10 +42,9 @@ class Learner(Engine):
         self._loss = POLICY_LOSSES[settings.loss]
         self.reference: Reference | None = None
 
-    def hold_reference(self) -> None:
-        """Keep the policy as it is now for the KL term, if the settings ask for one (collective)."""
-        if self.settings.kl_coef:
-            self.reference = Reference(self)
+    def hold_reference(self, folder: Path) -> None:
+        """Hold the policy in a Hugging Face folder for the KL term (collective)."""
+        self.reference = Reference(self, folder)
 
     def train_batch(self, batch: Sequence[Group], version: int) -> dict[str, float]:
         """`epochs` passes over a batch in `minibatches` disjoint random parts, an optimiser step each; its metrics.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import deepspeed
 
@@ -13,15 +14,12 @@ from learner.policy import Policy, load_model
 
 
 class Reference:
-    """Holds the engine's weights as they are now. Under ZeRO-3 the copy is sharded over the ranks too (collective)."""
+    """Holds the policy of a Hugging Face folder. Under ZeRO-3 it is sharded over the ranks too (collective)."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, folder: Path) -> None:
         self._engine = engine
         sharded = engine.settings.zero_stage == 3
-        model = load_model(engine.policy_dir, engine.dtype)
-        for (_, current), parameter in zip(engine.named_weights(), model.parameters(), strict=True):
-            parameter.data.copy_(current)
-            parameter.requires_grad_(False)
+        model = load_model(folder, engine.dtype).requires_grad_(False)
         self._policy = Policy(model, engine.policy.temperature, engine.policy.attend)
         self._module = self._policy.to(engine.device)
         if sharded:

@@ -7,8 +7,7 @@ import json
 import signal
 from typing import Any
 
-from buffer.errors import UserError
-from launch.arguments import EXIT_CODES, add_set, command
+from launch.arguments import EXIT_CODES, add_set, command, resumed_run
 from launch.signals import interrupt_on_sigterm
 
 
@@ -53,17 +52,9 @@ a recipe has:
 
 def _sft(args: argparse.Namespace) -> None:
     from launch.loading import load_as
-    from launch.run_folder import RunFolder
     from launch.sft.recipe import SftRecipe
 
-    resumed = None
-    if args.resume is not None:
-        if args.recipe is not None or args.name is not None:
-            raise UserError("--resume goes on with a run by the recipe in its folder: give neither RECIPE nor --name")
-        resumed = RunFolder.existing(args.resume)
-        args.recipe = resumed.recipe
-    if args.recipe is None:
-        raise UserError("give a recipe file, such as recipes/demo_sft.yaml, or --resume RUN_DIR")
+    resumed = resumed_run(args, "recipes/demo_sft.yaml")
     named = [f"name={json.dumps(args.name)}"] if args.name is not None else []
     recipe = load_as(SftRecipe, args.recipe, [*args.set, *named])
     if args.dry_run:

@@ -6,12 +6,10 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from actors.learner import SftStep
-from buffer.errors import UserError
 from launch.loading import to_yaml
 from launch.metrics import SFT_NAMES, MetricsLog, cut_after
 from launch.progress import Progress
@@ -22,7 +20,7 @@ from launch.sft.preflight import SftData
 from launch.sft.recipe import SftRecipe, notes
 from launch.sft.summary import SftSummary, StageResult
 from launch.tracking import Tracker
-from learner.checkpoints import folder as checkpoints
+from learner.checkpoints.folder import step_of
 
 PHASES = ("set-up", "data", "training", "export")
 
@@ -37,14 +35,9 @@ class SftRecorder:
         self.run = run
         self.summary = SftSummary(run.name, stages=[StageResult(stage.name, 0) for stage in recipe.stages])
         self.progress = Progress(run.name, phases=PHASES)
-        self.checkpoint: Path | None = checkpoints.latest(run.checkpoints) if resumed else None
-        if resumed:
-            if self.checkpoint is None:
-                raise UserError(
-                    f"{run.path} has no complete checkpoint to go on from (checkpoints.every is "
-                    f"{recipe.checkpoints.every}); start a new run"
-                )
-            self._take_up(checkpoints.step_of(self.checkpoint))
+        self.checkpoint = run.last_checkpoint(recipe.checkpoints.every) if resumed else None
+        if self.checkpoint is not None:
+            self._take_up(step_of(self.checkpoint))
         self._log = MetricsLog(run.metrics, SFT_NAMES)
         self._tracker = Tracker(recipe.tracking, run, recipe.model_dump(mode="json"), self.progress.note)
         self._started = self._step_started = time.time()

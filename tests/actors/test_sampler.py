@@ -209,3 +209,21 @@ def test_a_group_that_fails_is_reported() -> None:
         await sampler.stop()
 
     asyncio.run(run())
+
+
+def test_unfinished_tasks_are_those_started_and_neither_trained_on_nor_rejected() -> None:
+    async def run() -> None:
+        fleet = Fleet()
+        sampler, _, _ = make(fleet, Buffer(), staleness=1)
+        sampler.published(0)
+        await fleet.finish("t1", scores=(1.0, 1.0))  # rejected: no variance; another starts in its place
+        for task in ("t0", "t3", "t2"):
+            await fleet.finish(task)
+        assert sampler.unfinished() == ["t0", "t2", "t3", "t4"]  # three are ready, and none was trained on
+        batch = await sampler.batch(0)
+        trained = {group_id.partition("#")[0] for group_id in batch.info.fresh_ids}
+        assert sampler.unfinished() == [t for t in ("t0", "t2", "t3", "t4") if t not in trained]
+        assert sampler.groups_started == 5
+        await sampler.stop()
+
+    asyncio.run(run())

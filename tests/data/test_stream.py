@@ -58,3 +58,30 @@ def test_a_cursor_of_other_data_is_refused() -> None:
     saved = TaskStream([source("a", 3)], [1.0], seed=0).state()
     with pytest.raises(UserError, match=r"sources of \[3\] tasks, but the recipe's now have \[4\]"):
         TaskStream([source("a", 4)], [1.0], seed=0).restore(saved)
+
+
+def test_unfinished_tasks_are_posed_again_first_and_none_is_lost() -> None:
+    sources = [source("a", 7), source("b", 5)]
+    stream = TaskStream(sources, [0.5, 0.5], 3)
+    first = ids(stream, 9)
+    unfinished = [first[2], first[8]]
+    saved = json.loads(json.dumps(stream.state(unfinished)))
+    restored = TaskStream(sources, [0.5, 0.5], 3)
+    restored.restore(saved)
+    assert ids(restored, 22) == unfinished + ids(stream, 20)
+
+
+def test_what_is_to_be_posed_again_survives_a_second_stop() -> None:
+    stream = TaskStream([source("a", 7)], [1.0], 3)
+    (one, two), rest = ids(stream, 2), TaskStream([source("a", 7)], [1.0], 3)
+    rest.restore(stream.state([one, two]))
+    assert ids(rest, 1) == [one]
+    again = TaskStream([source("a", 7)], [1.0], 3)
+    again.restore(json.loads(json.dumps(rest.state([one]))))
+    assert ids(again, 2) == [one, two]
+
+
+def test_an_unfinished_task_that_the_data_lacks_is_named() -> None:
+    stream = TaskStream([source("a", 3)], [1.0], 0)
+    with pytest.raises(UserError, match="lacks 'b7'"):
+        stream.restore(stream.state(["b7"]))

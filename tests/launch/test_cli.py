@@ -32,7 +32,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], list]:
     def replace(train: Callable) -> list:
         recipes: list = []
         module = types.ModuleType("launch.train")
-        module.train = lambda recipe: (recipes.append(recipe), train(recipe))[1]  # type: ignore[attr-defined]
+        module.train = lambda recipe, resumed: (recipes.append(recipe), train(recipe))[1]  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "launch.train", module)
         return recipes
 
@@ -106,7 +106,7 @@ def test_keys_are_listed_all_or_by_section(capsys) -> None:
     assert main(["recipe", "--keys", "learner"]) == 0
     out = capsys.readouterr().out
     assert "learner.lr" in out
-    assert "rollout." not in out
+    assert "rollout.engines" not in out
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -193,8 +193,11 @@ SET = [
     ("rollout.engine.max_num_batched_tokens=64", "is below rollout.engine.max_num_seqs 128"),
     ("buffer.max_groups=4", "--set buffer.max_groups=4: buffer: max_groups 4 cannot hold a batch"),
     ("learner.minibatches=9", "learner.minibatches 9 is above buffer.batch_groups 8"),
-    ("learner.schedule=cosine", "--set learner.schedule=cosine: learner: schedule: cosine and decay_steps belong"),
-    ("learner.world_size=65", "learner.world_size 65 is above the 64 trajectories of a minibatch"),
+    (
+        "learner.schedule=cosine",
+        "--set learner.schedule=cosine: learner: schedule: cosine or wsd and decay_steps belong",
+    ),
+    ("learner.world_size=65", "more than the 64 trajectories of a minibatch"),
     ("buffer.reuse.max_uses=1", "buffer.reuse.max_uses 1 is too small"),
     ("cluster.engine_gpus=1", "weights.transport shared_memory is for engines on CPU"),
     ("weights.transport=nccl", "weights.transport nccl wants one whole GPU for each learner rank and engine rank"),
@@ -252,6 +255,13 @@ ARGUMENTS = [
     (["recipe", "--keys", "lerner"], "--keys lerner: no such key or section"),
     (["report", "nowhere"], "nowhere is not a run's folder: it has no metrics.jsonl"),
     (["train", "x.yaml", "--nodes", "2"], "they go with --dry-run only"),
+    (["train"], "give a recipe file, such as recipes/demo.yaml, or --resume RUN_DIR"),
+    (["sft"], "give a recipe file, such as recipes/demo_sft.yaml, or --resume RUN_DIR"),
+    (["train", "--resume", "/nowhere"], "/nowhere is not a run's folder: it has no recipe.yaml"),
+    (["sft", "--resume", "/nowhere"], "/nowhere is not a run's folder: it has no recipe.yaml"),
+    (["train", "x.yaml", "--resume", "runs/x"], "give neither RECIPE nor --name"),
+    (["sft", "recipes/demo.yaml"], "rollout: no such key here: a recipe with rollouts is for RL: reprise train"),
+    (["train", "recipes/demo_sft.yaml"], "stages: no such key here: a recipe with stages is for supervised"),
 ]
 
 
@@ -268,7 +278,6 @@ def test_bad_arguments_exit_2_with_one_line(capsys, arguments: list[str], messag
     [
         [],
         ["tarin"],
-        ["train"],
         ["train", "x", "--st", "a=1"],
         *([["train", "x", "--nodes", n] for n in ("0", "x", "-1")]),
     ],

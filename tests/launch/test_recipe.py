@@ -9,7 +9,8 @@ from recipe_files import SMALL, write_recipe
 
 from buffer.errors import UserError
 from launch.keys import field_at, keys, takes
-from launch.loading import load, to_yaml
+from launch.loading import load, load_as, to_yaml
+from launch.sft.recipe import SftRecipe
 from launch.recipe import Recipe, notes
 from launch.yaml_tree import parse
 
@@ -27,9 +28,12 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
     assert load(tmp_path / "resolved.yaml") == recipe
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda p: p.name)
 def test_every_recipe_of_the_house_is_valid(path: Path) -> None:
-    assert load(path).steps >= 1
+    if "stages:" in path.read_text():
+        assert load_as(SftRecipe, path).stages
+    else:
+        assert load(path).steps >= 1
 
 
 def test_a_frozen_recipe_cannot_be_changed_by_the_code_it_configures(tmp_path: Path) -> None:

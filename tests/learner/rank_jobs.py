@@ -76,7 +76,8 @@ def train(
 ) -> dict[str, Any]:
     """Train on the batches one after the other; weights, gradients of every step and metrics of every batch."""
     with learner(rank, world_size, port, settings, folder, temperature, seed) as made:
-        made.hold_reference()
+        if settings.kl_coef:
+            made.hold_reference(folder)
         with gradients_before_each_step(made) as gradients:
             metrics = [made.train_batch(batch, version) for batch in batches]
         return {"weights": weights(made), "gradients": gradients, "metrics": metrics}
