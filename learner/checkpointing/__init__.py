@@ -40,8 +40,8 @@ from learner.checkpointing.selective import KEPT_OPERATORS, keep_and_replay
 from learner.checkpointing.tiles import check_tileable, in_tiles
 from learner.settings import CheckpointingSettings
 
-# Given the rest of a forward pass, its positional and its keyword arguments: runs it.
-_Around = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+# Given a module, its forward pass, and positional and keyword arguments: runs it.
+_Around = Callable[[torch.nn.Module, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 
 def apply(model: PreTrainedModel, settings: CheckpointingSettings) -> None:
@@ -57,7 +57,7 @@ def apply(model: PreTrainedModel, settings: CheckpointingSettings) -> None:
         if settings.mlp_tiles > 1:
             mlp = mlp_of(layer)
             check_tileable(mlp)
-            _wrap(mlp, functools.partial(in_tiles, mlp, settings.mlp_tiles), without_gradients=True)
+            _wrap(mlp, functools.partial(in_tiles, settings.mlp_tiles), without_gradients=True)
         elif settings.policy == "mlp":
             _wrap(mlp_of(layer), functools.partial(_recomputed, noop_context_fn))
         if settings.policy in KEPT_OPERATORS:
@@ -81,13 +81,14 @@ def _wrap(module: torch.nn.Module, around: _Around, without_gradients: bool = Fa
         run = functools.partial(inner, self)
         if not (torch.is_grad_enabled() or without_gradients):
             return run(*args, **kwargs)
-        return around(run, args, kwargs)
+        return around(self, run, args, kwargs)
 
     module.forward = MethodType(forward, module)
 
 
 def _recomputed(
     contexts: Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]],
+    module: torch.nn.Module,
     run: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -106,6 +107,7 @@ def _recomputed(
 
 def _within(
     context: Callable[[], AbstractContextManager[Any]],
+    module: torch.nn.Module,
     run: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],

@@ -1,4 +1,4 @@
-"""Bytes of the tensors that are alive: the measure by which checkpointing policies are compared, on any device."""
+"""Bytes of living tensors, by which checkpointing policies are compared where there is no allocator to ask."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from learner.checkpointing import offload
+
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the storages that operators make inside the block, once each, while they live.
+    """Counts the storages that operators make inside the block, once each, while they live. For CPUs.
+
+    Parameters, inputs and what else was there before are not counted, nor the copies that `offload` makes: what is
+    counted is what a GPU would hold. What a kernel needs within itself is not seen.
 
     live  bytes now
-    peak  the most there were at the end of an operator since the start or the last `reset_peak`
+    peak  the most there were at the end of an operator
     """
 
     def __init__(self) -> None:
@@ -22,23 +27,20 @@ class LiveBytes(TorchDispatchMode):
         self.live = self.peak = 0
         self._known: set[int] = set()
 
-    def reset_peak(self) -> None:
-        self.peak = self.live
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        before = [_storage(t) for t in _tensors((args, kwargs))]  # what comes from outside the block is not counted
+        outside = {_address(t) for t in _tensors((args, kwargs))} - self._known
         out = func(*args, **(kwargs or {}))
         for tensor in _tensors(out):
-            storage = tensor.untyped_storage()
-            if storage._cdata not in self._known and storage._cdata not in before:
-                self._known.add(storage._cdata)
+            if (address := _address(tensor)) not in self._known | outside and not offload.moving():
+                storage = tensor.untyped_storage()
+                self._known.add(address)
                 self.live += storage.nbytes()
-                weakref.finalize(storage, self._freed, storage._cdata, storage.nbytes())
+                weakref.finalize(storage, self._freed, address, storage.nbytes())
         self.peak = max(self.peak, self.live)
         return out
 
-    def _freed(self, storage: int, nbytes: int) -> None:
-        self._known.discard(storage)
+    def _freed(self, address: int, nbytes: int) -> None:
+        self._known.discard(address)
         self.live -= nbytes
 
 
@@ -48,5 +50,5 @@ def _tensors(tree: Any) -> list[torch.Tensor]:
     return found
 
 
-def _storage(tensor: torch.Tensor) -> int:
+def _address(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)

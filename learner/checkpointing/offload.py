@@ -1,13 +1,15 @@
 """What is kept for the backward pass, in host memory until then.
 
 On a GPU the copies are pinned and made on the stream that computes: the host does not wait for them, but the stream
-spends their time (bytes over the bus's rate), which no second stream hides. On a CPU they are copies all the same.
+spends their time (bytes over the bus's rate), which no second stream hides. On a CPU they are copies all the same,
+there and back, so that what a GPU would hold can be seen (live_bytes.py).
 """
 
 from __future__ import annotations
 
 import weakref
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +19,18 @@ from torch.multiprocessing.reductions import StorageWeakRef
 # Smaller ones (statistics of a norm, seeds, document boundaries) stay where they are: a copy would cost more.
 SMALLEST_BYTES = 16 * 1024
 
+_moving: ContextVar[bool] = ContextVar("moving_to_host", default=False)
 _alive: weakref.WeakSet[_StorageOnHost] = weakref.WeakSet()
 
 
 def bytes_on_host() -> int:
     """Bytes that wait in host memory now, of all models of this process."""
     return sum(copy.nbytes for copy in _alive)
+
+
+def moving() -> bool:
+    """Whether memory is being allocated on the host for a copy, which on a CPU looks like any other."""
+    return _moving.get()
 
 
 class _StorageOnHost:
@@ -35,7 +43,11 @@ class _StorageOnHost:
         flat = tensor.detach().as_strided((storage.nbytes() // tensor.element_size(),), (1,), 0)
         # Pinned memory lets the copy run without the host waiting for it; fake tensors (a planner's) have none.
         pinned = tensor.is_cuda and type(flat) is torch.Tensor
-        self._copy = torch.empty_like(flat, device="cpu", pin_memory=pinned)
+        token = _moving.set(True)
+        try:
+            self._copy = torch.empty_like(flat, device="cpu", pin_memory=pinned)
+        finally:
+            _moving.reset(token)
         self._copy.copy_(flat, non_blocking=True)
         self._back: weakref.ref[torch.Tensor] | None = None
         _alive.add(self)
@@ -48,7 +60,7 @@ class _StorageOnHost:
         """One copy back for all who ask while it lives."""
         back = self._back() if self._back is not None else None
         if back is None:
-            back = self._copy.to(self._device, non_blocking=True)
+            back = torch.empty_like(self._copy, device=self._device).copy_(self._copy, non_blocking=True)
             self._back = weakref.ref(back)
         return back
 

@@ -51,7 +51,7 @@ def check_tileable(mlp: torch.nn.Module) -> None:
 
 
 def in_tiles(
-    mlp: torch.nn.Module, tiles: int, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    tiles: int, mlp: torch.nn.Module, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> torch.Tensor:
     """`run`, the forward pass of `mlp` over hidden states [..., width], on `tiles` slices of all their tokens."""
     (hidden,) = (*args, *kwargs.values())
@@ -62,10 +62,10 @@ def in_tiles(
         flat = torch.cat([flat, more])
     if not torch.is_grad_enabled():
         return torch.cat([_call(run, part) for part in flat.chunk(tiles)])[:tokens].view(hidden.shape)
-    if not flat.requires_grad:  # or nobody would ask for the gradients of the parameters
+    parameters = [p for p in mlp.parameters() if p.requires_grad]
+    if parameters and not flat.requires_grad:  # or nobody would ask for the gradients of the parameters
         flat = flat.detach().requires_grad_()
     kept: torch.Tensor = _KeptInput.apply(flat)
-    parameters = [p for p in mlp.parameters() if p.requires_grad]
     out: torch.Tensor = _Tiles.apply(kept, kept.grad_fn, run, tiles, parameters)
     return out[:tokens].view(hidden.shape)
 

@@ -86,15 +86,14 @@ class Counted(TorchDispatchMode):
 
 
 def kept(chosen: CheckpointingSettings, **changed: Any) -> tuple[int, int]:
-    """Bytes alive between forward and backward, on the device and on the host (both real memory on a CPU)."""
+    """Bytes alive between forward and backward, on the device and on the host (both memory of this CPU)."""
     policy = policy_of(chosen, **changed)
     before = offload.bytes_on_host()
     with LiveBytes() as bytes_:
         held = loss(policy)
-        on_host = offload.bytes_on_host() - before
-        on_device = bytes_.live - on_host
+        found = bytes_.live, offload.bytes_on_host() - before
     del held
-    return on_device, on_host
+    return found
 
 
 # ---- gradients -------------------------------------------------------------------------------------------------------
@@ -126,7 +125,7 @@ def test_biased_projections_have_the_same_gradients() -> None:
     assert relative(gradients(policy_of(settings("norms"), attention_bias=True)), plain) == 0
 
 
-@pytest.mark.parametrize("chosen", [settings(*c) for c in product(POLICIES, [False, True], [1, 4])], ids=repr)
+@pytest.mark.parametrize("chosen", [settings("mlp"), settings("norms", True), settings("block", True, 4)], ids=repr)
 def test_a_copy_of_a_model_runs_and_trains_itself(chosen: CheckpointingSettings) -> None:
     original = policy_of(chosen)
     copied = copy.deepcopy(original)
@@ -134,7 +133,7 @@ def test_a_copy_of_a_model_runs_and_trains_itself(chosen: CheckpointingSettings)
         for parameter in original.parameters():
             parameter.fill_(torch.nan)
     assert all(g.isfinite().all() for g in gradients(copied).values())
-    assert all(p.grad is None for p in original.parameters())
+    assert all(p.grad is None and not hasattr(p, "ds_grad_is_ready") for p in original.parameters())
 
 
 @pytest.mark.parametrize("policy", ["norms", "attention", "block"])
@@ -293,7 +292,7 @@ def test_an_mlp_runs_on_as_many_slices_as_asked_for_whatever_the_tokens(tokens: 
     inputs = [hidden, *mlp.parameters()]
     plain = torch.autograd.grad((mlp(hidden) * weights).sum(), inputs)
     called.clear()
-    out = in_tiles(mlp, tiles, mlp, (hidden,), {})
+    out = in_tiles(tiles, mlp, mlp, (hidden,), {})
     assert len(called) == tiles
     torch.testing.assert_close(out, mlp(hidden))
     called.clear()
