@@ -104,9 +104,11 @@ class Conversation:
         return texts[0], marked[0] if marked else []
 
     def _rewritten(self, i: int) -> NoReturn:
-        rest = _WAYS_OUT if i < len(self._messages) - 1 else "give the tokenizer a chat template that does not"
-        raise UserError(
-            f"{self._where}: messages[{i}] (assistant): what the chat template writes up to this turn when the policy "
-            "is sampled is not how the whole conversation begins: the template rewrites turns, such as by leaving out "
-            f"the reasoning of earlier ones, so what the policy would write there is not in it; {rest}"
+        what = (
+            "the chat template writes the conversation up to here otherwise than when more follows (as templates do that "
+            f"leave out the reasoning of earlier turns), so that what the policy would write is not in it; {_WAYS_OUT}"
+            if i < len(self._messages) - 1
+            else "the chat template does not begin this turn with its generation prompt, so that the policy would be "
+            "sampled from another prompt than it is trained on; give the tokenizer a chat template that does"
         )
+        raise UserError(f"{self._where}: messages[{i}] (assistant): {what}")

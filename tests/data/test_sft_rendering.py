@@ -216,7 +216,9 @@ def test_an_answer_is_never_trained_after_another_prompt_than_is_sampled_from(fo
     for template in (PLAIN, MARKED):
         begin = template.index("{% if add_generation_prompt")
         path = folder(template[:begin] + thoughtless)
-        with pytest.raises(UserError, match=r"messages\[1\] \(assistant\): what the chat template writes up to this"):
+        with pytest.raises(
+            UserError, match=r"messages\[1\] \(assistant\): the chat template does not begin this turn with its"
+        ):
             encode(path, chat(USER, ANSWER))
     late = folder(MARKED.replace("{% generation %}", "{{ '>' }}{% generation %}"))
     with pytest.raises(UserError, match=r"messages\[1\]: .* block does not begin where its generation prompt ends"):
