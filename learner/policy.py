@@ -12,6 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+import models.motif2  # noqa: F401  registers what transformers does not carry
 from buffer.errors import UserError
 from learner import attention
 from learner.heads import heads_of

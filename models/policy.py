@@ -57,6 +57,8 @@ def policy_config(settings: PolicySettings) -> Any | None:
         _check_folder(Path(settings.path), "policy.path")
         from transformers import AutoConfig
 
+        import models.motif2  # noqa: F401  registers what transformers does not carry
+
         try:
             return AutoConfig.from_pretrained(settings.path, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
