@@ -105,8 +105,9 @@ class Conversation:
 
     def _rewritten(self, i: int) -> NoReturn:
         what = (
-            "the chat template writes the conversation up to here otherwise than when more follows (as templates do that "
-            f"leave out the reasoning of earlier turns), so that what the policy would write is not in it; {_WAYS_OUT}"
+            "the chat template writes the conversation up to here otherwise than when more follows (as templates do "
+            "that leave out the reasoning of earlier turns), so that what the policy would write is not in it; "
+            f"{_WAYS_OUT}"
             if i < len(self._messages) - 1
             else "the chat template does not begin this turn with its generation prompt, so that the policy would be "
             "sampled from another prompt than it is trained on; give the tokenizer a chat template that does"
