@@ -1,9 +1,10 @@
 """Sharded checkpoints of a DeepSpeed engine: `Checkpointer` writes them, `load` reads them on any number of ranks.
 
-Not DeepSpeed's own: its converter to universal checkpoints (0.19.8) refuses an optimiser without AdamW's two moments,
-wants metadata that no ZeRO-1/2 client without Megatron gives, and under ZeRO-3 loses the moments of all parameter
-groups but the first, without a word. What is kept here is what its universal format keeps, fragments of float32 master
-weights and optimiser state by parameter, and a reader takes from them what its own layout needs: nothing is converted.
+Not DeepSpeed's own. Its converter to universal checkpoints (0.19.8) refuses an optimiser without AdamW's two moments
+and, under ZeRO 1 and 2, a client that is not Megatron; its loader under ZeRO-3 gives every parameter group the first
+one's weight decay and all of them one and the same step counter, which then counts once for each, without a word. What
+is kept here is what a universal checkpoint keeps, fragments of float32 master weights and of optimiser state by
+parameter, and a reader takes from them what its own layout needs: nothing is converted.
 """
 
 from learner.checkpoints.checkpointer import Checkpointer

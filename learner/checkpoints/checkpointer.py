@@ -138,5 +138,7 @@ class Checkpointer:
             if failed := [f.name for f in missing if f.with_name(f"{f.name}.{_FAILED}").exists()]:
                 raise RunError(f"{failed[0]} could not be written")
             if time.monotonic() > give_up:
-                raise TimeoutError(f"{missing[0].name} is not there after {self._deadline_s:g} s")
+                raise TimeoutError(
+                    f"{missing[0].name} is not there after {self._deadline_s:g} s: do all ranks see {self._folder}?"
+                )
             time.sleep(_POLL_S)

@@ -17,8 +17,8 @@ def encode(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            raise TypeError(f"client_state: keys must be text, not {sorted(map(repr, value))[:3]}")
+        if not all(isinstance(key, str) and key != _ARRAY for key in value):
+            raise TypeError(f"client_state: keys must be text other than {_ARRAY}, not {sorted(map(repr, value))[:3]}")
         return {key: encode(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
         return [encode(v) for v in value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing as mp
 import os
@@ -14,11 +15,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from buffer.errors import UserError
-from learner.checkpoints import Checkpointer, latest, read_metadata, sweep, weights
+from learner.checkpoints import Checkpointer, client_state, latest, read_metadata, sweep, weights
 from learner.checkpoints import folder as folders
 
 
@@ -108,6 +113,22 @@ def test_what_is_no_checkpoint_is_left_alone_and_not_taken_for_one(tmp_path: Pat
     assert [p.name for p in tmp_path.iterdir()] == ["notes"]
     with pytest.raises(UserError, match=r"notes is not a complete checkpoint: metadata.json cannot be read"):
         read_metadata(tmp_path / "notes")
+
+
+arrays = npst.arrays(st.sampled_from([np.int32, np.float64, np.bool_]), npst.array_shapes(min_side=0, max_dims=2))
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+values = st.recursive(plain | arrays, lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=8)
+
+
+@given(st.dictionaries(st.text(), values))
+def test_client_state_comes_back_as_it_was(state: dict[str, Any]) -> None:
+    np.testing.assert_equal(client_state.decode(json.loads(json.dumps(client_state.encode(state)))), state)
+
+
+def test_client_state_that_would_come_back_as_another_is_refused() -> None:
+    for state in ({"a": {1: 2}}, {"a": {1, 2}}, {"a": [object()]}, {"a": np.array([None])}):
+        with pytest.raises(TypeError, match="client_state"):
+            client_state.encode(state)
 
 
 def engine_full_of(value: float) -> Any:

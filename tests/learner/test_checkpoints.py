@@ -15,14 +15,17 @@ from learner.settings import EngineSettings
 pytestmark = pytest.mark.slow
 
 KINDS = [
-    pytest.param("adamw", 1, "float32", id="adamw-zero1"),
-    pytest.param("adamw", 2, "float32", id="adamw-zero2"),
-    pytest.param("adamw", 3, "float32", id="adamw-zero3"),
-    pytest.param("sgd", 1, "float32", id="sgd-zero1"),
-    pytest.param("sgd", 3, "float32", id="sgd-zero3"),
-    pytest.param("adamw", 1, "bfloat16", id="adamw-zero1-bf16"),
-    pytest.param("adamw", 2, "bfloat16", id="adamw-zero2-bf16"),
-    pytest.param("adamw", 3, "bfloat16", id="adamw-zero3-bf16"),
+    pytest.param("adamw", 1, "float32", False, id="adamw-zero1"),
+    pytest.param("adamw", 2, "float32", True, id="adamw-zero2-offload"),
+    pytest.param("adamw", 3, "float32", False, id="adamw-zero3"),
+    pytest.param("adamw", 3, "float32", True, id="adamw-zero3-offload"),
+    pytest.param("sgd", 1, "float32", False, id="sgd-zero1"),
+    pytest.param("sgd", 3, "float32", False, id="sgd-zero3"),
+    pytest.param("muon", 1, "float32", False, id="muon-zero1"),
+    pytest.param("muon", 3, "float32", False, id="muon-zero3"),
+    pytest.param("adamw", 1, "bfloat16", False, id="adamw-zero1-bf16"),
+    pytest.param("adamw", 2, "bfloat16", False, id="adamw-zero2-bf16"),
+    pytest.param("adamw", 3, "bfloat16", False, id="adamw-zero3-bf16"),
 ]
 
 
@@ -32,11 +35,17 @@ def settings(optimizer: str, stage: int, **more: object) -> EngineSettings:
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-@pytest.mark.parametrize(("optimizer", "stage", "dtype"), KINDS)
+@pytest.mark.parametrize(("optimizer", "stage", "dtype", "offload"), KINDS)
 def test_a_resumed_run_goes_on_bit_by_bit(
-    pools: dict[int, RankPool], tmp_path: Path, optimizer: str, stage: int, dtype: str, world_size: int
+    pools: dict[int, RankPool],
+    tmp_path: Path,
+    optimizer: str,
+    stage: int,
+    dtype: str,
+    offload: bool,
+    world_size: int,
 ) -> None:
-    chosen = settings(optimizer, stage)
+    chosen = settings(optimizer, stage, offload={"optimizer": offload, "parameters": offload and stage == 3})
     straight = pools[world_size].run(jobs.save_and_go_on, settings=chosen, folder=tmp_path, dtype=dtype)
     path = latest(tmp_path)
     resumed = pools[world_size].run(jobs.load_and_go_on, settings=chosen, path=path, dtype=dtype)
@@ -50,19 +59,31 @@ def test_a_resumed_run_goes_on_bit_by_bit(
             np.testing.assert_array_equal(other["weights"][name], one["weights"][name], err_msg=name)
 
 
-@pytest.mark.parametrize(("optimizer", "dtype"), [("adamw", "float32"), ("adamw", "bfloat16"), ("sgd", "float32")])
+CHANGES = {  # world size and ZeRO stage, before and after
+    "2-to-1": ((2, 1), (1, 1)),
+    "1-to-2": ((1, 2), (1, 1)),
+    "zero3-2-to-1": ((2, 1), (3, 3)),
+    "zero3-1-to-2": ((1, 2), (3, 3)),
+    "zero1-to-3": ((2, 2), (1, 3)),
+    "zero3-to-2-and-2-to-1": ((2, 1), (3, 2)),
+}
+SOME = ("zero3-1-to-2", "zero1-to-3", "zero3-to-2-and-2-to-1")
+
+
 @pytest.mark.parametrize(
-    ("ranks", "stages"),
-    [((2, 1), (1, 1)), ((1, 2), (1, 1)), ((2, 1), (3, 3)), ((1, 2), (3, 3)), ((2, 2), (1, 3)), ((2, 1), (3, 2))],
+    ("optimizer", "dtype", "change"),
+    [("adamw", "float32", change) for change in CHANGES]
+    + [(*kind, change) for kind in (("adamw", "bfloat16"), ("muon", "float32")) for change in SOME]
+    + [("sgd", "float32", "zero1-to-3")],
 )
 def test_other_ranks_and_stages_go_on_from_exactly_what_was_saved(
     pools: dict[int, RankPool],
     tmp_path: Path,
     optimizer: str,
     dtype: str,
-    ranks: tuple[int, int],
-    stages: tuple[int, int],
+    change: str,
 ) -> None:
+    ranks, stages = CHANGES[change]
     before, after = (settings(optimizer, stage) for stage in stages)
     straight, *_ = pools[ranks[0]].run(jobs.save_and_go_on, settings=before, folder=tmp_path / "a", dtype=dtype)
     path = latest(tmp_path / "a")
