@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from buffer.errors import UserError
 
 if TYPE_CHECKING:
+    from launch.nodes import Node
     from launch.run_folder import RunFolder
 
 EXIT_CODES = "exit codes: 0 fine, 1 the run failed, 2 bad input (one clear message), 130 interrupted"
@@ -50,6 +51,33 @@ def resumed_run(args: argparse.Namespace, example: str) -> RunFolder | None:
     run = RunFolder.existing(args.resume)
     args.recipe = run.recipe
     return run
+
+
+def add_nodes(parser: argparse.ArgumentParser) -> None:
+    """`--nodes` and what each of them has."""
+    cluster = parser.add_argument_group("planning for a cluster that is not here (with --dry-run)")
+    cluster.add_argument("--nodes", type=positive(int), metavar="N", help="number of nodes (default: this machine)")
+    cluster.add_argument("--node-cpus", type=positive(float), metavar="C", help="CPUs of each node")
+    cluster.add_argument("--node-gpus", type=natural, metavar="G", help="GPUs of each node")
+    cluster.add_argument("--node-memory-gb", type=positive(float), metavar="M", help="free memory of each node, GiB")
+
+
+def check_nodes(args: argparse.Namespace) -> None:
+    """Refuse the description of a cluster where something would be started."""
+    if (args.nodes, args.node_cpus, args.node_gpus, args.node_memory_gb) != (None,) * 4 and not args.dry_run:
+        raise UserError("--nodes and --node-* describe a cluster to plan for; they go with --dry-run only")
+
+
+def planned_nodes(args: argparse.Namespace) -> list[Node]:
+    """This machine, or the cluster that `--nodes` and `--node-*` describe; what these leave out is as here."""
+    from launch.nodes import Node, local_nodes
+
+    here = local_nodes()[0]
+    count = 1 if args.nodes is None else args.nodes
+    cpus = here.cpus if args.node_cpus is None else args.node_cpus
+    gpus = here.gpus if args.node_gpus is None else args.node_gpus
+    memory = here.memory if args.node_memory_gb is None else args.node_memory_gb * 2**30
+    return [Node(cpus, gpus, memory, here.host if count == 1 else f"host {i}") for i in range(count)]
 
 
 def positive(kind: type[int] | type[float]) -> Any:

@@ -14,13 +14,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from buffer.errors import RunError, UserError
-from launch.arguments import EXIT_CODES, add_set, command, natural, positive, resumed_run
+from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planned_nodes, resumed_run
 from launch.sft.command import add_sft
 from launch.signals import interrupt_on_sigterm
 from launch.verify.command import add_verify
 
 if TYPE_CHECKING:
-    from launch.nodes import Node
     from launch.recipe import Recipe
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -53,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(args: argparse.Namespace) -> int | None:
-    if (args.nodes, args.node_cpus, args.node_gpus, args.node_memory_gb) != (None,) * 4 and not args.dry_run:
-        raise UserError("--nodes and --node-* describe a cluster to plan for; they go with --dry-run only")
+    check_nodes(args)
     resumed = resumed_run(args, "recipes/demo.yaml")
     recipe = _load(args)
     if args.dry_run:
@@ -63,7 +61,7 @@ def _train(args: argparse.Namespace) -> int | None:
         from launch import preflight
         from launch.dry_run import show
 
-        show(recipe, preflight.check(recipe, _nodes(args)).plan, Console())
+        show(recipe, preflight.check(recipe, planned_nodes(args)).plan, Console())
         return 0
     from launch.train import train
 
@@ -109,18 +107,6 @@ def _load(args: argparse.Namespace) -> Recipe:
 
     named = [f"name={json.dumps(args.name)}"] if getattr(args, "name", None) is not None else []
     return load(args.recipe, [*args.set, *named])
-
-
-def _nodes(args: argparse.Namespace) -> list[Node]:
-    """This machine, or the cluster that `--nodes` and `--node-*` describe; what these leave out is as here."""
-    from launch.nodes import Node, local_nodes
-
-    here = local_nodes()[0]
-    count = 1 if args.nodes is None else args.nodes
-    cpus = here.cpus if args.node_cpus is None else args.node_cpus
-    gpus = here.gpus if args.node_gpus is None else args.node_gpus
-    memory = here.memory if args.node_memory_gb is None else args.node_memory_gb * 2**30
-    return [Node(cpus, gpus, memory, here.host if count == 1 else f"host {i}") for i in range(count)]
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
@@ -182,11 +168,7 @@ on a Ray cluster (README: going on to a cluster):
     train.add_argument(
         "--dry-run", action="store_true", help="print the resolved recipe and the resource plan, and start nothing"
     )
-    cluster = train.add_argument_group("planning for a cluster that is not here (with --dry-run)")
-    cluster.add_argument("--nodes", type=positive(int), metavar="N", help="number of nodes (default: this machine)")
-    cluster.add_argument("--node-cpus", type=positive(float), metavar="C", help="CPUs of each node")
-    cluster.add_argument("--node-gpus", type=natural, metavar="G", help="GPUs of each node")
-    cluster.add_argument("--node-memory-gb", type=positive(float), metavar="M", help="free memory of each node, GiB")
+    add_nodes(train)
 
 
 def _add_recipe(commands: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from buffer.errors import UserError
 from data.demo.problems import draw
-from data.demo.traces import _DOMAINS, _drawer, _write
+from data.demo.traces import DOMAINS, drawer, write
 from data.split import Split
 from data.traces import Trace
 
@@ -33,16 +33,16 @@ def conversations(
 
     A problem may come up again, mostly with another answer: policies learn from it that there are several.
     """
-    if domain not in _DOMAINS:
-        raise UserError(f"domain is {domain!r}; it can be {', '.join(_DOMAINS)}")
+    if domain not in DOMAINS:
+        raise UserError(f"domain is {domain!r}; it can be {', '.join(DOMAINS)}")
     if unknown := set(styles) - set(_STYLES):
         raise UserError(f"styles names {', '.join(sorted(unknown))}; there are {', '.join(_STYLES)}")
     rng = Random(seed)
-    problems = draw(_drawer(domain, sizes), rng, split)
+    problems = draw(drawer(domain, sizes), rng, split)
     for _ in range(count):
         task = next(problems)
         (style,) = rng.choices(list(styles), weights=list(styles.values()))
-        yield record(Trace(task, _write(domain, task, style, rng, error_rate), style))
+        yield record(Trace(task, write(domain, task, style, rng, error_rate), style))
 
 
 def record(trace: Trace) -> dict[str, Any]:

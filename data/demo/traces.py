@@ -18,7 +18,7 @@ from data.demo import addition, code, constrained, maths, reverse
 from data.demo.problems import draw
 from data.traces import Trace
 
-_DOMAINS: dict[str, ModuleType] = {
+DOMAINS: dict[str, ModuleType] = {
     "addition": addition,
     "reverse": reverse,
     "constrained": constrained,
@@ -36,24 +36,24 @@ def traces(
     styles      weights of clean, sloppy and direct traces
     error_rate  probability that a step of a sloppy or direct trace is wrong
     """
-    for what, given, known in (("domains", domains, set(_DOMAINS)), ("styles", styles, {"clean", "sloppy", "direct"})):
+    for what, given, known in (("domains", domains, set(DOMAINS)), ("styles", styles, {"clean", "sloppy", "direct"})):
         if unknown := set(given) - known:
             raise UserError(f"{what} names {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     rng = Random(seed)
-    problems = {name: draw(_drawer(name, sizes), rng, "train") for name, sizes in domains.items()}
+    problems = {name: draw(drawer(name, sizes), rng, "train") for name, sizes in domains.items()}
     names = list(problems)
     for _ in range(count):
         name = rng.choice(names)
         task = next(problems[name])
         (style,) = rng.choices(list(styles), weights=list(styles.values()))
-        yield Trace(task, _write(name, task, style, rng, error_rate), style)
+        yield Trace(task, write(name, task, style, rng, error_rate), style)
 
 
-def _drawer(name: str, sizes: Mapping[str, Any]) -> Callable[[Random], tuple[str, Task]]:
-    return lambda rng: _DOMAINS[name].draw_task(rng, **sizes)
+def drawer(name: str, sizes: Mapping[str, Any]) -> Callable[[Random], tuple[str, Task]]:
+    return lambda rng: DOMAINS[name].draw_task(rng, **sizes)
 
 
-def _write(name: str, task: Task, style: str, rng: Random, error_rate: float) -> str:
-    domain = _DOMAINS[name]
+def write(name: str, task: Task, style: str, rng: Random, error_rate: float) -> str:
+    domain = DOMAINS[name]
     reasoning, answer = domain.solve(task, rng, 0.0 if style == "clean" else error_rate)
     return f"<think>{'' if style == 'direct' else reasoning}</think>{domain.FORM.replace('{answer}', answer)}"

@@ -7,7 +7,7 @@ import json
 import signal
 from typing import Any
 
-from launch.arguments import EXIT_CODES, add_set, command, resumed_run
+from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planned_nodes, resumed_run
 from launch.signals import interrupt_on_sigterm
 
 
@@ -48,12 +48,14 @@ a recipe has:
         action="store_true",
         help="print the resolved recipe, the data as read and the resource plan, and start nothing",
     )
+    add_nodes(parser)
 
 
 def _sft(args: argparse.Namespace) -> None:
     from launch.loading import load_as
     from launch.sft.recipe import SftRecipe
 
+    check_nodes(args)
     resumed = resumed_run(args, "recipes/demo_sft.yaml")
     named = [f"name={json.dumps(args.name)}"] if args.name is not None else []
     recipe = load_as(SftRecipe, args.recipe, [*args.set, *named])
@@ -62,7 +64,7 @@ def _sft(args: argparse.Namespace) -> None:
 
         from launch.sft.dry_run import show
 
-        show(recipe, Console())
+        show(recipe, planned_nodes(args), Console())
         return
     from launch.sft.train import train
 

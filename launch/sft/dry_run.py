@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -9,16 +10,16 @@ from rich.table import Table
 
 from launch.dry_run import plan_table
 from launch.loading import to_yaml
-from launch.nodes import local_nodes
+from launch.nodes import Node
 from launch.sft import preflight
 from launch.sft.preflight import SftData
 from launch.sft.recipe import SftRecipe, notes
 
 
-def show(recipe: SftRecipe, console: Console) -> None:
+def show(recipe: SftRecipe, nodes: Sequence[Node], console: Console) -> None:
     """The resolved recipe, its data, the plan and what is worth knowing. Conversations are tokenised if the policy is
     there; one that a builder would make is not built."""
-    plan = preflight.check(recipe, local_nodes())
+    plan = preflight.check(recipe, nodes)
     data = None if recipe.policy.path is None else preflight.load(recipe, Path(recipe.policy.path))
     console.rule("Recipe, as resolved")
     console.print(to_yaml(recipe), markup=False, highlight=False, soft_wrap=True, end="")
