@@ -13,6 +13,7 @@ from launch.keys import Key
 from launch.loading import to_yaml
 from launch.memory import gib
 from launch.nodes import Placement, Plan
+from launch.plan import split_rows
 from launch.recipe import Recipe, notes
 
 
@@ -22,7 +23,7 @@ def show(recipe: Recipe, plan: Plan, console: Console) -> None:
     console.print(to_yaml(recipe), markup=False, highlight=False, soft_wrap=True, end="")
     console.rule("Plan")
     console.print(plan_table(plan))
-    for note in notes(recipe):
+    for note in [*notes(recipe), *split_rows(plan, recipe.learner.sequence_parallel)]:
         console.print(f"Note: {note}", markup=False, highlight=False)
     console.print("All checks passed. Nothing was started.", highlight=False)
 

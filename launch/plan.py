@@ -37,12 +37,25 @@ def place(wanted: Sequence[Actor], nodes: Sequence[Node], on_one_host: bool = Fa
     """A place for each actor, those that `is_bound` on one host if asked; None if there is none."""
     hosts: Sequence[str | None] = list(dict.fromkeys(node.host for node in nodes)) if on_one_host else [None]
     for host in hosts:
-        for preference in (_spread, _pack):
-            placed = _place(wanted, nodes, host, preference)
+        # Ranks that share rows exchange every layer's attention: they come first, so that they find a node together.
+        for preference, learner_first in ((_spread, True), (_spread, False), (_pack, False)):
+            placed = _place(wanted, nodes, host, preference, learner_first)
             if placed is not None:
                 order = {actor.name: i for i, actor in enumerate(wanted)}
                 return Plan(tuple(nodes), tuple(sorted(placed, key=lambda p: order[p.name])))
     return None
+
+
+def split_rows(made: Plan, degree: int) -> list[str]:
+    """What to say of sequence-parallel ranks that share rows across hosts, whose links are slower."""
+    ranks = made.of("learner")
+    groups = [ranks[i : i + degree] for i in range(0, len(ranks), degree)]
+    split = [group for group in groups if len({made.nodes[p.node].host for p in group}) > 1]
+    return [
+        f"learner {group[0].index} to {group[-1].index} share rows (learner.sequence_parallel {degree}) and are on "
+        f"{len({made.nodes[p.node].host for p in group})} hosts: attention's exchange crosses the network in each layer."
+        for group in split
+    ]
 
 
 # --- placing ----------------------------------------------------------------------------------------------------------
@@ -63,14 +76,19 @@ def _pack(actor: Actor, node: int, placed: Sequence[Placement]) -> tuple[int, ..
 
 
 def _place(
-    wanted: Sequence[Actor], nodes: Sequence[Node], host: str | None, preference: _Preference
+    wanted: Sequence[Actor], nodes: Sequence[Node], host: str | None, preference: _Preference, learner_first: bool
 ) -> list[Placement] | None:
     """The bound first, then the largest, each on the most preferred node with room; None if one finds none."""
+
+    def order(actor: Actor) -> tuple[object, ...]:
+        first = actor.role == "learner" and learner_first
+        return (actor.name not in bound, not first, -actor.gpus, not actor.resources, -actor.cpus)
+
     names = sorted({name for actor in wanted for name in actor.resources})
     free = [_amounts(node, names) for node in nodes]
     placed: list[Placement] = []
     bound = {actor.name for actor in wanted if host is not None and is_bound(actor)}
-    for actor in sorted(wanted, key=lambda a: (a.name not in bound, -a.gpus, not a.resources, -a.cpus)):
+    for actor in sorted(wanted, key=order):
         room = [i for i, node in enumerate(nodes) if actor.name not in bound or node.host == host]
         if actor.role == "driver":
             room = [0]

@@ -11,6 +11,7 @@ from rich.table import Table
 from launch.dry_run import plan_table
 from launch.loading import to_yaml
 from launch.nodes import Node
+from launch.plan import split_rows
 from launch.sft import preflight
 from launch.sft.preflight import SftData
 from launch.sft.recipe import SftRecipe, notes
@@ -30,7 +31,8 @@ def show(recipe: SftRecipe, nodes: Sequence[Node], console: Console) -> None:
         console.print(_data_table(data))
     console.rule("Plan")
     console.print(plan_table(plan))
-    for note in [*notes(recipe), *(data.notes if data else ())]:
+    split = split_rows(plan, recipe.learner.sequence_parallel)
+    for note in [*notes(recipe), *split, *(data.notes if data else ())]:
         console.print(f"Note: {note}", markup=False, highlight=False)
     console.print("All checks passed. Nothing was started.", highlight=False)
 

@@ -13,8 +13,10 @@ from buffer.errors import UserError
 from launch.loading import load, validate
 from launch.memory import GIB, PolicySize, check_cache_holds_a_sequence, engine_parts, learner_parts
 from launch.nodes import Node, local_nodes
-from launch.plan import plan
+from launch.plan import plan, split_rows
 from launch.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LAPTOP = Node(cpus=2, gpus=0, memory=16 * GIB)
 EXACT = "rewards.verifiers.exact"
@@ -209,3 +211,12 @@ def test_no_gpu_is_counted_that_the_process_may_not_see(monkeypatch: pytest.Monk
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         counted.append(local_nodes()[0].gpus)
     assert counted == [2, 0, 0, 1, 2, 2]
+
+
+def test_ranks_that_share_rows_are_on_one_host_where_it_has_room() -> None:
+    recipe = load(ROOT / "recipes" / "motif2_12p7b" / "rl_64k.yaml")
+    made = plan(recipe, [Node(96, 8, 1500 * 2**30, f"host {i}") for i in range(4)])
+    hosts = [made.nodes[p.node].host for p in made.of("learner")]
+    assert [len(set(hosts[:8])), len(set(hosts[8:]))] == [1, 1]
+    assert split_rows(made, 8) == []
+    assert "share rows" in split_rows(made, 16)[0]
