@@ -53,7 +53,7 @@ def split_rows(made: Plan, degree: int) -> list[str]:
     split = [group for group in groups if len({made.nodes[p.node].host for p in group}) > 1]
     return [
         f"learner {group[0].index} to {group[-1].index} share rows (learner.sequence_parallel {degree}) and are on "
-        f"{len({made.nodes[p.node].host for p in group})} hosts: attention's exchange crosses the network in each layer."
+        f"{len({made.nodes[p.node].host for p in group})} hosts: every layer's attention crosses the network."
         for group in split
     ]
 

@@ -24,7 +24,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from buffer.errors import UserError
-
 from learner.rows import RowLayout
 
 NAME = "packed_documents"

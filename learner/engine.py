@@ -104,7 +104,7 @@ class Engine:
 
         model = load_model(policy_dir, dtype)
         checkpointing.apply(model, settings.checkpointing)
-        self.policy = Policy(model, temperature, self._attention(model.config))
+        self.policy = Policy(model, temperature, self._attention(model.config), settings.logprobs)
         self._cost = self.policy.cost()
         self.engine, *_ = deepspeed.initialize(
             model=self.policy,

@@ -13,7 +13,7 @@ the hidden states [M, H] and of one piece of the weight [VOCABULARY, H] in float
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -136,3 +136,34 @@ def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     if b.is_cuda and b.dtype != torch.float32:
         return torch.mm(a.to(b.dtype), b, out_dtype=torch.float32)
     return torch.mm(a.float(), b.float())
+
+
+# ---- what a recipe may choose ----------------------------------------------------------------------------------------
+
+LogprobsAndEntropies = tuple[torch.Tensor, torch.Tensor | None]
+
+
+def _streamed(
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, temperature: float, with_entropy: bool
+) -> LogprobsAndEntropies:
+    if with_entropy:
+        return logprobs_and_entropies(hidden, weight, targets, temperature)
+    return selected_logprobs(hidden, weight, targets, temperature), None
+
+
+def _liger(
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, temperature: float, with_entropy: bool
+) -> LogprobsAndEntropies:
+    from liger_kernel.chunked_loss.fused_linear_ppo import LigerFusedLinearPPOBase
+
+    logprobs: torch.Tensor = LigerFusedLinearPPOBase.chunk_forward(
+        hidden[None], weight, targets[None], temperature=temperature
+    )
+    return logprobs[0], entropies(hidden.detach(), weight, temperature) if with_entropy else None
+
+
+# `learner.logprobs`: (hidden [M, H], weight [V, H], targets int64[M], temperature, with_entropy) to float32[M] each.
+HEADS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float, bool], LogprobsAndEntropies]] = {
+    "streamed": _streamed,
+    "liger": _liger,
+}

@@ -16,7 +16,7 @@ import models.motif2  # noqa: F401  registers what transformers does not carry
 from buffer.errors import UserError
 from learner import attention
 from learner.heads import heads_of
-from learner.logprobs import entropies, selected_logprobs
+from learner.logprobs import HEADS
 from learner.packing import Cost
 from learner.rows import MicroBatch
 
@@ -45,13 +45,15 @@ class Policy(torch.nn.Module):
     """Wraps the causal LM so that backbone and chunked head are one module, one forward pass for DeepSpeed's hooks.
 
     attend   what attention is handed to: `learner.attention.Whole` or `learner.sequence_parallel.Ulysses`
+    head     from hidden states to log-probabilities: `learner.logprobs.HEADS`
     """
 
-    def __init__(self, model: Any, temperature: float, attend: Any) -> None:
+    def __init__(self, model: Any, temperature: float, attend: Any, head: str = "streamed") -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature
         self.attend = attend
+        self.head = head
         self.parameter_count = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters())
         self.hidden_size: int = model.config.get_text_config().hidden_size
         self._head = (model.get_output_embeddings(),)  # in a tuple: not a submodule a second time
@@ -67,8 +69,7 @@ class Policy(torch.nn.Module):
         ).last_hidden_state[0]
         hidden = share.index_select(0, batch.predictors)
         weight = self._head[0].weight
-        logprobs = selected_logprobs(hidden, weight, batch.targets, self.temperature)
-        return logprobs, entropies(hidden.detach(), weight, self.temperature) if with_entropy else None
+        return HEADS[self.head](hidden, weight, batch.targets, self.temperature, with_entropy)
 
     @contextmanager
     def at_temperature(self, temperature: float) -> Iterator[None]:
@@ -80,7 +81,7 @@ class Policy(torch.nn.Module):
             self.temperature = usual
 
     def share_head(self) -> None:
-        """Under ZeRO-3: have the head's weight gathered with this module, since Liger reads it past its own module."""
+        """Under ZeRO-3: have the head's weight gathered with this module, since it is read past its own module."""
         deepspeed.zero.register_external_parameter(self, self._head[0].weight)
 
     def cost(self) -> Cost:

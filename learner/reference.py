@@ -20,7 +20,7 @@ class Reference:
         self._engine = engine
         sharded = engine.settings.zero_stage == 3
         model = load_model(folder, engine.dtype).requires_grad_(False)
-        self._policy = Policy(model, engine.policy.temperature, engine.policy.attend)
+        self._policy = Policy(model, engine.policy.temperature, engine.policy.attend, engine.policy.head)
         self._module = self._policy.to(engine.device)
         if sharded:
             self._module, *_ = deepspeed.initialize(

@@ -56,6 +56,11 @@ class EngineSettings(BaseModel):
         description="Attention kernel. sdpa: everywhere. flash_attention_2: the package flash-attn, GPU. "
         "flex_attention: GPU.",
     )
+    logprobs: Literal["streamed", "liger"] = Field(
+        "streamed",
+        description="How log-probabilities come from hidden states without full logits. streamed: ours, logits and "
+        "gradients summed in float32. liger: Liger's chunked kernel, which rounds logits to the weights' dtype.",
+    )
     token_budget: int = Field(
         8192,
         ge=1,

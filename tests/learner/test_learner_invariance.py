@@ -92,6 +92,18 @@ def test_every_loss_equals_its_twin_where_rows_are_shared_and_where_batches_are(
             assert got["metrics"][0]["policy/reference_kl"] == pytest.approx(kl, rel=1e-3), layout
 
 
+@pytest.mark.parametrize("layout", [(1, 1, 1), (1, 2, 3)])
+def test_ligers_chunked_kernel_gives_the_same_in_float32(
+    pools: dict[int, RankPool], folder: Path, layout: tuple[int, int, int]
+) -> None:
+    batch = batches.ragged_batch(folder, 1, 0.7)
+    settings = batches.settings(proximal="behaviour", logprobs="liger")
+    expected = twin.train(folder, [batch], settings, 0.7, 0, batches.VERSION)
+    got = trained(pools, folder, laid_out(settings, *layout), batches=[batch], temperature=0.7, seed=0)
+    assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5
+    assert got["metrics"][0]["policy/entropy"] == pytest.approx(expected["metrics"][0]["policy/entropy"], rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "checkpointing",
     [
