@@ -88,14 +88,30 @@ def _moments(measured: Measured, job: PlanInput) -> Iterator[Part]:
 def longest_row(measured: Measured, job: PlanInput, memory: int) -> int:
     """Most tokens of a row with which the job fits in `memory` bytes; 0 if none do.
 
-    Memory is a straight line in tokens for each phase: two measurements give it, a third checks the answer.
+    Memory is a straight line in tokens for each phase, but for short rows, which fill no piece of logits. So the line is
+    drawn anew near where it led, and the answer is checked.
     """
     degree = job.engine.sequence_parallel
-    near, far = (max(1, n) * degree for n in (job.local_tokens // 2, job.local_tokens))
-    if near == far:
-        far = 2 * near
+    far = max(2, job.local_tokens) * degree
+    found = 0
+    for _ in range(4):
+        found = _along_a_line(measured, job, memory, far)
+        if found == 0 or abs(found - far) < 0.02 * far:
+            break
+        far = max(2 * degree, found)
+    step = degree * (64 if found >= 4096 * degree else 1)
+    found = found // step * step
+    while found > 0 and budget(measured, replace(job, row_tokens=found)).total > memory:
+        found = min(found - step, int(found * 0.98)) // step * step
+    return max(0, found)
+
+
+def _along_a_line(measured: Measured, job: PlanInput, memory: int, far: int) -> int:
+    """Tokens at which a line through half of `far` tokens and `far` reaches `memory`."""
+    degree = job.engine.sequence_parallel
+    near = far // degree // 2 * degree
     one, two = (budget(measured, replace(job, row_tokens=n)) for n in (near, far))
-    longest: float = float("inf")
+    longest = float("inf")
     for phase in PHASES:
         slope = (two.held(phase) - one.held(phase)) / (far - near)
         room = memory - one.held(phase)
@@ -103,8 +119,4 @@ def longest_row(measured: Measured, job: PlanInput, memory: int) -> int:
             longest = min(longest, near + room / slope)
         elif room < 0:
             return 0
-    step = degree * (64 if longest >= 4096 * degree else 1)
-    found = int(longest) // step * step if longest < float("inf") else far
-    while found > 0 and budget(measured, replace(job, row_tokens=found)).total > memory:
-        found = max(0, min(found - step, int(found * 0.98) // step * step))
-    return max(0, found)
+    return max(0, int(longest))

@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from learner.heads import heads_of
 from learner.planning.budget import Budget, budget
 from learner.planning.job import PlanInput
 from learner.planning.measure import Measured
-from learner.sequence_parallel import heads_of
 from learner.settings import CheckpointingSettings
 
 POLICIES: tuple[str, ...] = get_args(CheckpointingSettings.model_fields["policy"].annotation)
@@ -40,6 +40,9 @@ def proposals(measured: Measured, job: PlanInput, memory: int, most: int = 3) ->
     fitting = [c for c in singles if c.budget.total <= memory]
     if fitting:
         return fitting[:most]
+    utmost = _tried(measured, job, _utmost(job))
+    if utmost is not None and utmost.budget.total > memory:
+        return []
     together = _together(measured, job, memory)
     return [] if together is None else [together]
 
@@ -66,6 +69,30 @@ def _together(measured: Measured, job: PlanInput, memory: int) -> Change | None:
     return Change(keys, best)
 
 
+def _utmost(job: PlanInput) -> dict[str, Any]:
+    """All that saves memory at once."""
+    keys: dict[str, Any] = {"checkpointing.policy": "block", "checkpointing.mlp_tiles": 4, "zero_stage": 3}
+    degree = max(_degrees(job))
+    if job.on_gpu:
+        keys |= {"checkpointing.offload": True, "offload.parameters": True}
+        keys |= {"offload.optimizer": True} if job.engine.optimizer == "adamw" else {}
+    return keys | {
+        "sequence_parallel": degree,
+        "world_size": max(_MOST_RANKS, job.engine.world_size) // degree * degree,
+    }
+
+
+def _degrees(job: PlanInput) -> list[int]:
+    """Sequence-parallel degrees from the job's own on, by doubling, that the model's heads allow."""
+    heads = heads_of(job.config)
+    found, degree = [job.engine.sequence_parallel], job.engine.sequence_parallel * 2
+    while degree <= heads.groups:
+        if heads.groups % degree == 0 and (heads.key_value % degree == 0 or degree % heads.key_value == 0):
+            found.append(degree)
+        degree *= 2
+    return found
+
+
 def _steps(measured: Measured, job: PlanInput) -> Iterator[dict[str, Any]]:
     """Single changes, the cheapest for the run's speed first."""
     engine = job.engine
@@ -84,14 +111,10 @@ def _steps(measured: Measured, job: PlanInput) -> Iterator[dict[str, Any]]:
         yield {"zero_stage": stage}
     if job.on_gpu and engine.zero_stage == 3 and not engine.offload.parameters:
         yield {"offload.parameters": True}
-    heads = heads_of(job.config)
-    degree = engine.sequence_parallel * 2
-    while degree <= heads.groups:
-        if heads.groups % degree == 0:
-            if engine.world_size % degree == 0:
-                yield {"sequence_parallel": degree}
-            yield {"sequence_parallel": degree, "world_size": engine.world_size * degree // engine.sequence_parallel}
-        degree *= 2
+    for degree in _degrees(job)[1:]:
+        if engine.world_size % degree == 0:
+            yield {"sequence_parallel": degree}
+        yield {"sequence_parallel": degree, "world_size": engine.world_size * degree // engine.sequence_parallel}
     ranks = engine.world_size * 2
     while ranks <= _MOST_RANKS:
         yield {"world_size": ranks}

@@ -66,7 +66,7 @@ class PlanInput:
     row_tokens      tokens of a full row; sequence-parallel ranks share it
     with_entropy    the entropy is computed beside every log-probability (RL)
     reference       a frozen reference policy is held too
-    extra_forwards  forward passes without gradient a token, beside the training pass (proximal, reference)
+    extra_forwards  forward passes without gradient for each trained token (proximal, reference)
     on_gpu          False: ranks live in host memory
     fixed_bytes     what a rank takes without a model: assumed on a GPU, `cluster.process_memory_gb` on CPU
     """
@@ -77,7 +77,7 @@ class PlanInput:
     row_tokens: int
     with_entropy: bool = False
     reference: bool = False
-    extra_forwards: int = 0
+    extra_forwards: float = 0.0
     on_gpu: bool = True
     fixed_bytes: int = 0
 

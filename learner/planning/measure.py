@@ -73,7 +73,8 @@ def measure_stack(job: PlanInput, policy: CheckpointingSettings, tokens: int, de
         checkpointing.apply(model, policy)
         row = RowLayout([tokens * degree], torch.device("cpu"))
         ids, places = torch.zeros(1, tokens, dtype=torch.int64), torch.arange(tokens)[None]
-        with Tracker(model) as tracker:
+        tracker = Tracker(model)
+        with tracker:
             hidden = model.base_model(
                 input_ids=ids, position_ids=places, use_cache=False, row=row, over=attend
             ).last_hidden_state
@@ -97,7 +98,7 @@ def measure_head(job: PlanInput, hidden_size: int, vocabulary: int, tokens: int)
         tracker = Tracker(model)
         tracker.track_external(hidden, each)
         with tracker:
-            logprobs, entropies = Policy(model, 1.0, None)(batch, with_entropy=job.with_entropy)
+            logprobs, _entropies = Policy(model, 1.0, None)(batch, with_entropy=job.with_entropy)
             kept = tracker.now()
             logprobs.sum().backward()
             peak, _ = tracker.take()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any, Literal
 
+from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
 from learner.planning.job import ModelShape, PlanInput
 
 Phase = Literal["forward", "head", "layers", "embedding", "step"]
@@ -21,6 +23,9 @@ PASS: tuple[Phase, ...] = PHASES[:-1]
 BACKWARD: tuple[Phase, ...] = ("layers", "embedding")
 
 GIB = 2**30
+
+# deepspeed/runtime/engine.py, MEMORY_OPT_ALLREDUCE_SIZE: elements that BF16_Optimizer's gradients are reduced by.
+_REDUCED_AT_ONCE = 500_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """DeepSpeed's buffer sizes in elements; its own defaults where the learner sets none."""
+    """DeepSpeed's buffers in elements, and the bytes of a summed gradient."""
 
+    summed: int
     reduce: int
     prefetch: int
     persistent: int
@@ -52,10 +58,10 @@ class Buckets:
     @classmethod
     def of(cls, config: dict[str, Any]) -> Buckets:
         """From a DeepSpeed configuration."""
-        from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
-
         zero = DeepSpeedZeroConfig(**config["zero_optimization"])
+        in_float32 = not config["bf16"]["enabled"] or config.get("data_types", {}).get("grad_accum_dtype") == "fp32"
         return cls(
+            summed=4 if in_float32 else 2,
             reduce=int(zero.reduce_bucket_size),
             prefetch=int(zero.prefetch_bucket_size),
             persistent=int(zero.param_persistence_threshold),
@@ -92,29 +98,36 @@ def _parameters(job: PlanInput, shape: ModelShape, buckets: Buckets) -> Iterator
 
 
 def _gradients(job: PlanInput, shape: ModelShape, buckets: Buckets) -> Iterator[Part]:
-    ranks, width, stage = job.engine.world_size, job.width, job.engine.zero_stage
-    p, offload = shape.parameters, job.engine.offload.optimizer
+    """Sums over micro-batches, and what they become for the optimiser: this rank's part, flat, in float32."""
+    ranks, stage, p = job.engine.world_size, job.engine.zero_stage, shape.parameters
+    summed, offload = buckets.summed, job.engine.offload.optimizer
+    wider = summed != job.width  # weights in bfloat16, sums in float32: another way through DeepSpeed
+    mine = ceil(p / ranks)
     if stage == 1:
-        yield _whole("gradients", p, width, PASS, "whole until the last micro-batch's are reduced")
-        if not offload:
-            # On CPU a page is not resident before a gradient is moved to it, from where it was.
-            phases = (*BACKWARD, "step") if job.on_gpu else ("step",)
-            yield _share("gradients", p, width, ranks, phases, "this rank's part, reduced")
-    elif not offload:
-        yield _share("gradients", p, width, ranks, PHASES, "summed over micro-batches")
-        if stage == 2:
-            yield _share("gradients", p, width, ranks, (*BACKWARD, "step"), "of the current micro-batch")
+        phases = (
+            PHASES if wider and not offload else PASS
+        )  # then they are one flat buffer, whose parts are stepped with
+        yield _whole("gradients", p, summed, phases, "whole, summed over micro-batches")
+        if wider and not offload:
+            yield _whole("gradients", p, job.width, PHASES, "whole, of one micro-batch; zeroed, not freed")
+    else:
+        note = "summed over micro-batches"
+        yield _share("gradients", p, summed, ranks, PHASES, note, host=offload)
     if offload:
-        if stage == 3:
-            yield _share("gradients", p, width, ranks, PHASES, "summed over micro-batches", host=True)
         yield _share("gradients", p, 4, ranks, PHASES, "float32, for the step", host=True)
-        return
-    stepped = min(ceil(p / ranks), buckets.sub_group) if stage == 3 else ceil(p / ranks)
-    what = "a sub-group" if stage == 3 and stepped == buckets.sub_group else "this rank's part"
-    if stage < 3 or width < 4:
-        yield Part("gradients", stepped * width, f"{count_of(stepped)} x {width} bytes: {what}, flattened", ("step",))
-    if stage == 3 or width < 4:
-        yield Part("gradients", stepped * 4, f"{count_of(stepped)} x 4 bytes: {what}, float32", ("step",))
+    elif stage == 3:
+        stepped = min(mine, buckets.sub_group)
+        what = "this rank's part" if stepped == mine else "a sub-group"
+        if summed < 4:
+            yield Part("gradients", stepped * summed, f"{count_of(stepped)} x {summed} bytes: {what}, flat", ("step",))
+        yield Part("gradients", stepped * 4, f"{count_of(stepped)} x 4 bytes: {what}, flat, float32", ("step",))
+    elif not wider:
+        # On CPU a page is not resident before a gradient is moved to it, from where it was.
+        phases = (*BACKWARD, "step") if stage == 1 and job.on_gpu else ("step",) if stage == 1 else BACKWARD
+        yield _share("gradients", p, summed, ranks, phases, "this rank's part, of the last micro-batch")
+        yield _share("gradients", p, summed, ranks, ("step",), "this rank's part, flat")
+        if summed < 4:
+            yield _share("gradients", p, 4, ranks, ("step",), "this rank's part, flat, float32")
 
 
 def _optimiser(job: PlanInput, shape: ModelShape) -> Iterator[Part]:
@@ -139,14 +152,16 @@ def _optimiser(job: PlanInput, shape: ModelShape) -> Iterator[Part]:
 def _communication(job: PlanInput, shape: ModelShape, buckets: Buckets) -> Iterator[Part]:
     width, stage, ranks = job.width, job.engine.zero_stage, job.engine.world_size
     bucket = min(buckets.reduce, shape.parameters)
+    if stage == 1 and buckets.summed != width and not job.engine.offload.optimizer:
+        count = min(_REDUCED_AT_ONCE, shape.parameters)
+        yield Part("communication", count * 4, f"{count_of(count)} x 4 bytes: reduced at once", ("embedding",))
+        return
+    reason = f"{count_of(bucket)} x {width} bytes: reduce bucket"
     if stage > 1 or job.on_gpu:
-        phases = PHASES if stage == 3 else ("head", *BACKWARD)
-        yield Part("communication", bucket * width, f"{count_of(bucket)} x {width} bytes: reduce bucket", phases)
+        yield Part("communication", bucket * width, reason, PHASES if stage == 3 else ("head", *BACKWARD))
     else:  # on CPU its pages are resident once gradients have been moved there, when activations are gone
-        yield Part(
-            "communication", bucket * width, f"{count_of(bucket)} x {width} bytes: reduce bucket", ("embedding",)
-        )
-    if ranks > 1:
+        yield Part("communication", bucket * width, reason, ("embedding",))
+    if ranks > 1 or stage == 3:
         note = f"{count_of(bucket)} x {width} bytes: the bucket on its way between ranks"
         yield Part("communication", bucket * width, note, BACKWARD)
     if job.engine.offload.optimizer and stage < 3:
@@ -154,32 +169,28 @@ def _communication(job: PlanInput, shape: ModelShape, buckets: Buckets) -> Itera
         yield Part(
             "communication", largest * width, f"{count_of(largest)} x {width} bytes: largest gradient, to the host"
         )
-    if stage == 3 and ranks > 1:
+    if stage == 3:
         yield from _gathered(job, shape, buckets)
 
 
 def _gathered(job: PlanInput, shape: ModelShape, buckets: Buckets) -> Iterator[Part]:
-    """ZeRO-3's whole parameters. The head belongs to `Policy` itself and stays from its first use to its last."""
+    """ZeRO-3's whole parameters. Those whose next use is within the reuse distance are not released."""
     width, kind = job.width, "gathered parameters"
+    if 2 * shape.parameters <= buckets.reuse:  # forward and backward pass together
+        note = "all, the next use of each being near"
+        yield Part(kind, shape.parameters * width, f"{count_of(shape.parameters)} x {width} bytes: {note}", PASS)
+        return
+    # The head belongs to `Policy` itself: it stays from the beginning of a pass to its end.
     yield Part(kind, shape.output * width, f"{count_of(shape.output)} x {width} bytes: lm_head, all the time", PASS)
     if shape.head:
-        yield Part(
-            kind,
-            shape.embedding * width,
-            f"{count_of(shape.embedding)} x {width} bytes: embedding",
-            ("forward", "embedding"),
-        )
-    # Layers whose next use is near are not released: where the pass turns round, those that together with the head
-    # are traversed within the reuse distance, there and back.
+        note = f"{count_of(shape.embedding)} x {width} bytes: embedding"
+        yield Part(kind, shape.embedding * width, note, ("forward", "embedding"))
+    # Where the pass turns round, the distance to a layer's next use is the head and the later layers, there and back.
     near = max(0, buckets.reuse - shape.output) // 2
     layers = min(shape.layer + near + buckets.prefetch, shape.layer * shape.layers)
-    yield Part(
-        kind,
-        layers * width,
-        f"{count_of(layers)} x {width} bytes: a layer {count_of(shape.layer)}, prefetched {count_of(buckets.prefetch)}, kept for their "
-        f"next use {count_of(near)}",
-        ("forward", "head", "layers"),
-    )
+    counts = [count_of(n) for n in (layers, shape.layer, buckets.prefetch, near)]
+    note = "{} x {} bytes: a layer {}, prefetched {}, kept for their next use {}".format(counts[0], width, *counts[1:])
+    yield Part(kind, layers * width, note, ("forward", "head", "layers"))
 
 
 def _whole(kind: str, count: int, width: int, phases: tuple[Phase, ...] = PHASES, note: str = "") -> Part:

@@ -16,18 +16,16 @@ from learner.rows import RowLayout
 
 def kernel_of(name: str, on_gpu: bool) -> Kernel:
     """The kernel of `EngineSettings.attention`, with what it allocates on that device."""
-    if name == "sdpa":
-        kernel = KERNELS["sdpa"]
-    else:
-        # Not on this machine. They take the row as it is and keep query, key, value, output and log-sum-exp.
-        kernel = _variable_length
+    # The others are not on this machine. They take the row as it is and keep query, key, value, output and log-sum-exp.
+    kernel = KERNELS["sdpa"] if name == "sdpa" else _variable_length
     if not on_gpu or name == "flex_attention":
         return kernel
 
     def with_workspace(
         query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, row: RowLayout, scaling: float | None
     ) -> torch.Tensor:
-        return kernel(*_Workspace.apply(query, key, value), row, scaling)
+        query, key, value = _Workspace.apply(query, key, value)
+        return kernel(query, key, value, row, scaling)
 
     return with_workspace
 

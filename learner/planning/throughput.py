@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from learner.heads import heads_of
 from learner.planning.job import PlanInput
 from learner.planning.measure import Measured
-from learner.sequence_parallel import heads_of
 
 # Dense bfloat16 matrix products without sparsity; NVIDIA's data sheet of the H100 SXM.
 H100_TFLOPS = 989.0
@@ -77,7 +77,8 @@ class Throughput:
 def throughput(work: Flops, job: PlanInput, utilisation: float, peak_tflops: float) -> Throughput:
     """Time at a stated utilisation: all that is computed, recomputation included, over the devices' peak.
 
-    Communication that is not hidden, optimiser steps and padding are not counted: the stated utilisation stands for them.
+    Communication that is not hidden, optimiser steps and padding are not counted: the stated utilisation is to stand
+    for them.
     """
     engine = job.engine
     rate = utilisation * peak_tflops * 1e12  # of one rank

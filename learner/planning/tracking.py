@@ -38,6 +38,9 @@ class Tracker(MemTracker):
         self.attentions = 0
         self._peak = self._flops = 0
 
+    def _update_peak_stats(self, peak_state: Any) -> None:
+        """Not by module, and not by copying every snapshot: `take` has the peak."""
+
     def now(self) -> int:
         """Bytes held."""
         held = self._curr_mem_snap.get(torch.device("cpu"), {})

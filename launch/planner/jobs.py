@@ -1,0 +1,108 @@
+"""From a recipe, for RL or for SFT, to what `learner.planning` plans."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from launch.loading import load, load_as
+from launch.recipe import Recipe
+from launch.sft.recipe import SftRecipe
+from learner.planning.job import PlanInput
+from learner.planning.parts import GIB
+from learner.policy import load_config
+from models.policy import check_policy, policy_config, prepare_policy
+from models.settings import PolicySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The most tokens that a batch trains on, and how they are counted."""
+
+    tokens: int
+    how: str
+
+
+def read(path: str | Path, overrides: Sequence[str]) -> Recipe | SftRecipe:
+    """The recipe in a file; one with `stages` is for SFT."""
+    return load_as(SftRecipe, path, overrides) if _has_stages(Path(path)) else load(path, overrides)
+
+
+def job_of(recipe: Recipe | SftRecipe, on_gpu: bool, reserve_gb: float) -> PlanInput:
+    """What one learner rank of the recipe does. Raises UserError for a policy without a configuration."""
+    fixed = reserve_gb if on_gpu else recipe.cluster.process_memory_gb
+    common: dict[str, Any] = {
+        "config": config_of(recipe.policy),
+        "engine": recipe.learner,
+        "dtype": recipe.policy.dtype,
+        "row_tokens": recipe.learner.token_budget,
+        "on_gpu": on_gpu,
+        "fixed_bytes": round(fixed * GIB),
+    }
+    if isinstance(recipe, SftRecipe):
+        return PlanInput(**common)
+    learner = recipe.learner
+    ahead = learner.proximal == "recompute" and learner.steps_per_batch > 1
+    return PlanInput(
+        **common,
+        with_entropy=True,
+        reference=learner.kl_coef > 0,
+        extra_forwards=(ahead + (learner.kl_coef > 0)) / learner.epochs,
+    )
+
+
+def batch_of(recipe: Recipe | SftRecipe) -> Batch:
+    """An RL batch, all its passes; or one optimiser step of the last SFT stage."""
+    if isinstance(recipe, SftRecipe):
+        stage = recipe.stages[-1]
+        return Batch(
+            stage.batch_size * stage.largest_context,
+            f"an optimiser step of stage {stage.name}: at most {stage.batch_size} conversations x "
+            f"{stage.largest_context:,} tokens",
+        )
+    groups, size, length = recipe.buffer.batch_groups, recipe.rollout.group_size, recipe.rollout.engine.max_model_len
+    epochs = recipe.learner.epochs
+    return Batch(
+        groups * size * length * epochs,
+        f"an RL batch: at most {groups} groups x {size} responses x {length:,} tokens"
+        + (f" x {epochs} epochs" if epochs > 1 else ""),
+    )
+
+
+def config_of(policy: PolicySettings) -> Any:
+    """The transformers configuration of a recipe's policy; of a folder, config.json is enough.
+
+    A builder that cannot give its configuration alone builds its policy in a temporary folder.
+    """
+    import models.motif2  # noqa: F401  registers what transformers does not carry
+
+    if policy.path is not None:
+        return load_config(policy.path)
+    check_policy(policy)
+    config = policy_config(policy)
+    if config is not None:
+        return config
+    with tempfile.TemporaryDirectory() as folder:
+        return load_config(prepare_policy(policy, Path(folder), seed=0))
+
+
+def _has_stages(path: Path) -> bool:
+    """Whether a file, or what it extends, has `stages`. What is wrong with it is for `load` to say."""
+    for _ in range(16):
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            return False
+        if not isinstance(content, dict):
+            return False
+        if "stages" in content:
+            return True
+        if not isinstance(base := content.get("extends"), str):
+            return False
+        path = path.parent / base
+    return False
