@@ -159,7 +159,12 @@ class LearnerActor(ThreadedActor):
 
             learner = self._learner
             self._checkpointer = Checkpointer(
-                folder, settings.keep, settings.asynchronous, learner.rank, learner.world_size
+                folder,
+                settings.keep,
+                settings.asynchronous,
+                learner.rank,
+                learner.world_size,
+                learner.settings.step_deadline_s,
             )
             if resume is None:
                 return None

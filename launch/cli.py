@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from buffer.errors import RunError, UserError
 from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planned_nodes, resumed_run
+from launch.export import add_export
 from launch.sft.command import add_sft
 from launch.signals import interrupt_on_sigterm
 from launch.verify.command import add_verify
@@ -130,6 +131,7 @@ start here:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
     add_sft(commands)
+    add_export(commands)
     _add_recipe(commands)
     _add_report(commands)
     add_verify(commands)

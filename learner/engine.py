@@ -19,7 +19,7 @@ from buffer.types import Float32, Int32
 from learner import checkpointing, ranks  # ranks comes before deepspeed: it sets what DeepSpeed reads when imported
 from learner.attention import Whole, kernel
 from learner.heads import check_degree
-from learner.optim import build_optimizer, deepspeed_config
+from learner.optim import attach, build_optimizer, deepspeed_config
 from learner.packing import Document, Plan, document, imbalance, padding_share, plan
 from learner.policy import Policy, load_config, load_model
 from learner.rows import pack
@@ -111,6 +111,7 @@ class Engine:
             optimizer=build_optimizer(self.policy, settings, on_gpu=self.device.type == "cuda"),
             config=deepspeed_config(settings, dtype, self.policy.parameter_count, self.policy.hidden_size),
         )
+        attach(self.engine)
         if settings.zero_stage == 3:
             self.policy.share_head()
         self.reset_optimizer()

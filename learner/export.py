@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer
 
+from learner.checkpoints import check_architecture
+from learner.checkpoints import weights as masters
 from learner.engine import Engine
+from learner.policy import load_model
 
 
 def export(engine: Engine, folder: str | Path) -> None:
@@ -20,6 +24,27 @@ def export(engine: Engine, folder: str | Path) -> None:
         if engine.rank == 0:
             weights[name] = tensor.detach().to("cpu", copy=True).contiguous()
     if engine.rank == 0:
-        engine.policy.model.save_pretrained(folder, state_dict=weights)
-        AutoTokenizer.from_pretrained(engine.policy_dir, local_files_only=True).save_pretrained(folder)
+        _save(engine.policy.model, weights, engine.policy_dir, folder)
     torch.distributed.barrier()
+
+
+def export_checkpoint(checkpoint: str | Path, policy_dir: str | Path, dtype: str, folder: str | Path) -> None:
+    """Write the policy of a checkpoint to `folder`; needs neither DeepSpeed's engine nor other ranks.
+
+    policy_dir  the folder that the run began from: configuration, tokenizer and whatever was not trained
+    dtype       float32 | bfloat16, of the weights written: the run's own gives the weights its engine held
+
+    Raises UserError if the checkpoint is of another architecture.
+    """
+    model = load_model(policy_dir, dtype)
+    named = {f"model.{name}": parameter for name, parameter in model.named_parameters()}
+    check_architecture(checkpoint, {name: tuple(parameter.shape) for name, parameter in named.items()})
+    weights = {
+        name.removeprefix("model."): master.to(named[name].dtype).contiguous() for name, master in masters(checkpoint)
+    }
+    _save(model, weights, policy_dir, folder)
+
+
+def _save(model: Any, weights: dict[str, torch.Tensor], policy_dir: str | Path, folder: str | Path) -> None:
+    model.save_pretrained(folder, state_dict=weights)
+    AutoTokenizer.from_pretrained(policy_dir, local_files_only=True).save_pretrained(folder)

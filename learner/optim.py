@@ -77,6 +77,10 @@ def warm_start_schedule(settings: WarmStartSettings) -> Schedule:
     return Schedule(settings.lr, settings.warmup_steps, shape, start, settings.steps)
 
 
+# Every optimiser step is given its learning rate.
+_SET_BY_STEP = 1e-3
+
+
 def build_optimizer(module: torch.nn.Module, settings: EngineSettings, on_gpu: bool) -> torch.optim.Optimizer:
     """The optimiser to hand to DeepSpeed, its matrices decaying and the rest (norms, biases) not.
 
@@ -95,17 +99,17 @@ def build_optimizer(module: torch.nn.Module, settings: EngineSettings, on_gpu: b
     ]
     groups = [g for g in groups if g["params"]]
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr)
+        return torch.optim.SGD(groups, lr=_SET_BY_STEP)
     adamw: dict[str, Any] = {"betas": settings.betas, "eps": settings.eps}
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "muon":
         device = torch.device("cuda" if on_gpu else "cpu")
         fused = (on_gpu and not settings.offload.optimizer) or None
-        optimizer = Muon(groups, settings.lr, settings.muon_momentum, device, fused=fused, **adamw)
+        optimizer = Muon(groups, _SET_BY_STEP, settings.muon_momentum, device, fused=fused, **adamw)
     elif settings.offload.optimizer and on_gpu:
-        optimizer = DeepSpeedCPUAdam(groups, lr=settings.lr, adamw_mode=True, **adamw)
+        optimizer = DeepSpeedCPUAdam(groups, lr=_SET_BY_STEP, adamw_mode=True, **adamw)
     else:
-        optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=on_gpu or None, **adamw)
+        optimizer = torch.optim.AdamW(groups, lr=_SET_BY_STEP, fused=on_gpu or None, **adamw)
     set_weight_decay(optimizer, settings.weight_decay)
     return optimizer
 

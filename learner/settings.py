@@ -70,10 +70,9 @@ class EngineSettings(BaseModel):
 
     optimizer: Literal["adamw", "muon", "sgd"] = Field(
         "adamw",
-        description="adamw; muon: orthogonalised momentum for matrices of the layers, AdamW for the rest; sgd: "
-        "without momentum.",
+        description="adamw; muon: orthogonalised momentum for matrices of the layers, AdamW for the rest, learning rates "
+        "of AdamW's scale for both; sgd: without momentum.",
     )
-    lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
     betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's decay rates of the two moments, in [0, 1).")
     eps: float = Field(1e-8, gt=0, description="AdamW's epsilon.")
     muon_momentum: float = Field(0.95, ge=0, lt=1, description="Muon's momentum (Nesterov).")
@@ -137,6 +136,7 @@ class LearnerSettings(EngineSettings):
     importance_cap: float = Field(
         2.0, ge=1, description="Upper bound c of the importance weight min(proximal / behaviour, c); `recompute` only."
     )
+    lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(0, ge=0, description="Optimiser steps of linear rise to `lr`.")
     schedule: Literal["constant", "cosine", "wsd"] = Field(
         "constant",

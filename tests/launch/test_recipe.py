@@ -10,8 +10,8 @@ from recipe_files import SMALL, write_recipe
 from buffer.errors import UserError
 from launch.keys import field_at, keys, takes
 from launch.loading import load, load_as, to_yaml
-from launch.sft.recipe import SftRecipe
 from launch.recipe import Recipe, notes
+from launch.sft.recipe import SftRecipe
 from launch.yaml_tree import parse
 
 ROOT = Path(__file__).parents[2]

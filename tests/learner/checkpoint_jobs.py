@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from buffer.errors import RunError, UserError
-from learner.settings import EngineSettings
+from learner.settings import LearnerSettings
 
 Weights = dict[str, np.ndarray]
 BATCH = 4
@@ -44,7 +44,7 @@ def engine(
     rank: int,
     world_size: int,
     port: int,
-    settings: EngineSettings,
+    settings: LearnerSettings,
     dtype: str = "float32",
     seed: int = 0,
     width: int = 7,
@@ -133,7 +133,7 @@ def writing_held_back() -> Iterator[threading.Event]:
 
 
 def fail_to_write(
-    rank: int, world_size: int, port: int, *, settings: EngineSettings, folder: Path, failing: int
+    rank: int, world_size: int, port: int, *, settings: LearnerSettings, folder: Path, failing: int
 ) -> dict[str, Any]:
     """A checkpoint, one that the rank `failing` cannot write, and the next; what the ranks are told, and when."""
     from learner.checkpoints import Checkpointer, latest
@@ -167,7 +167,7 @@ def save_and_go_on(
     world_size: int,
     port: int,
     *,
-    settings: EngineSettings,
+    settings: LearnerSettings,
     folder: Path,
     dtype: str = "float32",
     before: int = 3,
@@ -196,7 +196,7 @@ def load_and_go_on(
     world_size: int,
     port: int,
     *,
-    settings: EngineSettings,
+    settings: LearnerSettings,
     path: Path,
     dtype: str = "float32",
     again: Path | None = None,

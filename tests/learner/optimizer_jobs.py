@@ -8,7 +8,7 @@ import checkpoint_jobs as jobs
 import numpy as np
 import torch
 
-from learner.settings import EngineSettings
+from learner.settings import LearnerSettings
 
 
 def masters(made: Any) -> jobs.Weights:
@@ -23,7 +23,7 @@ def train(
     world_size: int,
     port: int,
     *,
-    settings: EngineSettings,
+    settings: LearnerSettings,
     dtype: str = "float32",
     micro: int = 1,
     steps: int = 3,
@@ -34,7 +34,7 @@ def train(
 
 
 def add_up(
-    rank: int, world_size: int, port: int, *, settings: EngineSettings, dtype: str, gradients: list[float]
+    rank: int, world_size: int, port: int, *, settings: LearnerSettings, dtype: str, gradients: list[float]
 ) -> np.ndarray:
     """How far one SGD step of rate 1 moves a weight whose micro-batches have these gradients."""
     with jobs.engine(rank, world_size, port, settings, dtype) as made:
@@ -49,7 +49,7 @@ def add_up(
 
 
 def spoil_a_step(
-    rank: int, world_size: int, port: int, *, settings: EngineSettings, dtype: str, value: float
+    rank: int, world_size: int, port: int, *, settings: LearnerSettings, dtype: str, value: float
 ) -> dict[str, Any]:
     """A good step, one with a gradient of `value` on rank 0 in the first of two micro-batches, and a good one."""
     with jobs.engine(rank, world_size, port, settings, dtype) as made:

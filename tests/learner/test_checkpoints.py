@@ -10,7 +10,7 @@ import pytest
 from rank_pool import RankPool
 
 from learner.checkpoints import latest, weights
-from learner.settings import EngineSettings
+from learner.settings import LearnerSettings
 
 pytestmark = pytest.mark.slow
 
@@ -29,9 +29,9 @@ KINDS = [
 ]
 
 
-def settings(optimizer: str, stage: int, **more: object) -> EngineSettings:
+def settings(optimizer: str, stage: int, **more: object) -> LearnerSettings:
     decay = {"weight_decay": 0.1} if optimizer != "sgd" else {}
-    return EngineSettings(optimizer=optimizer, zero_stage=stage, **{**decay, **more})
+    return LearnerSettings(optimizer=optimizer, zero_stage=stage, **{**decay, **more})
 
 
 @pytest.mark.parametrize("world_size", [1, 2])

@@ -9,12 +9,12 @@ from rank_pool import RankPool
 
 from learner.muon import orthogonalised
 from learner.optim import build_optimizer
-from learner.settings import EngineSettings
+from learner.settings import LearnerSettings
 
 slow = pytest.mark.slow
 
 
-def reference_muon(settings: EngineSettings, steps: int) -> dict[str, np.ndarray]:
+def reference_muon(settings: LearnerSettings, steps: int) -> dict[str, np.ndarray]:
     """What one process comes to in float64, written out: clipping, Muon on `up` and `down`, AdamW on the rest."""
     torch.manual_seed(0)
     net = jobs.Net().double()
@@ -57,7 +57,7 @@ def reference_muon(settings: EngineSettings, steps: int) -> dict[str, np.ndarray
 def test_muon_under_every_zero_stage_is_muon_of_one_process(
     pools: dict[int, RankPool], stage: int, world_size: int
 ) -> None:
-    settings = EngineSettings(optimizer="muon", zero_stage=stage, lr=0.02, weight_decay=0.1, grad_clip=0.5)
+    settings = LearnerSettings(optimizer="muon", zero_stage=stage, lr=0.02, weight_decay=0.1, grad_clip=0.5)
     expected = reference_muon(settings, 3)
     for found in pools[world_size].run(optimizer_jobs.train, settings=settings, micro=2):
         for name, value in expected.items():
@@ -86,7 +86,7 @@ def test_a_muon_update_is_as_large_as_one_of_adamw() -> None:
 
 def test_muon_takes_the_matrices_between_embedding_and_head() -> None:
     net = jobs.Net()
-    optimizer = build_optimizer(net, EngineSettings(optimizer="muon", weight_decay=0.1), on_gpu=False)
+    optimizer = build_optimizer(net, LearnerSettings(optimizer="muon", weight_decay=0.1), on_gpu=False)
     names = {id(p): n for n, p in net.named_parameters()}
     groups = [
         (group["muon"], group["weight_decay"], sorted(names[id(p)] for p in group["params"]))
@@ -106,7 +106,7 @@ def test_muon_takes_the_matrices_between_embedding_and_head() -> None:
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_micro_batches_of_bfloat16_add_up_in_float32(pools: dict[int, RankPool], stage: int, world_size: int) -> None:
     """64 x 1/512 after a 1 leave no trace in a bfloat16 sum."""
-    settings = EngineSettings(optimizer="sgd", zero_stage=stage, grad_clip=0.0)
+    settings = LearnerSettings(optimizer="sgd", zero_stage=stage, grad_clip=0.0)
     gradients = [1.0] + [1 / 512] * 64
     for moved in pools[world_size].run(optimizer_jobs.add_up, settings=settings, dtype="bfloat16", gradients=gradients):
         np.testing.assert_allclose(moved, 1.125, rtol=1e-5)
@@ -120,8 +120,8 @@ def test_offloaded_states_are_stepped_as_those_on_the_device(
 ) -> None:
     offload = {"optimizer": True, "parameters": stage == 3}
     chosen = {"optimizer": optimizer, "zero_stage": stage, "weight_decay": 0.1, "grad_clip": 0.5}
-    here = pools[2].run(optimizer_jobs.train, settings=EngineSettings(**chosen), micro=2)[0]
-    there = pools[2].run(optimizer_jobs.train, settings=EngineSettings(offload=offload, **chosen), micro=2)
+    here = pools[2].run(optimizer_jobs.train, settings=LearnerSettings(**chosen), micro=2)[0]
+    there = pools[2].run(optimizer_jobs.train, settings=LearnerSettings(offload=offload, **chosen), micro=2)
     for name, value in here.items():
         np.testing.assert_allclose(there[0][name], value, rtol=1e-5, atol=1e-6, err_msg=name)
 
@@ -140,7 +140,7 @@ def test_offloaded_states_are_stepped_as_those_on_the_device(
 def test_a_gradient_that_is_not_finite_skips_the_step_on_all_ranks(
     pools: dict[int, RankPool], optimizer: str, dtype: str, offload: bool, stage: int, value: float
 ) -> None:
-    settings = EngineSettings(optimizer=optimizer, zero_stage=stage, offload={"optimizer": offload})
+    settings = LearnerSettings(optimizer=optimizer, zero_stage=stage, offload={"optimizer": offload})
     for result in pools[2].run(optimizer_jobs.spoil_a_step, settings=settings, dtype=dtype, value=value):
         assert result["skipped"]
         assert result["norm"] == np.inf

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,7 @@ def test_rows_run_from_the_costliest_to_the_cheapest(lengths: list[int], ranks: 
 @given(LENGTHS, st.integers(60, 300))
 def test_no_two_rows_of_a_rank_would_fit_in_one(lengths: list[int], budget: int) -> None:
     filled = sorted(sum(lengths[i] for i in row) for row in plan(lengths, 1, budget, COST)[0])
-    assert all(a + b > budget for a, b in zip(filled, filled[1:]))
+    assert all(a + b > budget for a, b in pairwise(filled))
 
 
 @given(LENGTHS, st.integers(1, 5), st.integers(60, 300))

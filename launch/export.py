@@ -1,0 +1,81 @@
+"""`reprise export`: a run's policy as a Hugging Face folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from buffer.errors import UserError
+from launch.arguments import EXIT_CODES, command
+
+
+def add_export(commands: Any) -> None:
+    """`reprise export RUN_DIR --to DIR`."""
+    parser = command(
+        commands,
+        "export",
+        _export,
+        "write a run's policy as a Hugging Face folder",
+        "Write the policy of a run's checkpoint, the last one if none is named, as a folder that transformers and\n"
+        "vLLM load: weights (safetensors, in the recipe's policy.dtype), configuration, tokenizer, chat template and\n"
+        "generation config. The run may be finished, interrupted or still going.",
+        f"""\
+examples:
+  reprise export runs/demo_sft --to /models/demo_sft
+  reprise export runs/demo_sft --step 400 --to /models/demo_sft-400
+  reprise export runs/demo_sft --to x --dry-run          what would be written
+a run that reached its end has its last policy in RUN_DIR/policy already
+{EXIT_CODES}""",
+    )
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="the run's folder, such as runs/demo_sft")
+    parser.add_argument("--to", required=True, metavar="DIR", help="the folder to write; it must not exist or be empty")
+    parser.add_argument("--step", type=int, metavar="N", help="the checkpoint of this step (default: the last)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
+
+
+def _export(args: argparse.Namespace) -> None:
+    from launch.run_folder import RunFolder
+
+    run, to = RunFolder.existing(args.run_dir), Path(args.to)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise UserError(f"--to {to} is there already and not empty; name a new folder")
+    policy_dir, dtype = _began_from(run)
+    checkpoint = _checkpoint(run, args.step)
+    if args.dry_run:
+        print(
+            f"would write the policy of {checkpoint} ({dtype}), with configuration and tokenizer of {policy_dir}, "
+            f"to {to}"
+        )
+        return
+    from launch.quiet import quiet_libraries
+
+    quiet_libraries()
+    from learner.export import export_checkpoint
+
+    export_checkpoint(checkpoint, policy_dir, dtype, to)
+    print(to)
+
+
+def _began_from(run: Any) -> tuple[Path, str]:
+    """The policy folder that the run began from, and the dtype of its weights."""
+    from launch.loading import load_as
+    from launch.recipe import Recipe
+    from launch.sft.recipe import SftRecipe
+
+    is_sft = any(line.startswith("stages:") for line in run.recipe.read_text(encoding="utf-8").splitlines())
+    policy = (load_as(SftRecipe, run.recipe) if is_sft else load_as(Recipe, run.recipe)).policy
+    return (run.policy_start if policy.path is None else Path(policy.path)), policy.dtype
+
+
+def _checkpoint(run: Any, step: int | None) -> Path:
+    from learner.checkpoints.folder import checkpoints, step_of
+
+    found = {step_of(path): path for path in checkpoints(run.checkpoints)}
+    if not found:
+        raise UserError(
+            f"{run.path} has no complete checkpoint (checkpoints.every 0?); its last policy may be in policy/"
+        )
+    if step is not None and step not in found:
+        raise UserError(f"--step {step}: {run.path} has complete checkpoints of the steps {sorted(found)}")
+    return found[max(found) if step is None else step]
