@@ -70,8 +70,8 @@ class EngineSettings(BaseModel):
 
     optimizer: Literal["adamw", "muon", "sgd"] = Field(
         "adamw",
-        description="adamw; muon: orthogonalised momentum for matrices of the layers, AdamW for the rest, learning rates "
-        "of AdamW's scale for both; sgd: without momentum.",
+        description="adamw; muon: orthogonalised momentum for matrices of the layers, AdamW for the rest, "
+        "learning rates of AdamW's scale for both; sgd: without momentum.",
     )
     betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's decay rates of the two moments, in [0, 1).")
     eps: float = Field(1e-8, gt=0, description="AdamW's epsilon.")

@@ -15,6 +15,7 @@ from recipe_files import write_policy_folder, write_recipe
 from buffer.errors import UserError
 from buffer.types import Task
 from launch import preflight
+from launch.cli import main
 from launch.loading import load
 from launch.memory import GIB, PolicySize, policy_size
 from launch.nodes import Node
@@ -187,3 +188,35 @@ def test_a_runs_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None
 def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**20))
     assert "0.000977 GiB free, the run may write 0.25 GiB; make room" in refusal(write_recipe(tmp_path))
+
+
+MOTIF2 = Path(__file__).resolve().parents[2] / "recipes" / "motif2_12p7b"
+H100_NODES = ["--node-cpus", "96", "--node-gpus", "8", "--node-memory-gb", "1500"]
+
+
+@pytest.mark.parametrize(
+    ("command", "recipe", "nodes"), [("sft", "sft_stage1", 2), ("sft", "sft_stage2", 2), ("train", "rl_64k", 4)]
+)
+def test_the_recipes_of_the_large_policy_pass_their_dry_run(capsys, command: str, recipe: str, nodes: int) -> None:
+    arguments = [command, str(MOTIF2 / f"{recipe}.yaml"), "--dry-run", "--nodes", str(nodes), *H100_NODES]
+    assert main(arguments) == 0, capsys.readouterr().err
+    out = capsys.readouterr().out
+    assert "All checks passed. Nothing was started." in out
+    assert "share rows" not in out
+
+
+def test_a_degree_that_splits_the_policys_heads_is_refused_before_anything_starts(capsys) -> None:
+    arguments = ["sft", str(MOTIF2 / "sft_stage2.yaml"), "--dry-run", "--nodes", "2", *H100_NODES]
+    assert main([*arguments, "--set", "learner.sequence_parallel=16"]) == 2
+    assert "8 groups of heads (40 query heads) cannot be shared evenly by 16 ranks" in capsys.readouterr().err
+
+
+def test_a_world_that_the_degree_does_not_divide_is_refused(capsys) -> None:
+    assert main(["sft", str(MOTIF2 / "sft_stage2.yaml"), "--dry-run", "--set", "learner.world_size=12"]) == 2
+    assert "sequence_parallel (8) must divide world_size (12)" in capsys.readouterr().err
+
+
+def test_a_gpu_kernel_is_refused_on_cpu(capsys) -> None:
+    demo = MOTIF2.parent / "demo.yaml"
+    assert main(["train", str(demo), "--dry-run", "--set", "learner.attention=flash_attention_2"]) == 2
+    assert "learner.attention flash_attention_2 needs GPUs" in capsys.readouterr().err

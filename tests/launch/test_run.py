@@ -12,7 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from launch.cli import main
 from launch.metrics import CORE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -38,9 +41,16 @@ class Run:
         self.folder = folder / recipe.stem
         overrides = [f"--set={key}={value}" for key, value in (settings | {"runs_dir": folder}).items()]
         self.log = folder / "log.txt"
+        self._start(str(recipe), *overrides)
+
+    def resume(self) -> None:
+        """Go on with it, killed or ended, in a new process."""
+        self._start("--resume", str(self.folder))
+
+    def _start(self, *arguments: str) -> None:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "launch", "train", str(recipe), *overrides],
+                [sys.executable, "-m", "launch", "train", *arguments],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -206,6 +216,37 @@ def test_when_verifiers_are_killed_the_run_goes_on_and_says_so(finished: Run, st
     assert [line["step"] for line in run.steps] == [1, 2, 3]
     assert sum(line["verifier/restarts"] for line in run.steps) == 2
     assert run.survivors() == []
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint_on_ranks_that_share_rows(
+    finished: Run, start: Callable[..., Run]
+) -> None:
+    layout = {"learner.world_size": 2, "learner.sequence_parallel": 2, "cluster.learner_cpus": 0.5}
+    policy = {"policy.path": finished.folder / "policy", "warm_start": "null", "learner.kl_coef": 0.01}
+    run = start(SMALL | layout | policy | {"steps": 5, "checkpoints.every": 2, "eval.every": 0})
+    run.wait_for("RL (")
+    until = time.monotonic() + 200
+    while len(run.steps) < 3:  # step 2 has a checkpoint, or will have: it is written while training goes on
+        assert run.process.poll() is None, run.output
+        assert time.monotonic() < until, run.output
+        time.sleep(0.02)
+    run.kill_all()
+    run.resume()
+    assert run.wait(300) == 0, run.output
+    assert "resumed from the checkpoint of step" in run.output
+    assert [line["step"] for line in run.steps] == [1, 2, 3, 4, 5]
+    assert all(line["publish/mismatch"] < 1e-3 for line in run.steps)
+    assert all(line["policy/reference_kl"] >= 0 for line in run.steps)
+    assert set(run.summary["pass_at_1"]["before"]) == set(run.summary["pass_at_1"]["after"])
+    assert run.survivors() == []
+
+    exported = run.folder.parent / "exported"
+    assert main(["export", str(run.folder), "--to", str(exported)]) == 0
+    checkpoint, started = (AutoModelForCausalLM.from_pretrained(d) for d in (exported, finished.folder / "policy"))
+    tokens = torch.arange(10, 40)[None]
+    with torch.no_grad():
+        assert not torch.equal(checkpoint(tokens).logits, started(tokens).logits)
+    assert AutoTokenizer.from_pretrained(exported).chat_template
 
 
 @pytest.mark.parametrize(

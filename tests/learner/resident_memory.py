@@ -37,7 +37,7 @@ def run(folder: Path, tokens: int, policy: Any, stage: Any, port: int) -> dict[s
     from learner.settings import CheckpointingSettings, EngineSettings
 
     checkpointing = CheckpointingSettings(policy=policy)
-    settings = EngineSettings(zero_stage=stage, token_budget=tokens, checkpointing=checkpointing, lr=1e-4)
+    settings = EngineSettings(zero_stage=stage, token_budget=tokens, checkpointing=checkpointing)
     rng = np.random.default_rng(0)
     forget()
     before = resident("VmRSS")
