@@ -78,17 +78,24 @@ def _recipe(args: argparse.Namespace) -> None:
 
         from launch.dry_run import keys_table
         from launch.keys import keys
+        from launch.recipe import Recipe
+        from launch.sft.recipe import SftRecipe
 
-        chosen = [k for k in keys() if not args.keys or f"{k.path}.".startswith(f"{args.keys}.")]
+        chosen = [
+            k
+            for k in keys(SftRecipe if args.sft else Recipe)
+            if not args.keys or f"{k.path}.".startswith(f"{args.keys}.")
+        ]
         if not chosen:
             raise UserError(f"--keys {args.keys}: no such key or section; --keys alone lists all")
         Console(width=max(Console().width, 120)).print(keys_table(chosen))
         return
     if args.recipe is None:
         raise UserError("give a recipe file to print, or --keys to list what a recipe may say")
+    from launch.either import load_either
     from launch.loading import to_yaml
 
-    print(to_yaml(_load(args)), end="")
+    print(to_yaml(load_either(args.recipe, args.set)), end="")
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -187,6 +194,7 @@ examples:
   reprise recipe recipes/demo.yaml --set learner.epochs=2 > mine.yaml
   reprise recipe --keys
   reprise recipe --keys learner
+  reprise recipe --keys stages --sft          of recipes for supervised fine-tuning
 
 how a recipe is put together:
   extends: demo.yaml        start from another recipe (path relative to the file); own keys are merged over it,
@@ -196,6 +204,7 @@ how a recipe is put together:
     )
     _add_recipe_arguments(recipe, optional=True)
     recipe.add_argument("--keys", nargs="?", const="", metavar="SECTION", help="list all keys, or those of one section")
+    recipe.add_argument("--sft", action="store_true", help="with --keys: those of a recipe for `reprise sft`")
 
 
 def _add_report(commands: Any) -> None:

@@ -59,12 +59,9 @@ def _export(args: argparse.Namespace) -> None:
 
 def _began_from(run: Any) -> tuple[Path, str]:
     """The policy folder that the run began from, and the dtype of its weights."""
-    from launch.loading import load_as
-    from launch.recipe import Recipe
-    from launch.sft.recipe import SftRecipe
+    from launch.either import load_either
 
-    is_sft = any(line.startswith("stages:") for line in run.recipe.read_text(encoding="utf-8").splitlines())
-    policy = (load_as(SftRecipe, run.recipe) if is_sft else load_as(Recipe, run.recipe)).policy
+    policy = load_either(run.recipe).policy
     return (run.policy_start if policy.path is None else Path(policy.path)), policy.dtype
 
 

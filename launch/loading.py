@@ -68,7 +68,12 @@ def load_as(kind: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R
 
     Raises `UserError` with one line per problem: where it was written, the key, what was given and what would be right.
     """
-    return validate(*_resolved(_chain(Path(path)), overrides), kind)
+    return validate(*resolved(path, overrides), kind)
+
+
+def resolved(path: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Origins]:
+    """A recipe's values before they are checked: `extends` followed, overrides merged; and where each was written."""
+    return _resolved(_chain(Path(path)), overrides)
 
 
 def load_rewards(

@@ -12,8 +12,9 @@ import torch
 from buffer.types import Int32
 from learner.packing import Document, row_length
 
-# Largest share of padding in one of `RowLayout.rectangles`.
+# Largest share of padding in one of `RowLayout.rectangles`, and tokens of padding that cost less than another call.
 _RECTANGLE_PADDING = 0.125
+_FREE_PADDING = 1024
 
 
 @dataclass(eq=False)
@@ -78,16 +79,11 @@ class RowLayout:
         for i in sorted(range(len(self.lengths)), key=lambda i: (-self.lengths[i], i)):
             tokens += self.lengths[i]
             area = (len(groups[-1]) + 1) * self.lengths[groups[-1][0]] if groups else 0
-            if not groups or tokens < (1 - _RECTANGLE_PADDING) * area:
+            if not groups or area - tokens > max(_RECTANGLE_PADDING * area, _FREE_PADDING):
                 groups.append([])
                 tokens = self.lengths[i]
             groups[-1].append(i)
         return groups
-
-    @property
-    def rectangle_padding(self) -> int:
-        """Places of the rectangles that hold padding."""
-        return sum(r.numel() for r in self.rectangles) - sum(self.lengths)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
