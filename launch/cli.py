@@ -84,7 +84,7 @@ def _recipe(args: argparse.Namespace) -> None:
         chosen = [
             k
             for k in keys(SftRecipe if args.sft else Recipe)
-            if not args.keys or f"{k.path}.".startswith(f"{args.keys}.")
+            if not args.keys or f"{k.path}.".replace("[]", "").startswith(f"{args.keys}.".replace("[]", ""))
         ]
         if not chosen:
             raise UserError(f"--keys {args.keys}: no such key or section; --keys alone lists all")

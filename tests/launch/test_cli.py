@@ -107,6 +107,8 @@ def test_keys_are_listed_all_or_by_section(capsys) -> None:
     out = capsys.readouterr().out
     assert "learner.lr" in out
     assert "rollout.engines" not in out
+    assert main(["recipe", "--keys", "stages", "--sft"]) == 0
+    assert "stages[].warmup_steps" in capsys.readouterr().out
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
