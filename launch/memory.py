@@ -40,10 +40,15 @@ def policy_size(folder: Path) -> PolicySize:
         cache = 2 * text["num_hidden_layers"] * kv_heads * head_dim
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{config_file} is not the configuration of a transformers model: {error!r}") from None
-    return PolicySize(sum(map(_parameters, sorted(folder.glob("*.safetensors")))), cache)
+    return PolicySize(sum(map(math.prod, tensor_shapes(folder).values())), cache)
 
 
-def _parameters(file: Path) -> int:
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in a folder's safetensors files, from their headers. `UserError` as above."""
+    return {name: shape for file in sorted(folder.glob("*.safetensors")) for name, shape in _shapes(file).items()}
+
+
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
     # A safetensors file begins with the length of its JSON header (uint64, little endian) and the header.
     try:
         with file.open("rb") as content:
@@ -51,7 +56,7 @@ def _parameters(file: Path) -> int:
             if length > file.stat().st_size:
                 raise ValueError("the header is longer than the file")
             header = json.loads(content.read(length))
-        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        return {name: tuple(map(int, entry["shape"])) for name, entry in header.items() if name != "__metadata__"}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise UserError(f"{file} is not a readable safetensors file ({error}); is the download complete?") from None
 

@@ -18,10 +18,10 @@ from launch.probe import probe
 from launch.quiet import quiet_libraries
 from launch.recipe import Recipe
 from launch.recorder import Recorder
+from launch.resuming import check_resumable, policy_folder
 from launch.run_folder import RunFolder
 from launch.signals import cancel_on_sigterm
 from launch.warm_start import warm_start
-from models.policy import prepare_policy
 from rollout.admission import Admission
 from rollout.chat import ChatCodec
 
@@ -34,6 +34,8 @@ def train(recipe: Recipe, resumed: RunFolder | None = None) -> None:
     Everything it writes is in its run folder; raises what ended it, if anything did.
     """
     quiet_libraries()
+    if resumed is not None:
+        check_resumable(resumed, recipe)
     if not on_a_cluster():
         preflight.check(recipe, local_nodes())  # before Ray takes its seconds
     join_ray()
@@ -55,7 +57,7 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
     progress, tasks = recorder.progress, ready.tasks
 
     progress.phase("set-up")
-    policy_dir = prepare_policy(recipe.policy, run.policy_start, recipe.seed)
+    policy_dir = policy_folder(recipe, run, recorder.checkpoint is not None)
     plan = preflight.check_folder(recipe, ready.plan.nodes, policy_dir, tasks)
     async with Cluster(recipe, plan, node_ids, policy_dir, recorder.verifier_lost) as cluster:
         fleet, learner = cluster.fleet, cluster.learner

@@ -10,6 +10,7 @@ import ray
 from launch.actor_set import join_ray, on_a_cluster, ray_nodes
 from launch.nodes import Plan, local_nodes
 from launch.quiet import quiet_libraries
+from launch.resuming import check_resumable, policy_folder
 from launch.run_folder import RunFolder
 from launch.sft import preflight
 from launch.sft.curriculum import Curriculum, as_document
@@ -19,7 +20,6 @@ from launch.sft.recipe import SftRecipe
 from launch.sft.recorder import SftRecorder
 from launch.signals import cancel_on_sigterm
 from learner.packing import Document
-from models.policy import prepare_policy
 
 
 def train(recipe: SftRecipe, resumed: RunFolder | None = None) -> None:
@@ -28,12 +28,14 @@ def train(recipe: SftRecipe, resumed: RunFolder | None = None) -> None:
     Everything it writes is in its run folder; raises what ended it, if anything did.
     """
     quiet_libraries()
+    if resumed is not None:
+        check_resumable(resumed, recipe)
     if not on_a_cluster():
         preflight.check(recipe, local_nodes())
     run = resumed or RunFolder.create(recipe.runs_dir, recipe.name)
     with SftRecorder(recipe, run, resumed is not None) as recorder:
         recorder.progress.phase("set-up")
-        policy_dir = prepare_policy(recipe.policy, run.policy_start, recipe.seed)
+        policy_dir = policy_folder(recipe, run, resumed is not None)
         recorder.progress.phase("data")
         data = preflight.load(recipe, policy_dir, recorder.tokenised)
         recorder.data(data)

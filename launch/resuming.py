@@ -1,0 +1,42 @@
+"""What must hold for a run to go on; checked before anything in its folder is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from buffer.errors import UserError
+from launch.either import load_either
+from launch.memory import tensor_shapes
+from launch.recipe import Recipe
+from launch.run_folder import RunFolder
+from launch.sft.recipe import SftRecipe
+from learner.checkpoints.folder import read_metadata
+from models.policy import prepare_policy
+
+
+def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
+    """Refuse a run without a checkpoint, or whose checkpoint is not of the recipe's policy. `UserError`."""
+    checkpoint = run.last_checkpoint(recipe.checkpoints.every)
+    if recipe.policy.build is not None and recipe.policy != load_either(run.recipe).policy:
+        raise UserError(
+            f"--resume: the recipe's policy is not the one that {run.path} was started with; leave it as it was, or "
+            "start a new run"
+        )
+    folder = run.policy_start if recipe.policy.path is None else Path(recipe.policy.path)
+    there = tensor_shapes(folder)
+    for name, shape in read_metadata(checkpoint)["parameters"].items():
+        parameter = name.removeprefix("model.")
+        own = there.get(parameter)
+        if own != tuple(shape):
+            differs = f"lacks {parameter}" if own is None else f"has {parameter} of {own}, not {tuple(shape)}"
+            raise UserError(
+                f"checkpoint {checkpoint} is of another architecture: the policy in {folder} {differs}; resume with "
+                "the policy that the run was started with"
+            )
+
+
+def policy_folder(recipe: Recipe | SftRecipe, run: RunFolder, resumed: bool) -> Path:
+    """The policy that the run starts from, or once did; built if the recipe says so and it has not been yet."""
+    if resumed and recipe.policy.build is not None:
+        return run.policy_start
+    return prepare_policy(recipe.policy, run.policy_start, recipe.seed)
