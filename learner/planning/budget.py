@@ -88,8 +88,8 @@ def _moments(measured: Measured, job: PlanInput) -> Iterator[Part]:
 def longest_row(measured: Measured, job: PlanInput, memory: int) -> int:
     """Most tokens of a row with which the job fits in `memory` bytes; 0 if none do.
 
-    Memory is a straight line in tokens for each phase, but for short rows, which fill no piece of logits. So the line is
-    drawn anew near where it led, and the answer is checked.
+    Memory is a straight line in tokens for each phase, but for short rows, which fill no piece of logits. So the line
+    is drawn anew near where it led, and the answer is checked.
     """
     degree = job.engine.sequence_parallel
     far = max(2, job.local_tokens) * degree

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -36,25 +36,27 @@ def proposals(measured: Measured, job: PlanInput, memory: int, most: int = 3) ->
 
     Tried in this order: checkpointing policies that keep less, offload, ZeRO stages, sequence parallelism, more ranks.
     """
-    singles = [c for keys in _steps(measured, job) if (c := _tried(measured, job, keys)) is not None]
+    saving = sorted(by_policy(measured, job), key=lambda b: -b.total)
+    policies = [b.job.engine.checkpointing.policy for b in saving]
+    singles = [c for keys in _steps(job, policies) if (c := _tried(measured, job, keys)) is not None]
     fitting = [c for c in singles if c.budget.total <= memory]
     if fitting:
         return fitting[:most]
     utmost = _tried(measured, job, _utmost(job))
     if utmost is not None and utmost.budget.total > memory:
         return []
-    together = _together(measured, job, memory)
+    together = _together(measured, job, memory, policies)
     return [] if together is None else [together]
 
 
-def _together(measured: Measured, job: PlanInput, memory: int) -> Change | None:
+def _together(measured: Measured, job: PlanInput, memory: int, policies: Sequence[str]) -> Change | None:
     """Changes one on top of the other, each kept only if it saves memory, until it fits; then those not needed are
     taken back."""
     keys: dict[str, Any] = {}
     best = budget(measured, job)
     while best.total > memory:
         current = _changed(job, keys)
-        for step in _steps(measured, current):
+        for step in _steps(current, policies):
             change = _tried(measured, job, keys | step)
             if change is not None and change.budget.total < best.total:
                 keys, best = change.keys, change.budget
@@ -93,14 +95,11 @@ def _degrees(job: PlanInput) -> list[int]:
     return found
 
 
-def _steps(measured: Measured, job: PlanInput) -> Iterator[dict[str, Any]]:
-    """Single changes, the cheapest for the run's speed first."""
+def _steps(job: PlanInput, policies: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Single changes, the cheapest for the run's speed first; `policies` from the one that keeps most to the least."""
     engine = job.engine
-    kept = {b.job.engine.checkpointing.policy: b.total for b in by_policy(measured, job)}
-    present = engine.checkpointing.policy
-    for policy in sorted(kept, key=lambda p: -kept[p]):
-        if kept[policy] < kept[present]:
-            yield {"checkpointing.policy": policy}
+    for policy in policies[policies.index(engine.checkpointing.policy) + 1 :]:
+        yield {"checkpointing.policy": policy}
     if job.on_gpu and not engine.checkpointing.offload:
         yield {"checkpointing.offload": True}
     if engine.checkpointing.mlp_tiles == 1:

@@ -25,6 +25,7 @@ from learner.policy import Policy
 from learner.rows import MicroBatch, RowLayout
 from learner.settings import CheckpointingSettings
 
+_TOKENS = 1024  # of a rank; a multiple of what tiled MLPs may be asked for
 _VOCABULARY = 256  # of the measured stack: the head is measured by itself, the embedding is arithmetic
 
 
@@ -121,20 +122,31 @@ class _HeadAlone(torch.nn.Module):
         return self.lm_head
 
 
+# Measurements are functions of their keys: remembered while the process lives.
+_stacks: dict[tuple[Any, ...], Stack] = {}
+_heads: dict[tuple[Any, ...], Head] = {}
+
+
 class Measured:
-    """One job's measurements, each made once, extended to all layers and to any number of tokens.
+    """One job's measurements, extended to all layers and to any number of tokens.
 
     They depend on the job's model, dtype, kernel and device; not on ranks, ZeRO or offload.
     """
 
     def __init__(self, job: PlanInput) -> None:
         self._job = job
+        self._key = (job.config.to_json_string(), job.dtype, job.engine.attention, job.on_gpu, job.with_entropy)
         self.shape: ModelShape = Shapes(job.config, job.dtype).counted
-        self._stacks: dict[tuple[Any, ...], Stack] = {}
-        self._heads: dict[tuple[int, int], Head] = {}
 
     def stack(self, policy: CheckpointingSettings, tokens: int, degree: int) -> Stack:
-        """All layers over `tokens` of a rank, whose row is shared by `degree` ranks."""
+        """All layers over `tokens` of a rank, whose row is shared by `degree` ranks.
+
+        Everything about a layer is a straight line in tokens (attention keeps no scores).
+        """
+        one, two = (self._all_layers(policy, n, degree) for n in (_TOKENS, 2 * _TOKENS))
+        return _line(one, two, tokens / _TOKENS - 1)
+
+    def _all_layers(self, policy: CheckpointingSettings, tokens: int, degree: int) -> Stack:
         count = self.shape.layers
         if count <= 3:
             return self._measured(policy, tokens, degree, count)
@@ -143,11 +155,11 @@ class Measured:
 
     def _measured(self, policy: CheckpointingSettings, tokens: int, degree: int, layers: int) -> Stack:
         # Where offloaded tensors live is not measured but known: all that is kept.
-        key = (policy.policy, policy.mlp_tiles, tokens, degree, layers)
-        if key not in self._stacks:
+        key = (*self._key, policy.policy, policy.mlp_tiles, tokens, degree, layers)
+        if key not in _stacks:
             alone = policy.model_copy(update={"offload": False})
-            self._stacks[key] = measure_stack(self._job, alone, tokens, degree, layers)
-        return self._stacks[key]
+            _stacks[key] = measure_stack(self._job, alone, tokens, degree, layers)
+        return _stacks[key]
 
     def head(self, tokens: int) -> Head:
         """Measured on the smallest matrix and row that are worked through in equal pieces, then a plane in both."""
@@ -162,10 +174,10 @@ class Measured:
         return Head(*(getattr(wider, f) + getattr(taller, f) - getattr(corner, f) for f in Head.__slots__))
 
     def _measured_head(self, tokens: int, vocabulary: int) -> Head:
-        key = (tokens, vocabulary)
-        if key not in self._heads:
-            self._heads[key] = measure_head(self._job, self.shape.hidden, vocabulary, tokens)
-        return self._heads[key]
+        key = (*self._key, tokens, vocabulary)
+        if key not in _heads:
+            _heads[key] = measure_head(self._job, self.shape.hidden, vocabulary, tokens)
+        return _heads[key]
 
 
 _Sizes = TypeVar("_Sizes", Stack, Head)

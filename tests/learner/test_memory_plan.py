@@ -255,9 +255,9 @@ def test_a_real_rank_takes_what_is_planned(tmp_path: Path) -> None:
     """
     config = llama(vocab_size=32_768, hidden_size=512, intermediate_size=1536, num_hidden_layers=8)
     config.save_pretrained(tmp_path)
-    cases = [["none", 1], ["block", 1], ["attention", 3]]
+    cases = [["none", 1], ["block", 1], ["block", 3]]
     out = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("resident_memory.py")), str(tmp_path), "1024", json.dumps(cases)],
+        [sys.executable, str(Path(__file__).with_name("resident_memory.py")), str(tmp_path), "768", json.dumps(cases)],
         env=os.environ
         | {
             "OMP_NUM_THREADS": "1",
@@ -271,13 +271,12 @@ def test_a_real_rank_takes_what_is_planned(tmp_path: Path) -> None:
         timeout=280,
     )
     assert out.returncode == 0, out.stderr[-3000:]
-    measured = Measured(job(config, tokens=1024))
+    measured = Measured(job(config, tokens=768))
     assert measured.shape.parameters >= 50_000_000
     for (name, stage), seen in zip(cases, json.loads(out.stdout.splitlines()[-1]), strict=True):
-        asked = job(config, tokens=1024, on_gpu=False, zero_stage=stage, checkpointing=policy(str(name)))
+        asked = job(config, tokens=768, on_gpu=False, zero_stage=stage, checkpointing=policy(str(name)))
         whole = budget(measured, asked)
         planned = {"pass": max(whole.held(phase) for phase in PHASES[:-1]), "step": whole.held("step")}
-        print(name, stage, {k: (seen[k] // MIB, planned[k] // MIB) for k in planned})
         for half, size in planned.items():
             assert size == pytest.approx(seen[half], rel=0.15), (name, stage, half)
         assert whole.total == pytest.approx(max(seen.values()), rel=0.15)
