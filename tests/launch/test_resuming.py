@@ -43,7 +43,7 @@ def test_a_run_may_go_on_with_the_policy_it_was_started_with(started: tuple[RunF
 def test_a_policy_built_otherwise_is_refused(started: tuple[RunFolder, Recipe], tmp_path: Path) -> None:
     run, _ = started
     wider = load(write_recipe(tmp_path, policy=BUILD | {"build_args": {"width": 64}}))
-    with pytest.raises(UserError, match="not the one that .* was started with"):
+    with pytest.raises(UserError, match=r"not the one that .* was started with"):
         check_resumable(run, wider)
 
 
