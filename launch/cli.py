@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from buffer.errors import RunError, UserError
 from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planned_nodes, resumed_run
 from launch.export import add_export
+from launch.planner.command import add_plan
 from launch.sft.command import add_sft
 from launch.signals import interrupt_on_sigterm
 from launch.verify.command import add_verify
@@ -129,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
 start here:
   reprise train recipes/demo.yaml --dry-run       what would run, and where; starts nothing
   reprise train recipes/demo.yaml                 the demo: a small policy learns on this machine
+  reprise sft recipes/demo_sft.yaml               supervised fine-tuning, before RL
   reprise recipe --keys                           every key a recipe may have
 
 `reprise COMMAND --help` says more. `python -m launch` is the same program, for `ray job submit`.
@@ -138,6 +140,7 @@ start here:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
     add_sft(commands)
+    add_plan(commands)
     add_export(commands)
     _add_recipe(commands)
     _add_report(commands)
