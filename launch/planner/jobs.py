@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from launch.loading import load, load_as
 from launch.recipe import Recipe
 from launch.sft.recipe import SftRecipe
 from learner.planning.job import PlanInput
@@ -26,11 +22,6 @@ class Batch:
 
     tokens: int
     how: str
-
-
-def read(path: str | Path, overrides: Sequence[str]) -> Recipe | SftRecipe:
-    """The recipe in a file; one with `stages` is for SFT."""
-    return load_as(SftRecipe, path, overrides) if _has_stages(Path(path)) else load(path, overrides)
 
 
 def job_of(recipe: Recipe | SftRecipe, on_gpu: bool, reserve_gb: float) -> PlanInput:
@@ -89,20 +80,3 @@ def config_of(policy: PolicySettings) -> Any:
         return config
     with tempfile.TemporaryDirectory() as folder:
         return load_config(prepare_policy(policy, Path(folder), seed=0))
-
-
-def _has_stages(path: Path) -> bool:
-    """Whether a file, or what it extends, has `stages`. What is wrong with it is for `load` to say."""
-    for _ in range(16):
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
-            return False
-        if not isinstance(content, dict):
-            return False
-        if "stages" in content:
-            return True
-        if not isinstance(base := content.get("extends"), str):
-            return False
-        path = path.parent / base
-    return False

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from launch.either import load_either
 from launch.nodes import local_nodes
-from launch.planner.jobs import Batch, batch_of, job_of, read
+from launch.planner.jobs import Batch, batch_of, job_of
 from learner.heads import check_degree
 from learner.planning.budget import Budget, budget, longest_row
 from learner.planning.fitting import Change, by_policy, proposals
@@ -78,7 +79,7 @@ class Outcome:
 
 def plan_recipe(path: str | Path, overrides: Sequence[str], machine: Machine) -> Outcome:
     """Read, measure, add up. Raises UserError for bad input; what does not fit is an outcome."""
-    recipe = read(path, overrides)
+    recipe = load_either(path, overrides)
     on_gpu = bool(recipe.cluster.learner_gpus) or machine.gpu_memory_gb is not None
     job = job_of(recipe, on_gpu, machine.reserve_gb)
     check_degree(job.config, job.engine.sequence_parallel)
