@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
-from launch.arguments import EXIT_CODES, command
+from launch.arguments import EXIT_CODES, add_set, command
 
 
 def add_export(commands: Any) -> None:
@@ -25,12 +25,15 @@ examples:
   reprise export runs/demo_sft --to /models/demo_sft
   reprise export runs/demo_sft --step 400 --to /models/demo_sft-400
   reprise export runs/demo_sft --to x --dry-run          what would be written
+  reprise export runs/rl --to x --set policy.path=/new/place/of/the/policy/it/began/from
+  reprise export runs/demo_sft --to x --set policy.dtype=bfloat16
 a run that reached its end has its last policy in RUN_DIR/policy already
 {EXIT_CODES}""",
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", help="the run's folder, such as runs/demo_sft")
     parser.add_argument("--to", required=True, metavar="DIR", help="the folder to write; it must not exist or be empty")
     parser.add_argument("--step", type=int, metavar="N", help="the checkpoint of this step (default: the last)")
+    add_set(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
 
 
@@ -40,7 +43,7 @@ def _export(args: argparse.Namespace) -> None:
     run, to = RunFolder.existing(args.run_dir), Path(args.to)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"--to {to} is there already and not empty; name a new folder")
-    policy_dir, dtype = _began_from(run)
+    policy_dir, dtype = _began_from(run, args.set)
     checkpoint = _checkpoint(run, args.step)
     if args.dry_run:
         print(
@@ -57,11 +60,11 @@ def _export(args: argparse.Namespace) -> None:
     print(to)
 
 
-def _began_from(run: Any) -> tuple[Path, str]:
+def _began_from(run: Any, overrides: list[str]) -> tuple[Path, str]:
     """The policy folder that the run began from, and the dtype of its weights."""
     from launch.either import load_either
 
-    policy = load_either(run.recipe).policy
+    policy = load_either(run.recipe, overrides).policy
     return (run.policy_start if policy.path is None else Path(policy.path)), policy.dtype
 
 

@@ -72,6 +72,9 @@ exit codes: 0 it fits, 1 it does not (by how much, and what would), 2 bad input 
         metavar="P",
         help="peak of a device, 10^12 FLOPs a second (default: 989, an H100's in bfloat16; on CPU none, so no times)",
     )
+    plan.add_argument(
+        "--dry-run", action="store_true", help="print the resolved recipe that would be planned, and measure nothing"
+    )
     plan.add_argument("--json", action="store_true", help="print everything as one JSON object, bytes as integers")
 
 
@@ -87,6 +90,12 @@ def _plan(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
+    if args.dry_run:
+        from launch.either import load_either
+        from launch.loading import to_yaml
+
+        print(to_yaml(load_either(args.recipe, args.set)), end="")
+        return 0
     from launch.quiet import quiet_libraries
 
     quiet_libraries()  # before DeepSpeed is imported, which would print among the JSON
