@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-# Before torch is imported, and for the ranks: one thread each; and a C library that gives freed memory back, or resident
-# size would say what was once needed.
+# Before torch is imported, and for the ranks: one thread each, and a C library that gives freed memory back, or
+# resident size would say what was once needed.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ |= {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 

@@ -89,8 +89,7 @@ class Summary:
 
     def failed(self, error: BaseException) -> None:
         """The run was ended by `error`; Ctrl-C is an interruption."""
-        self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        self.reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        self.status, self.reason = ending(error)
 
     @property
     def changes(self) -> dict[str, Estimate]:
@@ -105,7 +104,7 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """What `summary.json` holds. What was not measured is null or an empty object."""
         evaluations = {"before": self.before, "after": self.after}
-        return _without_nan(
+        return without_nan(
             {
                 "name": self.name,
                 "status": self.status,
@@ -238,9 +237,17 @@ def _shares(evaluation: Evaluation, domain: str) -> dict[str, float | int]:
     return {name: getattr(result, name) for name in names}
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(v) for v in value]
+def ending(error: BaseException) -> tuple[str, str]:
+    """Status and reason of a run that an error ended; Ctrl-C is an interruption."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "Ctrl-C"
+    return "failed", f"{type(error).__name__}: {error}"
+
+
+def without_nan(value: Any) -> Any:
+    """The value with null for every number that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from launch.progress import duration
 from launch.run_folder import RunFolder, write_atomically
+from launch.summary import ending, without_nan
 
 
 @dataclass(slots=True)
@@ -64,8 +64,7 @@ class SftSummary:
 
     def failed(self, error: BaseException) -> None:
         """The run was ended by `error`; Ctrl-C is an interruption."""
-        self.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        self.reason = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        self.status, self.reason = ending(error)
 
     @property
     def forgotten(self) -> list[str]:
@@ -82,7 +81,7 @@ class SftSummary:
     def write(self, run: RunFolder) -> None:
         """Write `summary.json`, whole or not at all."""
         values = asdict(self) | {"forgotten": self.forgotten}
-        write_atomically(run.summary, json.dumps(_without_nan(values), indent=2, allow_nan=False) + "\n")
+        write_atomically(run.summary, json.dumps(without_nan(values), indent=2, allow_nan=False) + "\n")
 
     def table(self) -> RenderableType:
         """Everything a person wants to know at the end."""
@@ -125,11 +124,3 @@ class SftSummary:
 
 def _loss(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.4f}"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
