@@ -145,6 +145,18 @@ def test_a_builder_that_knows_its_configuration_builds_nothing(
     assert said["parameters"] == 12_703_860_896
 
 
+@pytest.mark.parametrize("name", ["sft_stage1", "sft_stage2", "rl_64k"])
+def test_the_recipes_of_the_large_policy_fit_their_nodes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, plan = planned(capsys, Path(__file__).resolve().parents[2] / "recipes" / "motif2_12p7b" / f"{name}.yaml")
+    assert code == 0
+    assert plan["total"] == max(plan["by_phase"].values()) < 80 * 2**30
+    parts = {part["arithmetic"]: part["bytes"] for part in plan["parts"]}
+    (optimiser,) = (size for how, size in parts.items() if how.startswith("12.704e9 x 12 bytes / 16 ranks"))
+    assert optimiser == pytest.approx(12_703_860_896 * 12 / 16, rel=1e-6)
+    (kept,) = (how for how in parts if how.startswith("40 layers x"))
+    assert kept.endswith("at 8,192 tokens (measured; policy attention)")
+
+
 def test_more_ranks_than_gpus(rl: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = planned(
         capsys, rl, "--gpu-memory-gb", 80, "--nodes", 1, "--gpus-per-node", 2, "--set", "learner.world_size=4"
