@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,8 +130,11 @@ def test_a_killed_run_goes_on_along_the_curve_it_would_have_had(whole: Path, tmp
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(whole: Path, tmp_path: Path) -> None:
-    kill_when(tmp_path, start(str(DEMO), *overrides(tmp_path), log=tmp_path / "log"), 9)
+    copied = tmp_path / "demo_sft"
+    shutil.copytree(whole, copied)
+    shutil.rmtree(copied / "checkpoints" / "step-000024")  # as if it had been killed after step 20
     alone = ["--set=learner.world_size=1", "--set=learner.sequence_parallel=1", "--set=learner.zero_stage=3"]
-    resumed = start("--resume", str(tmp_path / "demo_sft"), *alone, log=tmp_path / "log")
+    resumed = start("--resume", str(copied), *alone, log=tmp_path / "log")
     assert resumed.wait(240) == 0, (tmp_path / "log").read_text()
-    np.testing.assert_allclose(losses(tmp_path / "demo_sft"), losses(whole), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(losses(copied), losses(whole), rtol=0, atol=1e-3)
+    assert json.loads((copied / "summary.json").read_text())["resumed_at"] == 20
