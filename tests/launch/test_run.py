@@ -38,14 +38,15 @@ class Run:
     """`reprise train` in a process of its own, with everything it started."""
 
     def __init__(self, folder: Path, settings: dict[str, object], recipe: Path = DEMO) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder / recipe.stem
         overrides = [f"--set={key}={value}" for key, value in (settings | {"runs_dir": folder}).items()]
         self.log = folder / "log.txt"
         self._start(str(recipe), *overrides)
 
-    def resume(self) -> None:
+    def resume(self, *overrides: str) -> None:
         """Go on with it, killed or ended, in a new process."""
-        self._start("--resume", str(self.folder))
+        self._start("--resume", str(self.folder), *(f"--set={override}" for override in overrides))
 
     def _start(self, *arguments: str) -> None:
         with self.log.open("w") as log:
@@ -96,8 +97,12 @@ class Run:
     @property
     def steps(self) -> list[dict]:
         """The lines of metrics.jsonl that are training steps."""
-        lines = [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
-        return [line for line in lines if "time/step" in line]
+        return [line for line in self.lines if "time/step" in line]
+
+    @property
+    def lines(self) -> list[dict]:
+        """All lines of metrics.jsonl."""
+        return [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
 
     def survivors(self, grace_s: float = 15) -> list[str]:
         """Members that are still there some seconds after the run ended."""
@@ -171,9 +176,21 @@ def test_the_report_has_plots_and_needs_nothing_else(finished: Run) -> None:
     assert "://" not in report.replace("http://www.w3.org", "")
 
 
-def test_maths_and_code_train_together_and_are_told_apart(start: Callable[..., Run]) -> None:
+def test_maths_and_code_train_together_and_are_told_apart_though_their_verifiers_are_killed(
+    start: Callable[..., Run],
+) -> None:
     run = start(SMALL | {"steps": 3, "warm_start.steps": 300}, MATHS_AND_CODE)
+    run.wait_for("RL (", 300)
+    verifiers = run.find("ray::VerifierActor")
+    assert len(verifiers) == 2
+    for verifier in verifiers:
+        verifier.kill()
     assert run.wait(390) == 0, run.output
+    assert run.output.count("died; it is started again") == 2
+    assert run.summary["status"] == "finished"
+    assert run.summary["failures"]["verifier/restarts"] == 2
+    assert [line["step"] for line in run.steps] == [1, 2, 3]
+    assert sum(line["verifier/restarts"] for line in run.steps) == 2
     assert set(run.summary["pass_at_1"]["after"]) == {"code", "maths", "all"}
     for domain, verifier in (("maths", "math"), ("code", "code")):
         judged = [line for line in run.steps if line.get(f"reward/{domain}") is not None]
@@ -186,54 +203,27 @@ def test_maths_and_code_train_together_and_are_told_apart(start: Callable[..., R
     assert run.survivors() == []
 
 
-def test_training_goes_on_from_the_exported_policy_with_two_ranks_and_two_engines(
+def test_a_killed_run_that_went_on_from_an_exported_policy_goes_on_itself_in_another_layout(
     finished: Run, start: Callable[..., Run]
 ) -> None:
-    halves = {"cluster.learner_cpus": 0.5, "cluster.engine_cpus": 0.5, "rollout.engines": 2, "learner.world_size": 2}
-    policy = {"policy.path": finished.folder / "policy", "warm_start": "null", "learner.zero_stage": 3}
-    run = start(SMALL | halves | policy | {"steps": 2, "rollout.engine.start_deadline_s": 400})
-    assert run.wait(390) == 0, run.output
-    assert run.summary["mismatch_start"] < 1e-3
-    assert [line["step"] for line in run.steps] == [1, 2]
-    assert all(line["publish/mismatch"] < 1e-3 for line in run.steps)
-    before = finished.summary["evaluation"]["after"]["all"]["parseable"]
-    assert abs(run.summary["evaluation"]["before"]["all"]["parseable"] - before) < 0.2
-    assert run.survivors() == []
-
-
-def test_when_verifiers_are_killed_the_run_goes_on_and_says_so(finished: Run, start: Callable[..., Run]) -> None:
-    policy = {"policy.path": finished.folder / "policy", "warm_start": "null"}
-    run = start(SMALL | policy | {"steps": 3})
-    run.wait_for("RL (")
-    verifiers = run.find("ray::VerifierActor")
-    assert len(verifiers) == 2
-    for verifier in verifiers:
-        verifier.kill()
-    assert run.wait(300) == 0, run.output
-    assert run.output.count("died; it is started again") == 2
-    assert run.summary["status"] == "finished"
-    assert run.summary["failures"]["verifier/restarts"] == 2
-    assert [line["step"] for line in run.steps] == [1, 2, 3]
-    assert sum(line["verifier/restarts"] for line in run.steps) == 2
-    assert run.survivors() == []
-
-
-def test_a_killed_run_goes_on_from_its_checkpoint_on_ranks_that_share_rows(
-    finished: Run, start: Callable[..., Run]
-) -> None:
-    layout = {"learner.world_size": 2, "learner.sequence_parallel": 2, "cluster.learner_cpus": 0.5}
+    shared_rows = {"learner.world_size": 2, "learner.sequence_parallel": 2, "cluster.learner_cpus": 0.5}
     policy = {"policy.path": finished.folder / "policy", "warm_start": "null", "learner.kl_coef": 0.01}
-    run = start(SMALL | layout | policy | {"steps": 5, "checkpoints.every": 2, "eval.every": 0})
+    deadline = {"rollout.engine.start_deadline_s": 400}
+    run = start(SMALL | shared_rows | policy | deadline | {"steps": 5, "checkpoints.every": 2, "eval.every": 0})
     run.wait_for("RL (")
     until = time.monotonic() + 200
     while len(run.steps) < 3:  # step 2 has a checkpoint, or will have: it is written while training goes on
         assert run.process.poll() is None, run.output
         assert time.monotonic() < until, run.output
         time.sleep(0.02)
+    parseable = finished.summary["evaluation"]["after"]["all"]["parseable"]
+    assert abs(run.lines[0]["eval/parseable/all"] - parseable) < 0.2, "the policy is not the exported one"
     run.kill_all()
-    run.resume()
-    assert run.wait(300) == 0, run.output
+
+    run.resume("learner.sequence_parallel=1", "learner.zero_stage=3", "rollout.engines=2", "cluster.engine_cpus=0.5")
+    assert run.wait(390) == 0, run.output
     assert "resumed from the checkpoint of step" in run.output
+    assert run.summary["mismatch_start"] < 1e-3
     assert [line["step"] for line in run.steps] == [1, 2, 3, 4, 5]
     assert all(line["publish/mismatch"] < 1e-3 for line in run.steps)
     assert all(line["policy/reference_kl"] >= 0 for line in run.steps)
@@ -249,6 +239,31 @@ def test_a_killed_run_goes_on_from_its_checkpoint_on_ranks_that_share_rows(
     assert AutoTokenizer.from_pretrained(exported).chat_template
 
 
+class Pair:
+    """Two runs that begin at the same time: while one loads its engine, so does the other."""
+
+    def __init__(self, folder: Path, names: tuple[object, object]) -> None:
+        self.runs = {name: Run(folder / str(i), ENDLESS) for i, name in enumerate(names)}
+
+    def end(self) -> None:
+        for run in self.runs.values():
+            run.kill_all()
+
+
+@pytest.fixture(scope="module")
+def dying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    pair = Pair(tmp_path_factory.mktemp("dying"), ("VLLM::EngineCore", "ray::LearnerActor"))
+    yield pair
+    pair.end()
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    pair = Pair(tmp_path_factory.mktemp("interrupted"), (signal.SIGINT, signal.SIGTERM))
+    yield pair
+    pair.end()
+
+
 @pytest.mark.parametrize(
     ("title", "named"),
     [
@@ -256,11 +271,9 @@ def test_a_killed_run_goes_on_from_its_checkpoint_on_ranks_that_share_rows(
         ("ray::LearnerActor", "learner 0 has failed"),
     ],
 )
-def test_when_a_part_dies_the_run_ends_within_a_minute_with_the_cause(
-    start: Callable[..., Run], title: str, named: str
-) -> None:
-    run = start(ENDLESS)
-    run.wait_for("RL (")
+def test_when_a_part_dies_the_run_ends_within_a_minute_with_the_cause(dying: Pair, title: str, named: str) -> None:
+    run = dying.runs[title]
+    run.wait_for("RL (", 300)
     time.sleep(2)
     run.find(title)[0].kill()
     assert run.wait(60) == 1, run.output
@@ -272,10 +285,10 @@ def test_when_a_part_dies_the_run_ends_within_a_minute_with_the_cause(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_writes_its_report_and_leaves_no_process_behind(
-    start: Callable[..., Run], how: signal.Signals
+    interrupted: Pair, how: signal.Signals
 ) -> None:
-    run = start(ENDLESS)
-    run.wait_for("RL (")
+    run = interrupted.runs[how]
+    run.wait_for("RL (", 300)
     time.sleep(2)
     run.process.send_signal(how)
     assert run.wait(60) == 130, run.output
