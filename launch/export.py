@@ -22,8 +22,8 @@ def add_export(commands: Any) -> None:
         "generation config. The run may be finished, interrupted or still going.",
         f"""\
 examples:
-  reprise export runs/demo_sft --to /models/demo_sft
-  reprise export runs/demo_sft --step 400 --to /models/demo_sft-400
+  reprise export runs/demo_sft --to exported
+  reprise export runs/demo_sft --step 1000 --to exported-1000
   reprise export runs/demo_sft --to x --dry-run          what would be written
   reprise export runs/rl --to x --set policy.path=/new/place/of/the/policy/it/began/from
   reprise export runs/demo_sft --to x --set policy.dtype=bfloat16

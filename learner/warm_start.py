@@ -9,6 +9,7 @@ import torch
 
 from buffer.types import Int32
 from learner.engine import Engine, OptimizerStep
+from learner.metrics import step_metrics
 from learner.optim import set_weight_decay, warm_start_schedule
 from learner.packing import document
 from learner.settings import WarmStartSettings
@@ -30,22 +31,15 @@ class WarmStart:
     def sft_steps(self, traces: Sequence[tuple[Int32, Int32]]) -> dict[str, float]:
         """One optimiser step for every `batch_size` of the (prompt_ids, response_ids); the same traces on every rank.
 
-        Returns means over these steps: `loss/sft` (nats a token), `optim/grad_norm`, `optim/lr`, `optim/skipped`
-        (a count), `tokens/trained` (a count). Collective.
+        Returns `loss/sft` (nats a token), the mean over the steps that were applied, and `step_metrics`. Collective.
         """
         size = self.settings.batch_size
         if not traces or len(traces) % size:
             raise ValueError(f"{len(traces)} traces do not make whole optimiser steps of {size}")
         losses, steps = zip(*(self._step(traces[i : i + size]) for i in range(0, len(traces), size)))
-        applied = [s for s in steps if s.applied]
-        metrics: dict[str, float] = {
-            "optim/lr": steps[-1].lr,
-            "optim/skipped": len(steps) - len(applied),
-            "tokens/trained": sum(s.tokens for s in steps),
-        }
-        if applied:
-            metrics["loss/sft"] = float(np.mean([loss for loss, s in zip(losses, steps) if s.applied]))
-            metrics["optim/grad_norm"] = float(np.mean([s.grad_norm for s in applied]))
+        metrics = step_metrics(steps)
+        if applied := [loss for loss, s in zip(losses, steps) if s.applied]:
+            metrics["loss/sft"] = float(np.mean(applied))
         return metrics
 
     def _step(self, traces: Sequence[tuple[Int32, Int32]]) -> tuple[float, OptimizerStep]:

@@ -27,7 +27,7 @@ examples:
   reprise sft recipes/demo_sft.yaml --set stages.0.lr=1e-3 --name lr1e-3
   reprise sft recipes/demo_sft.yaml --set learner.world_size=2 --set learner.sequence_parallel=2
   reprise sft --resume runs/demo_sft                          go on from its last checkpoint
-  reprise sft --resume runs/demo_sft --set learner.world_size=4   ... on other ranks
+  reprise sft --resume runs/demo_sft --set learner.world_size=1 --set learner.sequence_parallel=1     on one rank
   reprise sft recipes/demo_sft.yaml --dry-run                 what would run; starts nothing
 
 a recipe has:

@@ -8,21 +8,18 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from data.sft.schedules import check_mixture, largest_context, weight_schedule
-from data.sft.settings import Context, EvalSource, Overlong, SftSource, Turns, check_names
+from data.sft.schedules import largest_context
+from data.sft.settings import Context, EvalSource, Mixture, Overlong, Turns, check_names
 from launch.recipe import Contradiction
 from launch.settings import LearnerPlaces, TrackingSettings
 from learner.settings import EngineSettings, SaveSettings
 from models.settings import PolicySettings
 
 
-class StageSettings(BaseModel):
+class StageSettings(Mixture):
     """A stage of the curriculum: its data, how long it lasts, its context length and learning rate."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="what progress and metrics call the stage")
-    sources: list[SftSource] = Field(min_length=1, description="sources of conversations, mixed by weight")
     context: Context = Field(
         description="longest conversation, in tokens; [[0.0, 16384], [0.5, 32768]]: each from that fraction of the "
         "stage on, longer ones waiting until they fit"
@@ -48,8 +45,6 @@ class StageSettings(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        check_names(self.sources)
-        check_mixture([weight_schedule(source.weight) for source in self.sources])
         if (self.steps is None) == (self.epochs is None):
             both = "neither is" if self.steps is None else "both are"
             raise ValueError(f"give exactly one of steps and epochs; here {both} set")
@@ -145,6 +140,4 @@ def notes(recipe: SftRecipe) -> list[str]:
         found.append("eval.sources is empty: forgetting is not measured.")
     if not recipe.checkpoints.every:
         found.append("checkpoints.every is 0: a run that is killed starts from the beginning.")
-    if recipe.policy.build is not None and recipe.policy.dtype == "bfloat16":
-        found.append("The policy is built in bfloat16: its random weights are rounded before training begins.")
     return found

@@ -35,6 +35,7 @@ class SftRecorder:
         self.run = run
         self.summary = SftSummary(run.name, stages=[StageResult(stage.name, 0) for stage in recipe.stages])
         self.progress = Progress(run.name, phases=PHASES)
+        self._stage = 0
         self.checkpoint = run.last_checkpoint(recipe.checkpoints.every) if resumed else None
         if self.checkpoint is not None:
             self._take_up(step_of(self.checkpoint))
@@ -44,8 +45,6 @@ class SftRecorder:
         self._training_since: float | None = None
         self._tokens = 0
         self._skipped = 0
-        self._loss = math.nan
-        self._stage = 0
         write_atomically(run.recipe, to_yaml(recipe))
         for note in notes(recipe):
             self.progress.note(note)
@@ -57,19 +56,14 @@ class SftRecorder:
         """What the former run had seen until the checkpoint."""
         cut_after(self.run.metrics, step)
         self.summary.resumed_at = self.summary.steps = step
-        lines = self.run.metrics.read_text(encoding="utf-8").splitlines() if self.run.metrics.exists() else []
-        for line in map(json.loads, lines):
-            evaluation = {n.removeprefix("eval/loss/"): v for n, v in line.items() if n.startswith("eval/loss/")}
-            if evaluation and not line["step"]:
-                self.summary.eval_before = evaluation
-            elif evaluation:
-                self.summary.stages[self._stage_of_line(line, lines)].eval_loss = evaluation
-            elif "loss/train" in line:
-                self._add_to_stage(int(line["data/stage"]) - 1, line["loss/train"], int(line["tokens/trained"]))
-
-    def _stage_of_line(self, line: Mapping[str, float], lines: list[str]) -> int:
-        steps = [json.loads(other) for other in lines]
-        return int(next(s["data/stage"] for s in steps if s["step"] == line["step"] and "data/stage" in s)) - 1
+        if not self.run.metrics.exists():
+            return
+        for line in map(json.loads, self.run.metrics.read_text(encoding="utf-8").splitlines()):
+            if "loss/train" in line:
+                self._stage = int(line["data/stage"]) - 1
+                self._add_to_stage(self._stage, line["loss/train"], int(line["tokens/trained"]))
+            else:  # an evaluation, which follows the line of its step
+                self._add_evaluation(line["step"], {n.removeprefix("eval/loss/"): line[n] for n in line if n != "step"})
 
     def tokenised(self, source: str, records: int, tokens: int) -> None:
         """So many records of a source have been tokenised."""
@@ -133,15 +127,18 @@ class SftRecorder:
         result.last_loss = loss
         self.summary.tokens_trained += tokens
 
+    def _add_evaluation(self, step: int, losses: Mapping[str, float]) -> None:
+        if step:
+            self.summary.stages[self._stage].eval_loss = dict(losses)
+        else:
+            self.summary.eval_before = dict(losses)
+
     def evaluated(self, step: int, losses: Mapping[str, float]) -> None:
         """Held-out losses by domain after `step`."""
         metrics = {f"eval/loss/{domain}": loss for domain, loss in losses.items()}
         self._log.write(step, metrics)
         self._tracker.log(step, metrics)
-        if step:
-            self.summary.stages[self._stage].eval_loss = dict(losses)
-        else:
-            self.summary.eval_before = dict(losses)
+        self._add_evaluation(step, losses)
         self.progress.note(f"step {step} held-out loss " + " ".join(f"{d} {loss:.4f}" for d, loss in losses.items()))
         self._step_started = time.time()
 
