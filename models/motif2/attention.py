@@ -15,7 +15,7 @@ before v2, so that K and V are views. That order is `split_q_heads` and `split_h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -55,9 +55,8 @@ class Motif2Attention(nn.Module):
         self.subln = RMSNorm(2 * width, config.attn_rms_norm_eps)
 
     def lambda_full(self) -> torch.Tensor:
-        """λ, float32 whatever type its vectors have; it is applied rounded to the activations' type."""
-        q1, k1, q2, k2 = (getattr(self, name).float() for name in LAMBDAS)
-        return (q1 * k1).sum().exp() - (q2 * k2).sum().exp() + self.lambda_init
+        """This layer's λ (`lambda_of`), a float32 scalar."""
+        return lambda_of([getattr(self, name) for name in LAMBDAS], self.lambda_init)
 
     def forward(
         self,
@@ -95,18 +94,33 @@ class Motif2Attention(nn.Module):
 
     def difference(self, attended: torch.Tensor) -> torch.Tensor:
         """[B, T, heads, 2·head_dim] of all heads → (signal - λ·noise), normalised, as one row [B, T, ...] a token."""
-        grouped = attended.unflatten(2, (-1, self.num_key_value_groups))
-        signal, noise = grouped.split([self.config.signal_heads, 1], dim=3)
-        out = self.subln(signal - self.lambda_full().to(attended.dtype) * noise)
+        out = self.subln(signal_less_noise(attended, self.lambda_full(), self.config.signal_heads))
         return (out * (1 - self.lambda_init)).flatten(2)
 
 
+# The serving side (`vllm_model`) calls these three too: what it samples from is what is trained, rounding included.
+
+
+def lambda_of(vectors: Sequence[torch.Tensor], initial: float) -> torch.Tensor:
+    """λ of its four vectors [D], in the order of `LAMBDAS`, float32 whatever type they have; it is applied rounded to
+    the activations' type."""
+    q1, k1, q2, k2 = (each.float() for each in vectors)
+    return (q1 * k1).sum().exp() - (q2 * k2).sum().exp() + initial
+
+
 def pad_queries(query: torch.Tensor, signal: int) -> torch.Tensor:
-    """[B, T, groups·(signal + 1), D] → the same heads of width 2D: [q|0] for a signal head, [0|q] for a noise head."""
+    """[..., groups·(signal + 1), D] → the same heads of width 2D: [q|0] for a signal head, [0|q] for a noise head."""
     noise = torch.arange(signal + 1, device=query.device) == signal
     halves = torch.stack([~noise, noise], dim=1).to(query.dtype)[..., None]  # [signal + 1, 2, 1]
-    grouped = query.unflatten(2, (-1, signal + 1)).unsqueeze(4)  # [B, T, groups, signal + 1, 1, D]
-    return (grouped * halves).flatten(4).flatten(2, 3)
+    grouped = query.unflatten(-2, (-1, signal + 1)).unsqueeze(-2)  # [..., groups, signal + 1, 1, D]
+    return (grouped * halves).flatten(-2).flatten(-3, -2)
+
+
+def signal_less_noise(attended: torch.Tensor, lam: torch.Tensor, signal: int) -> torch.Tensor:
+    """[..., groups·(signal + 1), 2D] of all heads → signal - λ·noise [..., groups, signal, 2D]."""
+    grouped = attended.unflatten(-2, (-1, signal + 1))
+    heads, noise = grouped.split([signal, 1], dim=-2)
+    return heads - lam.to(attended.dtype) * noise
 
 
 def rotary_embedding(

@@ -45,14 +45,9 @@ class _PolyNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        square = wide * wide
-        fourth = square * square
-        means = [(fourth * square).mean(-1), fourth.mean(-1), square.mean(-1)]
-        scales = torch.rsqrt(torch.stack(means, dim=-1) + eps)  # [..., 3]
+        scales = torch.rsqrt(power_sums(x) / x.shape[-1] + eps)
         ctx.save_for_backward(x, weight, scales)
-        c3, c2, c1 = (scales * weight.to(wide.dtype)).split(1, dim=-1)
-        return (((c3 * wide + c2) * wide + c1) * wide + bias.to(wide.dtype)).to(x.dtype)
+        return polynomial(x, scales, weight, bias)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -68,3 +63,20 @@ class _PolyNorm(torch.autograd.Function):
         dx = g * ((3 * a3 * wide + 2 * a2) * wide + a1) - wide * ((3 * b3 * square + 2 * b2) * square + b1)
         rows = (scales * sums).flatten(0, -2)
         return dx.to(x.dtype), rows.sum(0).to(weight.dtype), g.sum().reshape(1).to(weight.dtype), None
+
+
+# The two halves of the forward pass: tensor-parallel serving adds the sums of all shards between them.
+
+
+def power_sums(x: torch.Tensor) -> torch.Tensor:
+    """Σ x⁶, Σ x⁴, Σ x² over the last dimension: [..., n] → [..., 3], float32 (float64 for float64)."""
+    square = x.to(torch.promote_types(x.dtype, torch.float32)).square()
+    fourth = square * square
+    return torch.stack([(fourth * square).sum(-1), fourth.sum(-1), square.sum(-1)], dim=-1)
+
+
+def polynomial(x: torch.Tensor, scales: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """w0·r3·x³ + w1·r2·x² + w2·r1·x + b for the scales r [..., 3] of a row, in their type, rounded to x's."""
+    wide = x.to(scales.dtype)
+    c3, c2, c1 = (scales * weight.to(wide.dtype)).split(1, dim=-1)
+    return (((c3 * wide + c2) * wide + c1) * wide + bias.to(wide.dtype)).to(x.dtype)
