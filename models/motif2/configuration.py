@@ -21,7 +21,8 @@ class Motif2Config(PretrainedConfig):
     The query heads form `num_noise_heads` groups, each of some signal heads and then one noise head; key and value
     heads come in pairs, one pair a group. `rope_theta` and `rope_scaling`, as older files have them, become
     `rope_parameters`; YaRN is `{"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": ...}` there.
-    Raises UserError for a relative of Motif-2 (Motif-2.6B, Motif-3) or for heads that form no groups.
+    Raises UserError for a relative of Motif-2 (Motif-2.6B, Motif-3), for heads that form no groups, for a size that is
+    no number and for rotary embeddings other than plain and YaRN.
     """
 
     model_type = "Motif"
@@ -57,7 +58,9 @@ class Motif2Config(PretrainedConfig):
             self.rope_parameters = dict(self.rope_parameters)  # it is completed in place, and may be a preset's
         super().__post_init__(**kwargs)
         self._check_family(kwargs)
+        self._check_sizes()
         self._check_heads()
+        self._check_rope()
 
     @property
     def signal_heads(self) -> int:
@@ -116,6 +119,14 @@ class Motif2Config(PretrainedConfig):
                 "bias, no sliding window, no experts"
             )
 
+    def _check_sizes(self) -> None:
+        sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+                 "num_key_value_heads", "num_noise_heads", "head_dim", "max_position_embeddings")  # fmt: skip
+        wrong = {key: value for key in sizes if type(value := getattr(self, key)) is not int or value < 1}
+        if wrong:
+            told = ", ".join(f"{key}={value!r}" for key, value in wrong.items())
+            raise UserError(f"config.json: {told}: sizes are whole numbers of at least 1")
+
     def _check_heads(self) -> None:
         groups, query, key_value = self._groups, self.num_attention_heads, self.num_key_value_heads
         if query % groups or query // groups < 2 or key_value != 2 * groups or self.head_dim % 2:
@@ -123,6 +134,16 @@ class Motif2Config(PretrainedConfig):
                 f"config.json: num_attention_heads={query}, num_key_value_heads={key_value}, head_dim={self.head_dim} "
                 f"do not fit num_noise_heads={groups}: each of the {groups} groups takes at least one signal and "
                 "exactly one noise query head and a pair of key-value heads, and head_dim is even"
+            )
+
+    def _check_rope(self) -> None:
+        rope = self.rope_parameters or {}
+        stretched = [rope.get("factor"), rope.get("original_max_position_embeddings")]
+        yarn = rope.get("rope_type") == "yarn" and all(isinstance(x, int | float) and x >= 1 for x in stretched)
+        if rope.get("rope_type") != "default" and not yarn:
+            raise UserError(
+                f"config.json: rope_parameters {rope}: Motif-2 has rope_type default, or yarn with a factor of at "
+                "least 1 and original_max_position_embeddings"
             )
 
 
