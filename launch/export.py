@@ -39,11 +39,13 @@ a run that reached its end has its last policy in RUN_DIR/policy already
 
 def _export(args: argparse.Namespace) -> None:
     from launch.run_folder import RunFolder
+    from models.policy import check_model_folder
 
     run, to = RunFolder.existing(args.run_dir), Path(args.to)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise UserError(f"--to {to} is there already and not empty; name a new folder")
     policy_dir, dtype = _began_from(run, args.set)
+    check_model_folder(policy_dir, "policy.path")
     checkpoint = _checkpoint(run, args.step)
     if args.dry_run:
         print(

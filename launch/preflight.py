@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +18,14 @@ from buffer.plugins import resolve
 from buffer.types import Task
 from data.tasks import TaskSets, check_sources
 from data.traces import Trace
+from launch.fit import check_fit
 from launch.memory import PolicySize, check_cache_holds_a_sequence, gib, policy_size
 from launch.nodes import Node, Plan
 from launch.plan import plan
 from launch.recipe import Recipe
 from launch.settings import LearnerPlaces
-from learner.heads import check_degree
 from learner.settings import EngineSettings, SaveSettings, WarmStartSettings
 from models.policy import check_policy, policy_config
-from models.settings import PolicySettings
 from rewards.registry import build_verifiers
 
 # Metrics, report, samples and an offline wandb run of a few thousand steps, beside the policy itself.
@@ -45,7 +45,8 @@ class Preflight:
 def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     """All checks that need no policy folder; those of `check_folder` too if `policy.path` already gives one."""
     check_policy(recipe.policy)
-    check_learner(recipe.policy, recipe.learner, recipe.cluster)
+    check_fit(recipe, policy_config(recipe.policy))
+    check_kernel(recipe.learner, recipe.cluster)
     tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
     check_domains([*(task for source in tasks.train for task in source), *tasks.held_out])
     if recipe.warm_start is not None:
@@ -62,10 +63,8 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     return Preflight(tasks, placed)
 
 
-def check_learner(policy: PolicySettings, learner: EngineSettings, places: LearnerPlaces) -> None:
-    """Refuse a sequence-parallel degree that the policy's heads do not allow, and a kernel its devices do not have."""
-    if learner.sequence_parallel > 1 and (config := policy_config(policy)) is not None:
-        check_degree(config, learner.sequence_parallel)
+def check_kernel(learner: EngineSettings, places: LearnerPlaces) -> None:
+    """Refuse a kernel that the learner's devices do not have."""
     if learner.attention != "sdpa" and not places.learner_gpus:
         raise UserError(
             f"learner.attention {learner.attention} needs GPUs, and cluster.learner_gpus is 0; use sdpa on CPU"
@@ -88,12 +87,8 @@ def check_prompts(recipe: Recipe, folder: Path, tasks: Sequence[Task]) -> None:
     """Refuse a tokenizer that cannot serve, and a prompt that leaves no room for a response of the allowed length."""
     from rollout.chat import ChatCodec  # imports transformers, which takes seconds: only where there is a tokenizer
 
-    try:
+    with loading_tokenizer(folder):
         codec = ChatCodec(folder, recipe.rollout.stop)
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file makes the parsers raise anything, KeyError and TypeError included
-        raise UserError(f"{folder}: its tokenizer cannot be loaded: {type(error).__name__}: {error}") from error
     room = recipe.rollout.engine.max_model_len - recipe.rollout.max_response_tokens
     longest = sorted(tasks, key=lambda task: -sum(len(m["content"]) for m in task.messages()))[:_PROMPTS_TOKENIZED]
     for task in longest:
@@ -107,6 +102,17 @@ def check_prompts(recipe: Recipe, folder: Path, tasks: Sequence[Task]) -> None:
                 f"rollout.engine.max_model_len {recipe.rollout.engine.max_model_len} - rollout.max_response_tokens "
                 f"{recipe.rollout.max_response_tokens} leaves {room}; raise max_model_len or leave the task out"
             )
+
+
+@contextmanager
+def loading_tokenizer(folder: Path) -> Iterator[None]:
+    """Whatever a damaged tokenizer raises, as a `UserError` that names its folder."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file makes the parsers raise anything, KeyError and TypeError included
+        raise UserError(f"{folder}: its tokenizer cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def check_domains(tasks: Sequence[Task]) -> None:

@@ -21,10 +21,11 @@ from learner.attention import Whole, kernel
 from learner.heads import check_degree
 from learner.optim import attach, build_optimizer, deepspeed_config
 from learner.packing import Document, Plan, document, imbalance, padding_share, plan
-from learner.policy import Policy, load_config, load_model
+from learner.policy import Policy, load_model
 from learner.rows import pack
 from learner.sequence_parallel import SumOverRanks, Ulysses
 from learner.settings import EngineSettings
+from models.policy import read_config
 
 import deepspeed  # isort: skip
 
@@ -95,7 +96,7 @@ class Engine:
         self.dtype = dtype
         if world_size != settings.world_size:
             raise ValueError(f"{world_size} ranks were started for settings of world_size {settings.world_size}")
-        check_degree(load_config(policy_dir), settings.sequence_parallel)
+        check_degree(read_config(self.policy_dir), settings.sequence_parallel)
         self.device = ranks.join(rank, world_size, master_addr, master_port, settings.step_deadline_s)
         self._row_group = ranks.sequence_group(settings.sequence_parallel)
         self._across = SumOverRanks(self._row_group)

@@ -1,4 +1,4 @@
-"""How a model's attention heads may be shared among sequence-parallel ranks. No torch: the preflight asks too."""
+"""How a model's attention heads may be shared among ranks. No torch: the preflight asks too."""
 
 from __future__ import annotations
 
@@ -35,10 +35,16 @@ def heads_of(config: Any) -> Heads:
     return Heads(query, key_value, getattr(text, "head_dim", None) or text.hidden_size // query, query)
 
 
-def check_degree(config: Any, degree: int) -> None:
-    """Refuse a degree that does not divide the model's heads, with the arithmetic. `UserError`."""
+def check_degree(config: Any, degree: int, key: str = "learner.sequence_parallel") -> None:
+    """Refuse a degree that does not divide the model's heads, with the arithmetic. `UserError`, naming the `key`.
+
+    An engine's tensor parallelism shares heads as sequence parallelism does: key-value heads that are fewer than the
+    ranks are there several times.
+    """
+    if degree == 1:
+        return
     heads = heads_of(config)
-    what = f"learner.sequence_parallel {degree} does not fit model type {config.model_type}"
+    what = f"{key} {degree} does not fit model type {config.model_type}"
     if heads.groups % degree:
         unit = "attention heads" if heads.groups == heads.query else f"groups of heads ({heads.query} query heads)"
         fitting = [d for d in range(1, heads.groups + 1) if heads.groups % d == 0]

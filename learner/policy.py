@@ -9,28 +9,21 @@ from typing import Any
 
 import deepspeed
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-import models.motif2  # noqa: F401  registers what transformers does not carry
 from buffer.errors import UserError
 from learner import attention
 from learner.heads import heads_of
 from learner.logprobs import HEADS
 from learner.packing import Cost
 from learner.rows import MicroBatch
-
-
-def load_config(policy_dir: str | Path) -> Any:
-    """The configuration in a Hugging Face folder."""
-    if not (Path(policy_dir) / "config.json").is_file():
-        raise UserError(f"policy folder {policy_dir} holds no config.json: give a Hugging Face model folder")
-    return AutoConfig.from_pretrained(policy_dir, local_files_only=True)
+from models.policy import read_config
 
 
 def load_model(policy_dir: str | Path, dtype: str) -> Any:
     """The causal LM in a Hugging Face folder, in `dtype`, with attention that keeps packed documents apart."""
-    load_config(policy_dir)
+    read_config(Path(policy_dir))  # refuses a folder that holds none; makes Motif-2 known to transformers
     disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         policy_dir, dtype=getattr(torch, dtype), attn_implementation=attention.NAME, local_files_only=True

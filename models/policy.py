@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from buffer.plugins import resolve
 from models.settings import PolicySettings
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+# `Motif2Config.model_type`. Written here too because importing it takes seconds, which other models need not wait for.
+_MOTIF2 = "Motif"
 
 
 def missing_parts(folder: Path) -> list[str]:
@@ -27,9 +31,10 @@ def missing_parts(folder: Path) -> list[str]:
 
 
 def check_policy(settings: PolicySettings) -> None:
-    """Raises UserError if `path` is no complete model folder or `build` names nothing callable. Builds nothing."""
+    """Raises UserError if `path` is no folder that `check_model_folder` accepts or `build` names nothing callable.
+    Builds nothing."""
     if settings.path is not None:
-        _check_folder(Path(settings.path), "policy.path")
+        check_model_folder(Path(settings.path), "policy.path")
     else:
         _builder(settings)
 
@@ -37,15 +42,32 @@ def check_policy(settings: PolicySettings) -> None:
 def prepare_policy(settings: PolicySettings, out_dir: Path, seed: int) -> Path:
     """Returns the policy's Hugging Face folder: the one at `path`, or one that the builder makes in `out_dir`.
 
-    Raises UserError naming what a folder lacks, or what the builder cannot find.
+    Raises UserError as `check_model_folder` does, or naming what the builder cannot find.
     """
     if settings.path is not None:
         folder = Path(settings.path)
-        _check_folder(folder, "policy.path")
+        check_model_folder(folder, "policy.path")
         return folder
     _builder(settings)(out_dir, seed, **settings.build_args)
-    _check_folder(out_dir, f"policy.build: {settings.build} was called, but")
+    check_model_folder(out_dir, f"policy.build: {settings.build} was called, but")
     return out_dir
+
+
+def check_model_folder(folder: Path, origin: str) -> None:
+    """Raises UserError, beginning with `origin`, if the folder is incomplete, or if its weights do not fit it.
+
+    Weights are compared with Motif-2 alone, by the headers of their files: transformers would start from random numbers
+    in place of those that are missing and say so in its log only.
+    """
+    _check_parts(folder, origin)
+    if _model_type(folder) == _MOTIF2:
+        from models.motif2.checkpoint import check_weights
+
+        config = read_config(folder)
+        try:
+            check_weights(folder, config)
+        except UserError as error:
+            raise UserError(f"{origin}: {error}") from error
 
 
 def policy_config(settings: PolicySettings) -> Any | None:
@@ -54,17 +76,28 @@ def policy_config(settings: PolicySettings) -> Any | None:
     None if the builder cannot say: one that can has an attribute `config`, called as config(**build_args).
     """
     if settings.path is not None:
-        _check_folder(Path(settings.path), "policy.path")
-        from transformers import AutoConfig
-
-        import models.motif2  # noqa: F401  registers what transformers does not carry
-
-        try:
-            return AutoConfig.from_pretrained(settings.path, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"policy.path: {settings.path}/config.json cannot be read: {error}") from error
+        return read_config(Path(settings.path))
     describe = getattr(_builder(settings), "config", None)
     return None if describe is None else describe(**settings.build_args)
+
+
+def read_config(folder: Path) -> Any:
+    """The transformers configuration in a folder. Raises UserError, in a line, if there is none or it is damaged."""
+    from transformers import AutoConfig
+
+    import models.motif2  # noqa: F401  registers what transformers does not carry
+
+    file = folder / "config.json"
+    if not file.is_file():
+        raise UserError(f"policy folder {folder} holds no config.json: give a Hugging Face model folder")
+    try:
+        # Else a folder with code of its own asks at the terminal whether to run it.
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except UserError as error:  # of Motif-2, which says `config.json: ...`
+        raise UserError(f"{folder}/{error}") from error
+    except Exception as error:  # a damaged file makes the parsers raise anything, KeyError and TypeError included
+        told = textwrap.shorten(str(error), 300, placeholder=" ...")
+        raise UserError(f"{file} is not the configuration of a transformers model: {told}") from error
 
 
 def _builder(settings: PolicySettings) -> Callable[..., Path]:
@@ -78,10 +111,19 @@ def _builder(settings: PolicySettings) -> Callable[..., Path]:
     return build
 
 
-def _check_folder(folder: Path, origin: str) -> None:
+def _check_parts(folder: Path, origin: str) -> None:
     missing = missing_parts(folder)
     if missing:
         raise UserError(
             f"{origin}: {folder} lacks {', '.join(missing)}. Give a folder written by "
             "`save_pretrained` of a transformers model and of its tokenizer."
         )
+
+
+def _model_type(folder: Path) -> str | None:
+    """What config.json says; None if it cannot be read, which `read_config` reports."""
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content.get("model_type") if isinstance(content, dict) else None

@@ -11,8 +11,7 @@ from launch.recipe import Recipe
 from launch.sft.recipe import SftRecipe
 from learner.planning.job import PlanInput
 from learner.planning.parts import GIB
-from learner.policy import load_config
-from models.policy import check_policy, policy_config, prepare_policy
+from models.policy import check_policy, policy_config, prepare_policy, read_config
 from models.settings import PolicySettings
 
 
@@ -70,13 +69,10 @@ def config_of(policy: PolicySettings) -> Any:
 
     A builder that cannot give its configuration alone builds its policy in a temporary folder.
     """
-    import models.motif2  # noqa: F401  registers what transformers does not carry
-
-    if policy.path is not None:
-        return load_config(policy.path)
-    check_policy(policy)
+    if policy.path is None:
+        check_policy(policy)
     config = policy_config(policy)
     if config is not None:
         return config
     with tempfile.TemporaryDirectory() as folder:
-        return load_config(prepare_policy(policy, Path(folder), seed=0))
+        return read_config(prepare_policy(policy, Path(folder), seed=0))

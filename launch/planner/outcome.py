@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from launch.either import load_either
+from launch.fit import check_fit
 from launch.nodes import local_nodes
 from launch.planner.jobs import Batch, batch_of, job_of
-from learner.heads import check_degree
 from learner.planning.budget import Budget, budget, longest_row
 from learner.planning.fitting import Change, by_policy, proposals
 from learner.planning.job import ModelShape, PlanInput
@@ -82,7 +82,7 @@ def plan_recipe(path: str | Path, overrides: Sequence[str], machine: Machine) ->
     recipe = load_either(path, overrides)
     on_gpu = bool(recipe.cluster.learner_gpus) or machine.gpu_memory_gb is not None
     job = job_of(recipe, on_gpu, machine.reserve_gb)
-    check_degree(job.config, job.engine.sequence_parallel)
+    check_fit(recipe, job.config)
     measured = Measured(job)
 
     ranks = job.engine.world_size

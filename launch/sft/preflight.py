@@ -10,14 +10,15 @@ from buffer.errors import UserError
 from data.sft.loading import TokenizedSource, digests_of, load_sources
 from data.sft.reading import files_of
 from data.sft.rendering import ConversationCodec
+from launch.fit import check_context, check_fit
 from launch.memory import PolicySize, policy_size, rank_parts
 from launch.nodes import Actor, Node, Plan
 from launch.plan import place
-from launch.preflight import check_learner, check_port, check_runs_dir, run_bytes
+from launch.preflight import check_kernel, check_port, check_runs_dir, loading_tokenizer, run_bytes
 from launch.refusal import no_room
 from launch.sft.curriculum import Stage
 from launch.sft.recipe import SftRecipe
-from models.policy import check_policy
+from models.policy import check_policy, policy_config, read_config
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class SftData:
 def check(recipe: SftRecipe, nodes: Sequence[Node]) -> Plan:
     """All checks that need no policy folder: policy, layout, files, room. Raises `UserError`."""
     check_policy(recipe.policy)
-    check_learner(recipe.policy, recipe.learner, recipe.cluster)
+    check_fit(recipe, policy_config(recipe.policy))
+    check_kernel(recipe.learner, recipe.cluster)
     for source in [*recipe.eval.sources, *(s for stage in recipe.stages for s in stage.sources)]:
         files_of(source)
     size = None if recipe.policy.path is None else policy_size(Path(recipe.policy.path))
@@ -68,7 +70,9 @@ def load(recipe: SftRecipe, policy_dir: Path, on_progress: Callable[[str, int, i
     Raises `UserError`, one line with file and line, for a broken record or one that is longer than its context.
     """
     cache = Path(recipe.runs_dir) / ".tokenised"
-    codecs = {turns: ConversationCodec(policy_dir, turns) for turns in ("all", "last")}
+    config = read_config(policy_dir)
+    with loading_tokenizer(policy_dir):
+        codecs = {turns: ConversationCodec(policy_dir, turns) for turns in ("all", "last")}
     held_out = (
         load_sources(
             recipe.eval.sources, codecs["all"], recipe.learner.token_budget, cache=cache, on_progress=on_progress
@@ -76,6 +80,8 @@ def load(recipe: SftRecipe, policy_dir: Path, on_progress: Callable[[str, int, i
         if recipe.eval.sources
         else []
     )
+    for source in held_out:  # these may be as long as a row, which may be longer than the policy's positions reach
+        check_context(recipe.policy, config, f"eval.sources: {source.name}", int(source.lengths.max(initial=0)))
     digests = digests_of(held_out)
     stages, notes = list[Stage](), list[str]()
     for stage in recipe.stages:

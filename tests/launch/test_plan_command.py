@@ -176,6 +176,14 @@ def test_host_memory_of_offloaded_states_is_checked(rl: Path, capsys: pytest.Cap
 def test_heads_that_cannot_be_shared_are_bad_input(rl: Path) -> None:
     with pytest.raises(UserError, match="cannot be shared evenly by 3 ranks"):
         reprise(rl, "--set", "learner.sequence_parallel=3", "--set", "learner.world_size=3")
+    with pytest.raises(UserError, match=r"rollout\.engine\.tensor_parallel 3 does not fit"):
+        reprise(rl, "--set", "rollout.engine.tensor_parallel=3")
+
+
+def test_a_context_that_positions_do_not_reach_is_bad_input() -> None:
+    recipe = Path(__file__).resolve().parents[2] / "recipes" / "motif2_12p7b" / "sft_stage2.yaml"
+    with pytest.raises(UserError, match=r"stages\.0\.context: 131072 tokens of context are more than the 65536"):
+        reprise(recipe, "--set", "stages.0.context=131072", "--set", "learner.token_budget=131072")
 
 
 def test_a_folder_without_a_configuration_is_bad_input(tmp_path: Path) -> None:

@@ -10,15 +10,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from recipe_files import write_policy_folder, write_recipe
+from safetensors.torch import load_file, save_file
 
 from buffer.errors import UserError
 from buffer.types import Task
 from launch import preflight
 from launch.cli import main
+from launch.fit import check_fit
 from launch.loading import load
 from launch.memory import GIB, PolicySize, policy_size
 from launch.nodes import Node
+from models.motif2.build import build
+from models.policy import policy_config
 
 NODES = [Node(cpus=4, gpus=0, memory=16 * GIB)]
 TASK = {"id": "1", "prompt": "1+1=", "domain": "addition", "verifier": "exact", "answer": "2"}
@@ -209,6 +214,139 @@ def test_a_degree_that_splits_the_policys_heads_is_refused_before_anything_start
     arguments = ["sft", str(MOTIF2 / "sft_stage2.yaml"), "--dry-run", "--nodes", "2", *H100_NODES]
     assert main([*arguments, "--set", "learner.sequence_parallel=16"]) == 2
     assert "8 groups of heads (40 query heads) cannot be shared evenly by 16 ranks" in capsys.readouterr().err
+
+
+def test_engines_may_not_split_a_group_of_heads(capsys) -> None:
+    arguments = ["train", str(MOTIF2 / "rl_64k.yaml"), "--dry-run", "--nodes", "4", *H100_NODES]
+    assert main([*arguments, "--set", "rollout.engine.tensor_parallel=16"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("reprise: rollout.engine.tensor_parallel 16 does not fit model type Motif: its 8 groups of")
+    assert said.endswith("use one of [1, 2, 4, 8]\n")
+
+
+def test_engines_of_another_model_must_share_its_heads_evenly(tmp_path: Path) -> None:
+    folder = write_policy_folder(tmp_path / "policy")  # 4 query heads, 2 key-value heads
+    file = write_recipe(tmp_path, policy={"path": str(folder)})
+    for degree, fits in ((2, True), (3, False), (4, True), (8, False)):
+        recipe = load(file, [f"rollout.engine.tensor_parallel={degree}"])
+        config = policy_config(recipe.policy)
+        if fits:
+            check_fit(recipe, config)
+        else:
+            with pytest.raises(UserError, match=rf"tensor_parallel {degree} .* 4 attention heads .* \[1, 2, 4\]"):
+                check_fit(recipe, config)
+
+
+def test_responses_longer_than_positions_reach_are_refused_with_the_yarn_that_they_need(capsys) -> None:
+    arguments = ["train", str(MOTIF2 / "rl_64k.yaml"), "--dry-run", "--nodes", "4", *H100_NODES]
+    longer = ["--set=rollout.engine.max_model_len=131072", "--set=learner.token_budget=131072"]
+    assert main([*arguments, *longer]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("reprise: rollout.engine.max_model_len: 131072 tokens of context are more than the 65536 of")
+    assert "rope_type: yarn, factor: 2.0, original_max_position_embeddings: 65536" in said
+    assert "(the policy's configuration is policy.build_args)" in said
+    yarn = "{rope_type: yarn, rope_theta: 1e6, factor: 2.0, original_max_position_embeddings: 65536}"
+    stretched = load(
+        MOTIF2 / "rl_64k.yaml", [*(each[6:] for each in longer), f"policy.build_args.rope_parameters={yarn}"]
+    )
+    check_fit(stretched, policy_config(stretched.policy))
+
+
+def test_conversations_longer_than_positions_reach_are_refused(capsys) -> None:
+    arguments = ["sft", str(MOTIF2 / "sft_stage2.yaml"), "--dry-run", "--nodes", "2", *H100_NODES]
+    longer = ["--set=stages.0.context=[[0.0, 65536], [0.5, 131072]]", "--set=learner.token_budget=131072"]
+    assert main([*arguments, *longer]) == 2
+    assert "reprise: stages.0.context: 131072 tokens of context are more than the 65536" in capsys.readouterr().err
+    assert main([*arguments, "--set=learner.token_budget=131072"]) == 0  # a row of several documents may be longer
+
+
+@pytest.fixture
+def motif2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    folder = build(tmp_path / "policy", 0, num_hidden_layers=1)
+    capsys.readouterr()  # a progress bar
+    return folder
+
+
+def refused_lines(capsys, motif2: Path, runs: Path) -> list[str]:
+    """What `train`, `sft` and `plan` print of a recipe with this policy; each must refuse it with one line."""
+    said = []
+    policy = [f"--set=policy={{path: {motif2}}}", f"--set=runs_dir={runs}"]
+    demo, demo_sft = (str(MOTIF2.parent / name) for name in ("demo.yaml", "demo_sft.yaml"))
+    for arguments in (
+        ["train", demo, "--dry-run", "--set=warm_start=null"],
+        ["train", demo, "--set=warm_start=null"],
+        ["sft", demo_sft, "--dry-run"],
+        ["sft", demo_sft],
+        ["plan", demo],
+    ):
+        assert main([*arguments, *policy]) == 2, arguments
+        said += capsys.readouterr().err.splitlines()
+    assert not runs.exists()
+    return said
+
+
+def test_a_checkpoint_of_a_relative_is_refused_by_every_command_in_a_line(capsys, tmp_path: Path, motif2: Path) -> None:
+    config = json.loads((motif2 / "config.json").read_text())
+    (motif2 / "config.json").write_text(json.dumps({**config, "num_experts": 64}))
+    said = refused_lines(capsys, motif2, tmp_path / "runs")
+    assert len(said) == 5
+    assert set(said) == {said[0]}
+    assert said[0].startswith(f"reprise: {motif2}/config.json: num_experts=64 is another member of the Motif family")
+
+
+def test_a_damaged_configuration_is_refused_by_every_command_in_a_line(capsys, tmp_path: Path, motif2: Path) -> None:
+    (motif2 / "config.json").write_text('{"model_type": "Motif",')
+    said = refused_lines(capsys, motif2, tmp_path / "runs")
+    assert len(said) == 5
+    assert all(line.startswith(f"reprise: {motif2}/config.json is not the configuration of a") for line in said)
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_starts(capsys, tmp_path: Path, motif2: Path) -> None:
+    weights = load_file(motif2 / "model.safetensors")
+    weights["model.layers.0.mlp.act_fn.bias"] = torch.zeros(3)
+    weights["model.layers.0.self_attn.norm.weight"] = weights.pop("model.layers.0.self_attn.subln.weight")
+    save_file(weights, motif2 / "model.safetensors")
+    for arguments in (["train", "demo.yaml", "--set=warm_start=null"], ["sft", "demo_sft.yaml"]):
+        command, recipe, *more = arguments
+        policy = [f"--set=policy={{path: {motif2}}}", f"--set=runs_dir={tmp_path / 'runs'}"]
+        for dry_run in ([], ["--dry-run"]):
+            assert main([command, str(MOTIF2.parent / recipe), *more, *policy, *dry_run]) == 2
+            assert capsys.readouterr().err == (
+                f"reprise: policy.path: the weights in {motif2} do not fit its Motif-2 configuration. "
+                "1 missing: model.layers.0.self_attn.subln.weight. "
+                "1 unexpected: model.layers.0.self_attn.norm.weight. "
+                "1 of another shape: model.layers.0.mlp.act_fn.bias is (3,) and not (1,)\n"
+            )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_without_a_tokenizer_is_refused_before_anything_starts(capsys, tmp_path: Path, motif2: Path) -> None:
+    (motif2 / "tokenizer.json").unlink()
+    for command, recipe in (("train", "demo.yaml"), ("sft", "demo_sft.yaml")):
+        policy = [f"--set=policy={{path: {motif2}}}", f"--set=runs_dir={tmp_path / 'runs'}"]
+        assert main([command, str(MOTIF2.parent / recipe), *policy]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"reprise: policy.path: {motif2} lacks a tokenizer (tokenizer.json or tokenizer.model")
+        assert "Give a folder written by `save_pretrained` of a transformers model and of its tokenizer." in said
+
+
+def test_a_tokenizer_that_cannot_be_loaded_is_refused_by_sft_too(capsys, tmp_path: Path, motif2: Path) -> None:
+    (motif2 / "tokenizer.json").write_text("{broken")
+    arguments = [f"--set=policy={{path: {motif2}}}", f"--set=runs_dir={tmp_path / 'runs'}", "--dry-run"]
+    assert main(["sft", str(MOTIF2.parent / "demo_sft.yaml"), *arguments]) == 2
+    assert f"reprise: {motif2}: its tokenizer cannot be loaded" in capsys.readouterr().err
+
+
+def test_held_out_conversations_longer_than_positions_reach_are_refused(capsys, tmp_path: Path, motif2: Path) -> None:
+    arguments = [f"--set=policy={{path: {motif2}}}", f"--set=runs_dir={tmp_path / 'runs'}", "--dry-run"]
+    config = json.loads((motif2 / "config.json").read_text())
+    (motif2 / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 48}))
+    for stage in (0, 1):
+        arguments += [f"--set=stages.{stage}.context=48", f"--set=stages.{stage}.overlong=drop"]
+    assert main(["sft", str(MOTIF2.parent / "demo_sft.yaml"), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("reprise: eval.sources: ")
+    assert "tokens of context are more than the 48 of this Motif-2 configuration" in said
 
 
 def test_a_world_that_the_degree_does_not_divide_is_refused(capsys) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from buffer.errors import UserError
-from models.policy import check_policy, prepare_policy
+from models.policy import check_policy, prepare_policy, read_config
 from models.settings import PolicySettings
 
 TINY = PolicySettings(build="models.tiny:build", build_args={"layers": 1})
@@ -94,6 +96,54 @@ def test_an_incomplete_folder_is_refused_with_what_it_lacks(folder: Path, tmp_pa
             (tmp_path / part.name).symlink_to(part)
     with pytest.raises(UserError, match=f"lacks .*{said}"):
         prepare_policy(PolicySettings(path=str(tmp_path)), tmp_path, seed=0)
+
+
+def motif2(folder: Path) -> PolicySettings:
+    build = PolicySettings(build="models.motif2.build:build", build_args={"num_hidden_layers": 2})
+    return PolicySettings(path=str(prepare_policy(build, folder, seed=0)))
+
+
+def test_weights_that_transformers_would_make_up_are_refused(tmp_path: Path) -> None:
+    settings = motif2(tmp_path)
+    check_policy(settings)
+    weights = load_file(tmp_path / "model.safetensors")
+    for layer in (0, 1):
+        del weights[f"model.layers.{layer}.self_attn.subln.weight"]
+    save_file(weights, tmp_path / "model.safetensors")
+    for check in (check_policy, lambda settings: prepare_policy(settings, tmp_path / "unused", 0)):
+        with pytest.raises(UserError, match=r"^policy\.path: .* 2 missing: model\.layers\.\{0-1\}\.self_attn\.subln\."):
+            check(settings)
+
+
+def test_weights_of_other_models_are_not_compared(folder: Path, tmp_path: Path) -> None:
+    for part in folder.iterdir():
+        (tmp_path / part.name).symlink_to(part)
+    (tmp_path / "model.safetensors").unlink()
+    save_file({"anything": torch.zeros(1)}, tmp_path / "model.safetensors")
+    check_policy(PolicySettings(path=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{broken", " is not the configuration of a transformers model: It looks like"),
+        ("{}", "model: Unrecognized model in .* Should have a `model_type` key"),
+        ("3", " is not the configuration"),
+        ({"model_type": "Motif4"}, "model type `Motif4`"),
+        ({"model_type": "Motif4", "auto_map": {"AutoConfig": "theirs.Config"}}, "contains custom code"),
+        ({"model_type": "qwen3", "num_hidden_layers": "x"}, "expected int, got str"),
+        ({"model_type": "Motif", "num_noise_heads": None}, r": num_noise_heads=None is another member"),
+        ({"model_type": "Motif", "num_experts": 64}, r": num_experts=64 is another member"),
+        ({"model_type": "Motif", "hidden_size": "big"}, r": hidden_size='big': sizes are whole"),
+        ({"model_type": "Motif", "head_dim": 15}, r": .* head_dim=15 do not fit"),
+        ({"model_type": "Motif", "rope_scaling": {"type": "yarn"}}, r": rope_parameters .* yarn with a"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_refused_in_a_line(tmp_path: Path, content: object, said: str) -> None:
+    (tmp_path / "config.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(UserError, match=f"^{tmp_path}/config.json.*{said}") as told:
+        read_config(tmp_path)
+    assert "\n" not in str(told.value)
 
 
 def test_a_builder_s_unknown_argument_is_refused_before_it_runs() -> None:

@@ -1,0 +1,47 @@
+"""What a policy's configuration allows of a recipe: how its heads may be shared, how far its positions reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from buffer.errors import UserError
+from launch.recipe import Recipe
+from launch.sft.recipe import SftRecipe
+from learner.heads import check_degree
+from models.settings import PolicySettings
+
+
+def check_fit(recipe: Recipe | SftRecipe, config: Any | None) -> None:
+    """Refuse degrees that split heads and contexts that positions do not reach. `UserError`, naming the recipe's key.
+
+    config   of the policy; None if its builder gives none before it has built, and nothing is checked
+    """
+    if config is None:
+        return
+    check_degree(config, recipe.learner.sequence_parallel)
+    if isinstance(recipe, Recipe):
+        check_degree(config, recipe.rollout.engine.tensor_parallel, "rollout.engine.tensor_parallel")
+    for key, tokens in _contexts(recipe):
+        check_context(recipe.policy, config, key, tokens)
+
+
+def check_context(policy: PolicySettings, config: Any, key: str, tokens: int) -> None:
+    """Refuse more tokens than the policy's positions reach, if its configuration can say: it then has a method
+    `check_context(tokens)` that raises `UserError`."""
+    check = getattr(config.get_text_config(), "check_context", None)
+    if check is None:
+        return
+    try:
+        check(tokens)
+    except UserError as error:
+        where = "policy.build_args" if policy.path is None else f"{policy.path}/config.json"
+        raise UserError(f"{key}: {error} (the policy's configuration is {where})") from error
+
+
+def _contexts(recipe: Recipe | SftRecipe) -> Iterator[tuple[str, int]]:
+    if isinstance(recipe, Recipe):
+        yield "rollout.engine.max_model_len", recipe.rollout.engine.max_model_len
+    else:
+        for number, stage in enumerate(recipe.stages):
+            yield f"stages.{number}.context", stage.largest_context
