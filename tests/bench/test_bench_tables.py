@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,29 @@ def test_a_measured_buffer_is_full_and_stays_full() -> None:
     assert held == [100, 100, 100]
     assert rates.rounds == 3
     assert min(rates.add, rates.take) > 0
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small", "12p7b"])
+def test_motif_2_is_compared_with_attention_of_as_many_parameters(preset: str) -> None:
+    from motif2 import ON_CPU, Case, sides_of
+
+    plan = replace(ON_CPU, preset=preset, changes={"hidden_size": 64})
+    ours, theirs = sides_of(plan, Case("attention", (8,)))
+    of_difference = 6 * plan.config.head_dim  # four vectors of λ and the norm of the difference, twice as wide
+    assert ours.parameters - theirs.parameters == of_difference
+
+
+def test_motif_2_s_table_has_every_part_twice_and_the_cache(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCH / "motif2.py"), "--device", "cpu", "--quick", "--json", "out.json"]
+    printed = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+    rows = json.loads((tmp_path / "out.json").read_text())["rows"]
+    results = {row["what"]: row["result"] for row in rows}
+    for part in ("attention, 96 tokens in 2 documents", "attention, 96 tokens", "mlp", "activation", "layer"):
+        row = part if "tokens" in part else f"{part}, 96 tokens"
+        assert all(results[f"{row}: {passes}"] > 0 for passes in ("forward", "forward and backward"))
+    assert [results[f"key-value cache a token, {preset}"] for preset in ("tiny", "12p7b")] == [1, 1]
+    assert "327,680 bytes" in printed
 
 
 def test_the_command_prints_its_table_and_writes_only_what_it_is_told_to(tmp_path: Path) -> None:
