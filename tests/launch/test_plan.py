@@ -11,10 +11,11 @@ from recipe_files import SMALL, write_recipe
 
 from buffer.errors import UserError
 from launch.loading import load, validate
-from launch.memory import GIB, PolicySize, check_cache_holds_a_sequence, engine_parts, learner_parts
+from launch.memory import GIB, PolicySize, check_cache_holds_a_sequence, engine_parts, learner_parts, policy_size
 from launch.nodes import Node, local_nodes
 from launch.plan import plan, split_rows
 from launch.recipe import Recipe
+from models.motif2.configuration import PRESETS, Motif2Config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -192,6 +193,15 @@ def test_a_cache_smaller_than_one_sequence_is_refused(recipe) -> None:
     check_cache_holds_a_sequence(small, PolicySize(1, cache_per_token=300))
     with pytest.raises(UserError, match=r"max_model_len 8192 x 4,000 bytes a token = 0\.0305 GiB"):
         check_cache_holds_a_sequence(small, PolicySize(1, cache_per_token=1000))
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small", "12p7b"])
+def test_motif_2_s_cache_is_counted_as_the_engine_lays_it_out(preset: str, tmp_path: Path) -> None:
+    config = Motif2Config(**PRESETS[preset])
+    config.save_pretrained(tmp_path)
+    heads = config.ulysses_heads  # what attention is handed: half as many key-value heads, twice as wide
+    per_layer = 2 * heads["key_value"] * heads["head_dim"]
+    assert policy_size(tmp_path).cache_per_token == config.num_hidden_layers * per_layer
 
 
 def test_this_machine_is_a_node_with_cpus_and_memory() -> None:
