@@ -21,6 +21,7 @@ from vllm.distributed.weight_transfer.base import (
 )
 from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 
 @dataclass
@@ -84,7 +85,13 @@ class SharedMemoryReceiver(WeightTransferEngine[SharedMemoryInit, SharedMemoryUp
     def _refuse_incomplete(self) -> None:
         missing = sorted(self._expected - self._received)
         if missing:
-            # Close vLLM's reload first, so that a complete update can still follow on this engine.
+            # Close vLLM's reload first, so that a complete update can still follow on this engine. What has come of a
+            # half-filled layer is forgotten: it keeps its weights.
+            for layer in self.model.modules():
+                reload = get_layerwise_info(layer)
+                if reload.can_load() and reload.load_numel < (reload.load_numel_total or 0):
+                    reload.load_numel = 0
+                    reload.loaded_weights.clear()
             finalize_layerwise_reload(self.model, self.model_config)
             raise RuntimeError(
                 f"the update lacks {len(missing)} of {len(self._expected)} parameters, first {missing[0]!r}: "

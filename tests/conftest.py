@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engine_harness import LiveEngine
+from engine_harness import LONGEST, LiveEngine
 from hypothesis import settings
 
 # A slow machine is no failure.
@@ -30,15 +30,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's policy, randomly initialised, as a Hugging Face folder."""
+    """A small Qwen3, randomly initialised, as a Hugging Face folder."""
     from models.tiny import build
 
     return build(tmp_path_factory.mktemp("policy"), seed=0)
 
 
 @pytest.fixture(scope="session")
-def live_engine(tiny_policy: Path) -> Iterator[LiveEngine]:
-    """A real vLLM engine on the tiny policy, driven from a thread of its own."""
-    engine = LiveEngine(tiny_policy)
+def motif2_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's policy, a small Motif-2, randomly initialised, as a Hugging Face folder."""
+    from models.motif2.build import build
+
+    return build(tmp_path_factory.mktemp("motif2"), seed=0, max_position_embeddings=LONGEST)
+
+
+@pytest.fixture(scope="session")
+def live_engine(motif2_policy: Path) -> Iterator[LiveEngine]:
+    """A real vLLM engine on the demo's policy, driven from a thread of its own."""
+    engine = LiveEngine(motif2_policy)
     yield engine
     engine.close()

@@ -8,16 +8,20 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from buffer.types import Task, Trajectory
 from learner.publishing.control import EngineCallError
 from rollout.engine import Episode, SampleRequest
 from rollout.settings import EngineSettings, RolloutSettings
 
+LONGEST = 320  # tokens of prompt and response
+
 SETTINGS = RolloutSettings(
     group_size=4,
     temperature=0.7,
     max_response_tokens=160,
-    engine=EngineSettings(max_model_len=256, kv_cache_gb=0.25),
+    engine=EngineSettings(max_model_len=LONGEST, kv_cache_gb=0.25),
 )
 
 
@@ -53,6 +57,22 @@ class LiveEngine:
             return await asyncio.gather(*(self.engine.sample(r) for r in requests))
 
         return self.submit(everything())
+
+    def greedy(self, prompts: Sequence[Sequence[int]], tokens: int) -> list[tuple[list[int], list[float]]]:
+        """`tokens` most likely tokens after each prompt, whatever they are, with their log-probabilities at T = 1."""
+        from vllm import SamplingParams
+
+        parameters = SamplingParams(
+            temperature=0, max_tokens=tokens, ignore_eos=True, logprobs=0, flat_logprobs=True, detokenize=False
+        )
+
+        async def everything() -> list[Any]:
+            return await asyncio.gather(*(self.engine._finish(list(ids), parameters, 120.0) for ids in prompts))
+
+        outputs = [finished.outputs[0] for finished in self.run(everything())]
+        return [
+            (list(o.token_ids), np.asarray(o.logprobs.logprobs)[o.logprobs.start_indices].tolist()) for o in outputs
+        ]
 
     def call(self, method: str, arguments: Sequence[tuple[Any, ...]], deadline_s: float) -> list[Any]:
         try:

@@ -1,0 +1,61 @@
+"""vLLM's layer-wise reload, on a fused layer of which an update brings only a part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from vllm.config import VllmConfig, set_current_vllm_config
+from vllm.model_executor.layers.linear import QKVParallelLinear
+from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
+from vllm.model_executor.model_loader.reload.layerwise import record_metadata_for_reloading
+
+from models.motif2.vllm_guard import refuse_half_filled
+
+WIDTHS = {"q": 10, "k": 4, "v": 4}
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
+    # Outside an engine there is no tensor-parallel group to ask.
+    monkeypatch.setattr("vllm.model_executor.parameter.get_tensor_model_parallel_rank", lambda: 0)
+    monkeypatch.setattr("vllm.model_executor.parameter.get_tensor_model_parallel_world_size", lambda: 1)
+    with set_current_vllm_config(VllmConfig()):
+        layer = QKVParallelLinear(3, 2, 5, 2, bias=False, prefix="layers.7.qkv_proj", disable_tp=True)
+    layer.weight.data.fill_(7)
+    refuse_half_filled(layer, ("q", "k", "v"))
+    whole = torch.nn.ModuleDict({"qkv_proj": layer})
+    record_metadata_for_reloading(whole)
+    layer.quant_method.process_weights_after_loading(layer)  # packs them, on a CPU
+    return whole
+
+
+def first_column(model: torch.nn.Module) -> list[float]:
+    """Of the weight that the layer computes from, which no parameter need hold any more."""
+    return model["qkv_proj"](torch.tensor([[1.0, 0.0, 0.0]]))[0][0].tolist()
+
+
+def update(model: torch.nn.Module, shards: Sequence[str]) -> None:
+    initialize_layerwise_reload(model)
+    parameter = model["qkv_proj"].weight
+    for shard in shards:
+        parameter.weight_loader(parameter, torch.full((WIDTHS[shard], 3), float(ord(shard))), shard)
+    finalize_layerwise_reload(model, None)
+
+
+@pytest.mark.parametrize("shards", ["qkv", "vqk"])
+def test_all_shards_in_any_order_fill_the_layer(model: torch.nn.Module, shards: str) -> None:
+    update(model, shards)
+    assert first_column(model) == [ord("q")] * 10 + [ord("k")] * 4 + [ord("v")] * 4
+
+
+@pytest.mark.parametrize(("shards", "lacking"), [("q", "'k', 'v'"), ("qk", "'v'"), ("v", "'q', 'k'")])
+def test_a_part_of_the_shards_is_refused_by_name(model: torch.nn.Module, shards: str, lacking: str) -> None:
+    with pytest.raises(RuntimeError, match=rf"layers\.7\.qkv_proj: .* not \[{lacking}\]"):
+        update(model, shards)
+
+
+def test_an_update_without_the_layer_keeps_its_weights(model: torch.nn.Module) -> None:
+    update(model, "")
+    assert first_column(model) == [7] * 18
