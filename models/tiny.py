@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import string
 from pathlib import Path
 
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from models.characters import tokenizer_of
 
 PAD, BOS, EOS, UNKNOWN = "<|pad|>", "<|bos|>", "<|eos|>", "<|unknown|>"
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 # Text that the policy writes and a verifier reads: single tokens, but not special, so that decoding keeps them.
 MARKS = ("<think>", "</think>", "<ans>", "</ans>")
-# Printable ASCII and the line break. What code and LaTeX need comes last, so that the other ids are as they were.
-CHARACTERS = string.digits + string.ascii_letters + " \n+-*/=.,:;?!()" + "\"#$%&'<>@[\\]^_`{|}~"
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -28,22 +26,7 @@ CHAT_TEMPLATE = (
 def character_tokenizer() -> PreTrainedTokenizerFast:
     """One token a character, one a chat or reasoning mark; 106 in all. Any other character becomes unknown."""
     special = [PAD, BOS, EOS, UNKNOWN, USER, ASSISTANT]
-    vocabulary = {token: i for i, token in enumerate([*special, *MARKS, *CHARACTERS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in MARKS])
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        bos_token=BOS,
-        eos_token=EOS,
-        unk_token=UNKNOWN,
-        additional_special_tokens=[USER, ASSISTANT],
-        chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
-    )
+    return tokenizer_of(special, MARKS, CHAT_TEMPLATE, pad=PAD, bos=BOS, eos=EOS, unknown=UNKNOWN)
 
 
 def config(

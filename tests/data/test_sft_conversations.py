@@ -12,7 +12,8 @@ from data.demo.conversations import conversations, record
 from data.demo.traces import traces
 from data.sft.records import check_record
 from data.sft.rendering import ConversationCodec
-from models.tiny import CHARACTERS, MARKS
+from models.characters import CHARACTERS
+from models.tiny import MARKS
 from rollout.chat import ChatCodec
 
 SIZES: dict[str, dict[str, Any]] = {
