@@ -6,6 +6,7 @@ poly_norm       the activation of the MLP
 rms_norm        the norm before every sub-layer and of every difference of heads
 modeling        decoder, causal language model
 checkpoint      what a folder of weights lacks, has too much, or has in another shape
+tokenizer       the published tokenizer, checked, and a small one with the same conventions
 build           a policy folder with random weights, for demo and tests
 """
 

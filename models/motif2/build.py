@@ -1,4 +1,4 @@
-"""A Motif-2 policy with random weights and the demo's tokenizer, made from a seed, and its configuration alone."""
+"""A Motif-2 policy with random weights and a tokenizer, made from a seed, and its configuration alone."""
 
 from __future__ import annotations
 
@@ -10,44 +10,33 @@ import torch
 from buffer.errors import UserError
 from models.motif2.configuration import PRESETS, Motif2Config
 from models.motif2.modeling import Motif2ForCausalLM
-from models.tiny import character_tokenizer
+from models.motif2.tokenizer import published_tokenizer, rounded, small_tokenizer, token_ids
 
 # The published checkpoint's shapes: their weights and vocabulary are not for us to make.
 _PUBLISHED = "12p7b"
 
 
-def config(*, preset: str = "tiny", **changes: Any) -> Motif2Config:
+def config(*, preset: str = "tiny", tokenizer: str | None = None, **changes: Any) -> Motif2Config:
     """The configuration that `build` would give with the same arguments; no weights are made.
 
-    `changes` are keys of the configuration. Except for the published shapes, the vocabulary is the demo tokenizer's.
-    Raises UserError for a preset or a key that is not there.
+    tokenizer   a folder with the published tokenizer; without it the small one of characters
+    changes     keys of the configuration
+
+    The vocabulary is the tokenizer's, its size rounded up to a multiple of 128 if that is the published one. The
+    published shapes keep their size, and name no tokens unless a tokenizer is given. Raises UserError for a preset or a
+    key that is not there, for a tokenizer that is not Motif-2's, and for a vocabulary that does not hold it.
     """
-    if preset not in PRESETS:
-        raise UserError(f"policy.build_args: preset {preset!r} is none of {', '.join(PRESETS)}")
-    known = set(Motif2Config().to_dict()) - {"model_type", "transformers_version", "architectures"}
-    unknown = sorted(set(changes) - known)
-    if unknown:
-        raise UserError(f"policy.build_args: {', '.join(unknown)} is no key of a Motif-2 configuration")
-    if preset == _PUBLISHED:
-        return Motif2Config(**{**PRESETS[preset], **changes})
-    tokenizer = character_tokenizer()
-    vocabulary = {
-        "vocab_size": len(tokenizer),
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    return Motif2Config(**{**vocabulary, **PRESETS[preset], **changes})
+    return _described(preset, tokenizer, changes)[0]
 
 
-def build(out_dir: Path, seed: int, *, preset: str = "tiny", **changes: Any) -> Path:
+def build(out_dir: Path, seed: int, *, preset: str = "tiny", tokenizer: str | None = None, **changes: Any) -> Path:
     """Writes a randomly initialised policy and its tokenizer to `out_dir` and returns it.
 
     The same seed and arguments give the same bytes, whatever random state the caller is in. `build.config`, given the
     same keywords, is the configuration alone. Raises UserError as `config` does, and for the preset of the published
     checkpoint.
     """
-    made = config(preset=preset, **changes)
+    made, written = _described(preset, tokenizer, changes)
     if preset == _PUBLISHED:
         raise UserError(
             f"policy.build: preset {preset} describes the published Motif-2-12.7B: set policy.path to the folder of "
@@ -56,11 +45,33 @@ def build(out_dir: Path, seed: int, *, preset: str = "tiny", **changes: Any) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Motif2ForCausalLM(made)
-    model.save_pretrained(out_dir)
-    tokenizer = character_tokenizer()
-    tokenizer.model_max_length = made.max_position_embeddings
-    tokenizer.save_pretrained(out_dir)
+    model.save_pretrained(out_dir)  # generation_config.json too: both end tokens, from the configuration
+    if tokenizer is None:
+        written.model_max_length = made.max_position_embeddings
+    written.save_pretrained(out_dir)
     return out_dir
+
+
+def _described(preset: str, folder: str | None, changes: dict[str, Any]) -> tuple[Motif2Config, Any]:
+    """The configuration, and the tokenizer that goes with it: none with the published shapes unless one is given."""
+    if preset not in PRESETS:
+        raise UserError(f"policy.build_args: preset {preset!r} is none of {', '.join(PRESETS)}")
+    known = set(Motif2Config().to_dict()) - {"model_type", "transformers_version", "architectures"}
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise UserError(f"policy.build_args: {', '.join(unknown)} is no key of a Motif-2 configuration")
+    if preset == _PUBLISHED and folder is None:
+        return Motif2Config(**{**PRESETS[preset], **changes}), None
+    tokenizer = small_tokenizer() if folder is None else published_tokenizer(folder)
+    vocabulary = token_ids(tokenizer)
+    if preset != _PUBLISHED:
+        vocabulary["vocab_size"] = len(tokenizer) if folder is None else rounded(len(tokenizer))
+    made = Motif2Config(**{**vocabulary, **PRESETS[preset], **changes})
+    if made.vocab_size < len(tokenizer):
+        raise UserError(
+            f"policy.build_args: vocab_size {made.vocab_size} is less than the {len(tokenizer)} tokens of the tokenizer"
+        )
+    return made, tokenizer
 
 
 build.config = config  # type: ignore[attr-defined]
