@@ -81,10 +81,11 @@ def _judged(
 ) -> Iterator[EvalRecord]:
     for name, verifier in verifiers.items():
         rows = [row for row, (task, _) in enumerate(asked) if task.verifier == name]
-        answers = [
-            Answer(asked[row][0], codec.text(np.asarray(responses[row][0], dtype=np.int32)), responses[row][1])
-            for row in rows
-        ]
+        answers = []
+        for row in rows:
+            task, (ids, truncated) = asked[row][0], responses[row]
+            text = codec.text(codec.prompt_ids(task), np.asarray(ids, dtype=np.int32))
+            answers.append(Answer(task, text, truncated))
         for row, verdict in zip(rows, verifier.judge(answers), strict=True):
             task, sample = asked[row]
             ids, truncated = responses[row]

@@ -41,7 +41,11 @@ def _tokenised(settings: WarmStartSettings, seed: int, codec: ChatCodec) -> Iter
     """(prompt_ids, response_ids) of every trace, in the generator's order."""
     generator: Any = resolve(settings.traces, "warm_start.traces")
     for trace in generator(seed=seed, count=settings.steps * settings.batch_size, **settings.args):
-        yield codec.prompt_ids(trace.task), codec.response_ids(trace.response)
+        try:
+            response = codec.response_ids(trace.response)
+        except UserError as error:
+            raise UserError(f"warm_start.traces: {settings.traces}, task {trace.task.id!r}: {error}") from error
+        yield codec.prompt_ids(trace.task), response
 
 
 def _take(traces: Iterator[tuple[Int32, Int32]], settings: WarmStartSettings, done: int) -> list[tuple[Int32, Int32]]:

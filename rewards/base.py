@@ -15,7 +15,7 @@ class Answer:
     """One response of the policy, as a verifier sees it.
 
     task       what was asked, with the reference in `task.answer`
-    text       the decoded response, special tokens skipped, reasoning included
+    text       the decoded response, special tokens skipped, reasoning included with the marks that open and close it
     truncated  True if the token limit cut the response off
     """
 

@@ -42,8 +42,9 @@ def after_reasoning(text: str, reasoning: Markers | None = THINK) -> str | None:
     """The part of a response that may hold the answer.
 
     Everything after the last closing marker (`</think>`); the whole text if it holds neither marker, or if `reasoning`
-    is None: a model without marked reasoning; None if reasoning was begun and never ended. (A chat template that opens
-    `<think>` in the prompt leaves only `</think>` to respond.)
+    is None: a model without marked reasoning; None if reasoning was begun and never ended. (Where the chat template
+    opens `<think>` in the prompt, the policy writes only `</think>`; engines put the opening back (`ChatCodec.text`),
+    without which reasoning that never ends would pass for an answer.)
     """
     if reasoning is None:
         return text

@@ -97,7 +97,7 @@ class VllmEngine:
             self._trajectory(request, prompt, c) for c in sorted(output.outputs, key=lambda c: c.index)
         )
         group = Group(request.group_id, request.task, trajectories, request.start_version)
-        texts = tuple(self.codec.text(t.response_ids) for t in trajectories)
+        texts = tuple(self.codec.text(prompt, t.response_ids) for t in trajectories)
         return Episode(group, texts, generate_seconds=time.monotonic() - started)
 
     async def _finish(self, ids: list[int], parameters: SamplingParams, deadline: float) -> RequestOutput:
