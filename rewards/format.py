@@ -22,7 +22,8 @@ class FormatVerifier(Verifier):
     reasoning  `required`: the response begins with one reasoning part, opened once and closed once; `optional`: with
                one or none; `none`: neither marker may occur
     markers    what opens and what closes the reasoning
-    opened     the chat template has opened the reasoning in the prompt: the response only closes it
+    opened     the chat template has opened the reasoning in the prompt: the response may begin within it. (Engines put
+               the opening back; responses from elsewhere may lack it)
 
     The task needs no reference. A response that the token limit cut off before it was complete is unparseable
     (no_answer); one that ended by itself always has a score (malformed: the explanation names the first rule broken).
@@ -59,11 +60,11 @@ class FormatVerifier(Verifier):
             return f"{self._opening} or {self._closing} in it" if opened or closed else ""
         if self._reasoning == "optional" and not opened and not closed:
             return ""
-        if opened != (not self._opened):
-            return f"{self._opening} {opened} times, not {int(not self._opened)}"
+        if opened > 1 or (opened == 0 and not self._opened):
+            return f"{self._opening} {opened} times, not {'at most once' if self._opened else 'once'}"
         if closed != 1:
             return f"{self._closing} {closed} times, not once"
-        if not self._opened and not text.lstrip().startswith(self._opening):
+        if opened and not text.lstrip().startswith(self._opening):
             return f"text before {self._opening}"
         return ""
 

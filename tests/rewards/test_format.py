@@ -32,6 +32,7 @@ GOOD = "<think>so</think><ans>4</ans>"
         ({"reasoning": "optional"}, GOOD),
         ({"reasoning": "none"}, "<ans>4</ans>"),
         ({"opened": True}, "so</think><ans>4</ans>"),
+        ({"opened": True}, GOOD),
         ({"markers": ["[THINK]", "[/THINK]"]}, "[THINK]so[/THINK]<ans>4</ans>"),
     ],
 )
@@ -42,10 +43,10 @@ def test_a_response_built_as_asked_for_scores_1(args: dict[str, Any], text: str)
 @pytest.mark.parametrize(
     ("args", "text", "broken"),
     [
-        ({}, "", "<think> 0 times, not 1"),
-        ({}, "<ans>4</ans>", "<think> 0 times, not 1"),
+        ({}, "", "<think> 0 times, not once"),
+        ({}, "<ans>4</ans>", "<think> 0 times, not once"),
         ({}, "<think>so<ans>4</ans>", "</think> 0 times, not once"),
-        ({}, f"{GOOD}{GOOD}", "<think> 2 times, not 1"),
+        ({}, f"{GOOD}{GOOD}", "<think> 2 times, not once"),
         ({}, "<think>so</think></think><ans>4</ans>", "</think> 2 times, not once"),
         ({}, f"Well: {GOOD}", "text before <think>"),
         ({}, "</think><think><ans>4</ans>", "text before <think>"),
@@ -56,7 +57,10 @@ def test_a_response_built_as_asked_for_scores_1(args: dict[str, Any], text: str)
         ({"answer": "text"}, "<think>so</think>\n", "no text answer after the reasoning"),
         ({"reasoning": "optional"}, "<think><ans>4</ans>", "</think> 0 times, not once"),
         ({"reasoning": "none"}, GOOD, "<think> or </think> in it"),
-        ({"opened": True}, GOOD, "<think> 1 times, not 0"),
+        ({"opened": True}, f"<think>{GOOD}", "<think> 2 times, not at most once"),
+        ({"opened": True}, f"Well: {GOOD}", "text before <think>"),
+        ({"opened": True}, "<ans>4</ans>", "</think> 0 times, not once"),
+        ({"opened": True}, "<think>so <ans>4</ans>", "</think> 0 times, not once"),
     ],
 )
 def test_a_finished_response_of_another_build_scores_0_and_says_what_is_broken(
