@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -78,7 +79,7 @@ class Motif2Attention(nn.Module):
         key = rotate(self.k_proj(hidden_states).view(per_head), cos, sin)
         value = self.v_proj(hidden_states)
 
-        query = pad_queries(query, self.config.signal_heads).transpose(1, 2)  # [B, heads, T, 2·head_dim]
+        query = _PadQueries.apply(query, self.config.signal_heads).transpose(1, 2)  # [B, heads, T, 2·head_dim]
         key, value = (x.reshape(*tokens, -1, 2 * self.head_dim).transpose(1, 2) for x in (key, value))
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)
@@ -110,10 +111,29 @@ def lambda_of(vectors: Sequence[torch.Tensor], initial: float) -> torch.Tensor:
 
 def pad_queries(query: torch.Tensor, signal: int) -> torch.Tensor:
     """[..., groups·(signal + 1), D] → the same heads of width 2D: [q|0] for a signal head, [0|q] for a noise head."""
-    noise = torch.arange(signal + 1, device=query.device) == signal
-    halves = torch.stack([~noise, noise], dim=1).to(query.dtype)[..., None]  # [signal + 1, 2, 1]
-    grouped = query.unflatten(-2, (-1, signal + 1)).unsqueeze(-2)  # [..., groups, signal + 1, 1, D]
-    return (grouped * halves).flatten(-2).flatten(-3, -2)
+    grouped = query.unflatten(-2, (-1, signal + 1))
+    width = query.shape[-1]
+    padded = query.new_zeros(*grouped.shape[:-1], 2 * width)
+    padded[..., :signal, :width] = grouped[..., :signal, :]
+    padded[..., signal:, width:] = grouped[..., signal:, :]
+    return padded.flatten(-3, -2)
+
+
+class _PadQueries(torch.autograd.Function):
+    """`pad_queries`, which autograd would take apart into several copies."""
+
+    @staticmethod
+    def forward(ctx: Any, query: torch.Tensor, signal: int) -> torch.Tensor:
+        ctx.signal = signal
+        return pad_queries(query, signal)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
+        grouped = upstream.unflatten(-2, (-1, ctx.signal + 1))
+        width = upstream.shape[-1] // 2
+        halves = [grouped[..., : ctx.signal, :width], grouped[..., ctx.signal :, width:]]
+        return torch.cat(halves, dim=-2).flatten(-3, -2), None
 
 
 def signal_less_noise(attended: torch.Tensor, lam: torch.Tensor, signal: int) -> torch.Tensor:

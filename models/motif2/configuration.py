@@ -56,6 +56,11 @@ class Motif2Config(PretrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if self.rope_parameters is not None:
             self.rope_parameters = dict(self.rope_parameters)  # it is completed in place, and may be a preset's
+        base = kwargs.pop("original_max_position_embeddings", None)
+        if base is not None:  # beside rope_scaling, as MotifTechnologies/vllm reads it too
+            for rope in (self.rope_parameters, kwargs.get("rope_scaling")):
+                if isinstance(rope, dict) and "yarn" in (rope.get("rope_type"), rope.get("type")):
+                    rope.setdefault("original_max_position_embeddings", base)
         super().__post_init__(**kwargs)
         self._check_family(kwargs)
         self._check_sizes()

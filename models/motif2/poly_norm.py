@@ -56,11 +56,17 @@ class _PolyNorm(torch.autograd.Function):
         wide, g = x.to(scales.dtype), upstream.to(scales.dtype)
         square = wide * wide
         first = g * wide
-        sums = torch.stack([(first * square).sum(-1), (first * wide).sum(-1), first.sum(-1)], dim=-1)  # [..., 3]
+        # The products are summed as they are made, by rows, and temporaries are used again: it is memory that costs.
+        by_rows = "...n,...n->..."
+        sums = torch.stack(
+            [torch.einsum(by_rows, first, square), torch.einsum(by_rows, first, wide), first.sum(-1)], dim=-1
+        )  # [..., 3]
         a = scales * weight.to(scales.dtype)
         a3, a2, a1 = a.split(1, dim=-1)
         b3, b2, b1 = (a * scales.square() * sums / x.shape[-1]).split(1, dim=-1)
-        dx = g * ((3 * a3 * wide + 2 * a2) * wide + a1) - wide * ((3 * b3 * square + 2 * b2) * square + b1)
+        dx = torch.mul(3 * a3, wide, out=first).add_(2 * a2).mul_(wide).add_(a1).mul_(g)
+        of_scales = (3 * b3 * square).add_(2 * b2).mul_(square).add_(b1)
+        dx.addcmul_(of_scales, wide, value=-1)
         rows = (scales * sums).flatten(0, -2)
         return dx.to(x.dtype), rows.sum(0).to(weight.dtype), g.sum().reshape(1).to(weight.dtype), None
 
@@ -79,4 +85,4 @@ def polynomial(x: torch.Tensor, scales: torch.Tensor, weight: torch.Tensor, bias
     """w0·r3·x³ + w1·r2·x² + w2·r1·x + b for the scales r [..., 3] of a row, in their type, rounded to x's."""
     wide = x.to(scales.dtype)
     c3, c2, c1 = (scales * weight.to(wide.dtype)).split(1, dim=-1)
-    return (((c3 * wide + c2) * wide + c1) * wide + bias.to(wide.dtype)).to(x.dtype)
+    return (c3 * wide).add_(c2).mul_(wide).add_(c1).mul_(wide).add_(bias.to(wide.dtype)).to(x.dtype)

@@ -32,9 +32,9 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+        scale = torch.rsqrt(torch.linalg.vecdot(wide, wide)[..., None] / x.shape[-1] + eps)
         ctx.save_for_backward(x, weight, scale)
-        return weight.to(x.dtype) * (wide * scale).to(x.dtype)
+        return (wide * scale).to(x.dtype).mul_(weight.to(x.dtype))
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -42,7 +42,9 @@ class _RMSNorm(torch.autograd.Function):
         x, weight, scale = ctx.saved_tensors
         g = upstream.to(scale.dtype)
         unit = x.to(scale.dtype) * scale
-        dweight = (g * unit).flatten(0, -2).sum(0).to(weight.dtype)
-        g = g * weight.to(scale.dtype)
-        dx = scale * (g - unit * (g * unit).mean(-1, keepdim=True))
+        product = g * unit
+        dweight = product.flatten(0, -2).sum(0).to(weight.dtype)
+        wide_weight = weight.to(scale.dtype)
+        mean = (product @ wide_weight)[..., None] / x.shape[-1]
+        dx = torch.mul(g, wide_weight, out=product).addcmul_(unit, mean, value=-1).mul_(scale)
         return dx.to(x.dtype), dweight, None

@@ -149,6 +149,20 @@ def test_older_and_published_keys_are_read(tmp_path: Path) -> None:
     assert read.max_context == 65_536
 
 
+def test_yarn_s_base_may_stand_beside_rope_scaling(tmp_path: Path) -> None:
+    written = {
+        "model_type": "Motif",
+        "rope_scaling": {"rope_type": "yarn", "factor": 2.0},
+        "original_max_position_embeddings": 32_768,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    read = AutoConfig.from_pretrained(tmp_path)
+    assert read.rope_parameters["original_max_position_embeddings"] == 32_768
+    assert read.max_context == 65_536
+    read.save_pretrained(tmp_path)
+    assert AutoConfig.from_pretrained(tmp_path).rope_parameters == read.rope_parameters
+
+
 @pytest.mark.parametrize("other", [{"num_noise_heads": None}, {"num_experts": 64}, {"q_lora_rank": 1024}])
 def test_a_relative_is_not_taken_for_motif_2(tmp_path: Path, other: dict[str, object]) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "Motif", **other}))

@@ -1,4 +1,4 @@
-"""vLLM's layer-wise reload, on a fused layer of which an update brings only a part."""
+"""What Motif-2 takes from vLLM, without an engine: its rotary embedding, and its reload of a fused layer in part."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import pytest
 import torch
 from vllm.config import VllmConfig, set_current_vllm_config
 from vllm.model_executor.layers.linear import QKVParallelLinear
+from vllm.model_executor.layers.rotary_embedding import get_rope
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import record_metadata_for_reloading
 
+from models.motif2 import Motif2Config
+from models.motif2.attention import rotary_embedding
 from models.motif2.vllm_guard import refuse_half_filled
 
+YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 2.0, "original_max_position_embeddings": 512}
 WIDTHS = {"q": 10, "k": 4, "v": 4}
 
 
@@ -59,3 +63,16 @@ def test_a_part_of_the_shards_is_refused_by_name(model: torch.nn.Module, shards:
 def test_an_update_without_the_layer_keeps_its_weights(model: torch.nn.Module) -> None:
     update(model, "")
     assert first_column(model) == [7] * 18
+
+
+@pytest.mark.parametrize("rope", [{"rope_type": "default", "rope_theta": 1e6}, YARN], ids=["plain", "yarn"])
+def test_engine_and_learner_turn_by_the_same_angles_up_to_the_longest_context(rope: dict[str, object]) -> None:
+    config = Motif2Config(max_position_embeddings=1024, rope_parameters=rope)
+    with set_current_vllm_config(VllmConfig()):
+        embedding = get_rope(
+            config.head_dim, max_position=config.max_position_embeddings, rope_parameters=config.rope_parameters
+        )
+    cos, sin = embedding.cos_sin_cache[:1024].double().chunk(2, dim=-1)
+    ours = rotary_embedding(config, torch.arange(1024), torch.float64)
+    for engine, learner in zip((cos, sin), ours):
+        torch.testing.assert_close(engine, learner[:, : config.head_dim // 2], rtol=0, atol=1e-4)
