@@ -1,19 +1,24 @@
-"""What Motif-2 takes from vLLM, without an engine: its rotary embedding, and its reload of a fused layer in part."""
+"""What Motif-2 takes from vLLM, without an engine: rotary embedding, parsers, the reload of a fused layer in part."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
 import torch
 from vllm.config import VllmConfig, set_current_vllm_config
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.model_executor.layers.linear import QKVParallelLinear
 from vllm.model_executor.layers.rotary_embedding import get_rope
 from vllm.model_executor.model_loader.reload import finalize_layerwise_reload, initialize_layerwise_reload
 from vllm.model_executor.model_loader.reload.layerwise import record_metadata_for_reloading
+from vllm.reasoning import ReasoningParserManager
+from vllm.tool_parsers import ToolParserManager
 
 from models.motif2 import Motif2Config
 from models.motif2.attention import rotary_embedding
+from models.motif2.tokenizer import small_tokenizer
 from models.motif2.vllm_guard import refuse_half_filled
 
 YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 2.0, "original_max_position_embeddings": 512}
@@ -76,3 +81,18 @@ def test_engine_and_learner_turn_by_the_same_angles_up_to_the_longest_context(ro
     ours = rotary_embedding(config, torch.arange(1024), torch.float64)
     for engine, learner in zip((cos, sin), ours):
         torch.testing.assert_close(engine, learner[:, : config.head_dim // 2], rtol=0, atol=1e-4)
+
+
+def test_vllm_s_parsers_take_a_response_apart_as_our_verifiers_do() -> None:
+    tokenizer = small_tokenizer()
+    function = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+    asked = ChatCompletionRequest(
+        messages=[{"role": "user", "content": "?"}], model="m", tools=[{"type": "function", "function": function}]
+    )
+    call = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+    reasoning = ReasoningParserManager.get_reasoning_parser("deepseek_r1")(tokenizer)
+    thought, content = reasoning.extract_reasoning(f"carry 1</think>so\n{call}", asked)
+    assert thought == "carry 1"
+    tools = ToolParserManager.get_tool_parser("hermes")(tokenizer, asked.tools)
+    (made,) = tools.extract_tool_calls(content, asked).tool_calls
+    assert (made.function.name, json.loads(made.function.arguments)) == ("add", {"a": 1})
