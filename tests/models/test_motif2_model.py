@@ -130,21 +130,29 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     assert all(torch.equal(one, other) for one, other in zip(*gradients))
 
 
-@pytest.mark.parametrize(("dtype", "steps"), [(torch.float32, 100), (torch.bfloat16, 60)])
-def test_random_training_keeps_every_gradient_finite_and_lambda_moving(dtype: torch.dtype, steps: int) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_thousand_random_steps_keep_every_gradient_finite_and_lambda_moving(dtype: torch.dtype) -> None:
+    """In bfloat16 as DeepSpeed's engine trains: the optimiser steps float32 masters, the model holds them rounded."""
     torch.manual_seed(0)
-    model = Motif2ForCausalLM(config(num_hidden_layers=2, hidden_size=48, intermediate_size=96)).to(dtype).train()
+    model = Motif2ForCausalLM(config()).to(dtype).train()
     model.set_attn_implementation("sdpa")
+    names, parameters = zip(*model.named_parameters())
+    masters = [parameter.detach().float().clone() for parameter in parameters]
+    for master in masters:
+        master.grad = torch.empty_like(master)
+    optimiser = torch.optim.AdamW(masters, lr=3e-3, fused=True)
     before = [layer.self_attn.lambda_full().item() for layer in model.model.layers]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(steps):
-        ids = torch.randint(model.config.vocab_size, (2, 24))
+    for step in range(1000):
+        ids = torch.randint(model.config.vocab_size, (2, 8))
         model(ids, labels=ids, use_cache=False).loss.backward()
-        for name, parameter in model.named_parameters():
-            assert parameter.grad is not None, name
-            assert parameter.grad.isfinite().all(), name
+        gradients = [parameter.grad for parameter in parameters]
+        finite = torch.stack(torch._foreach_norm(gradients)).isfinite()
+        assert finite.all(), f"step {step}: {[name for name, fine in zip(names, finite) if not fine]}"
+        torch._foreach_copy_([master.grad for master in masters], gradients)
         optimiser.step()
-        optimiser.zero_grad()
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, masters)
+        torch._foreach_zero_(gradients)
     after = [layer.self_attn.lambda_full().item() for layer in model.model.layers]
     assert all(abs(a - b) > 1e-3 for a, b in zip(before, after))
 
