@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+import models.motif2  # noqa: F401  so that the Auto classes know the demo's policy
 from buffer.types import Status, Task
 from launch.statistics import EvalRecord, Evaluation
 from rewards.base import Answer, Verifier

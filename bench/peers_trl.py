@@ -13,16 +13,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, TrainerControl
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
 
+import models.motif2  # noqa: F401  so that the Auto classes know the demo's policy
 from buffer.types import Status, Task
 from rewards.base import Answer, Verifier
 from rewards.registry import build_verifiers
 from rewards.settings import RewardSettings
+from rollout.chat import ChatCodec
 
 
 class Judge:
@@ -30,24 +33,23 @@ class Judge:
 
     __name__ = "verdict"  # TRL asks a reward function for its name
 
-    def __init__(self, verifiers: dict[str, Verifier], tasks: list[Task], end_ids: set[int]) -> None:
-        self._verifiers, self._tasks, self._end_ids = verifiers, tasks, end_ids
+    def __init__(self, verifiers: dict[str, Verifier], tasks: list[Task], codec: ChatCodec) -> None:
+        self._verifiers, self._tasks, self._codec = verifiers, tasks, codec
         self.called = 0.0
 
-    def __call__(
-        self, completions: list[list[dict[str, str]]], completion_ids: list[list[int]], task: list[int], **_: Any
-    ) -> list[float]:
+    def __call__(self, completion_ids: list[list[int]], task: list[int], **_: Any) -> list[float]:
         self.called = time.monotonic()
-        answers = [
-            Answer(self._tasks[index], completion[0]["content"], truncated=not ids or ids[-1] not in self._end_ids)
-            for index, completion, ids in zip(task, completions, completion_ids, strict=True)
-        ]
+        answers = [self._answer(self._tasks[index], ids) for index, ids in zip(task, completion_ids, strict=True)]
         scores = [0.0] * len(answers)
         for name, verifier in self._verifiers.items():
             mine = [i for i, answer in enumerate(answers) if answer.task.verifier == name]
             for i, verdict in zip(mine, verifier.judge([answers[i] for i in mine]), strict=True):
                 scores[i] = verdict.score if verdict.status is Status.SCORED else 0.0
         return scores
+
+    def _answer(self, task: Task, ids: list[int]) -> Answer:
+        text = self._codec.text(self._codec.prompt_ids(task), np.asarray(ids, dtype=np.int32))
+        return Answer(task, text, truncated=not ids or ids[-1] not in self._codec.stop_ids)
 
 
 class Clock(TrainerCallback):
@@ -91,7 +93,7 @@ def main(folder: Path) -> None:
     verifiers = build_verifiers(RewardSettings.model_validate(settings["rewards"]))
     for verifier in verifiers.values():
         verifier.start()
-    judge = Judge(verifiers, tasks, {tokenizer.eos_token_id})
+    judge = Judge(verifiers, tasks, ChatCodec(Path(settings["policy"])))
     clock = Clock(folder, judge, tokenizer, settings["seconds"], settings["checkpoint_every_s"])
     trainer = GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(settings["policy"], dtype=torch.float32),
