@@ -14,11 +14,13 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+EPS = 1e-6  # no key of the configuration carries it
+
 
 class PolyNorm(nn.Module):
     """weight [3] and bias [1] as in the published checkpoint; 1/3 and 0 at the start."""
 
-    def __init__(self, eps: float = 1e-6) -> None:
+    def __init__(self, eps: float = EPS) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((3,), 1 / 3))
         self.bias = nn.Parameter(torch.zeros(1))

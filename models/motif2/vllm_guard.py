@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vllm.model_executor.layers.linear import UnquantizedLinearMethod
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 
 def refuse_half_filled(layer: Any, shards: Sequence[str | int]) -> None:
     """Make vLLM's reload raise RuntimeError instead of finishing `layer` without one of its `shards`.
 
-    An update that leaves the whole layer out keeps its weights, and is not refused here.
+    An update that leaves the whole layer out keeps its weights, and is not refused here. Quantised layers are left
+    alone: they may have scales that no checkpoint brings.
     """
-    method = layer.quant_method
+    if not isinstance(layer.quant_method, UnquantizedLinearMethod):
+        return
+    method: Any = layer.quant_method
     finish = method.process_weights_after_loading
 
     def whole(filled: Any) -> None:

@@ -8,6 +8,7 @@ parallel ranks whole groups of heads are shared out, and PolyNorm's sums over th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -19,12 +20,13 @@ from vllm.model_executor.layers.layernorm import RMSNorm
 from vllm.model_executor.layers.linear import MergedColumnParallelLinear, QKVParallelLinear, RowParallelLinear
 from vllm.model_executor.layers.rotary_embedding import get_rope
 from vllm.model_executor.models.llama import LlamaForCausalLM
-from vllm.model_executor.models.utils import extract_layer_index
+from vllm.model_executor.models.utils import AutoWeightsLoader, WeightsMapper, extract_layer_index
 
 from buffer.errors import UserError
 from models.motif2.attention import LAMBDAS, lambda_of, pad_queries, signal_less_noise
 from models.motif2.configuration import Motif2Config, lambda_init
-from models.motif2.poly_norm import PolyNorm, polynomial, power_sums
+from models.motif2.poly_norm import EPS as POLY_NORM_EPS
+from models.motif2.poly_norm import polynomial, power_sums
 from models.motif2.vllm_guard import refuse_half_filled
 
 
@@ -32,6 +34,22 @@ def shapes_of(vllm_config: VllmConfig) -> Motif2Config:
     """The policy's configuration, which vLLM has read by transformers."""
     config: Any = vllm_config.model_config.hf_config
     return config  # type: ignore[no-any-return]
+
+
+class Vector(nn.Module):
+    """A parameter that is a module of its own, because vLLM reloads whole modules: one that a weight update leaves out
+    keeps its values, where as one of several parameters of a module it would be set to what memory held."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(size), requires_grad=False)
+
+
+# From a checkpoint's names to those of the vectors.
+_VECTORS = WeightsMapper(
+    orig_to_new_suffix={f".{name}": f".{name}.weight" for name in LAMBDAS}
+    | {".act_fn.weight": ".act_weight.weight", ".act_fn.bias": ".act_bias.weight"}
+)
 
 
 class Motif2Attention(nn.Module):
@@ -78,7 +96,7 @@ class Motif2Attention(nn.Module):
         )
         self.lambda_init = lambda_init(extract_layer_index(prefix))
         for name in LAMBDAS:
-            self.register_parameter(name, nn.Parameter(torch.empty(self.head_dim), requires_grad=False))
+            self.add_module(name, Vector(self.head_dim))
         self.subln = RMSNorm(2 * self.head_dim, eps=config.attn_rms_norm_eps)
 
     def forward(self, positions: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -89,9 +107,9 @@ class Motif2Attention(nn.Module):
         query, key = self.rotary_emb(positions, query, key)
         padded = pad_queries(query.unflatten(-1, (-1, self.head_dim)), self.signal_heads).flatten(-2)
         attended = self.attn(padded, key, value).unflatten(-1, (-1, 2 * self.head_dim))
-        lam = lambda_of([getattr(self, name) for name in LAMBDAS], self.lambda_init)
-        out = self.subln(signal_less_noise(attended, lam, self.signal_heads).contiguous())
-        projected, _ = self.o_proj((out * (1 - self.lambda_init)).flatten(-3))
+        lam = lambda_of([getattr(self, name).weight for name in LAMBDAS], self.lambda_init)
+        out = self.subln(signal_less_noise(attended, lam, self.signal_heads).flatten(-3, -2))
+        projected, _ = self.o_proj((out * (1 - self.lambda_init)).flatten(-2))
         return projected  # type: ignore[no-any-return]
 
 
@@ -118,7 +136,7 @@ class Motif2MLP(nn.Module):
             quant_config=vllm_config.quant_config,
             prefix=f"{prefix}.down_proj",
         )
-        self.act_fn = PolyNorm().requires_grad_(False)  # its parameters; its sums are not this rank's alone
+        self.act_weight, self.act_bias = Vector(3), Vector(1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [T, H] → [T, H]."""
@@ -127,8 +145,8 @@ class Motif2MLP(nn.Module):
         sums = power_sums(gate)
         if self.ranks > 1:
             sums = tensor_model_parallel_all_reduce(sums)
-        scales = torch.rsqrt(sums / self.width + self.act_fn.eps)
-        down, _ = self.down_proj(polynomial(gate, scales, self.act_fn.weight, self.act_fn.bias) * up)
+        scales = torch.rsqrt(sums / self.width + POLY_NORM_EPS)
+        down, _ = self.down_proj(polynomial(gate, scales, self.act_weight.weight, self.act_bias.weight) * up)
         return down  # type: ignore[no-any-return]
 
 
@@ -173,3 +191,8 @@ class Motif2ForCausalLM(LlamaForCausalLM):  # type: ignore[misc]
             )
         layer: Any = Motif2DecoderLayer
         super().__init__(vllm_config=vllm_config, prefix=prefix, layer_type=layer)
+
+    def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]:
+        """Loads tensors of a checkpoint's names, and of tensor-parallel shards what is this rank's."""
+        loaded: set[str] = AutoWeightsLoader(self).load_weights(weights, mapper=_VECTORS)
+        return loaded

@@ -20,6 +20,7 @@ from models.motif2 import Motif2Config
 from models.motif2.attention import rotary_embedding
 from models.motif2.tokenizer import small_tokenizer
 from models.motif2.vllm_guard import refuse_half_filled
+from models.motif2.vllm_model import Vector
 
 YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 2.0, "original_max_position_embeddings": 512}
 WIDTHS = {"q": 10, "k": 4, "v": 4}
@@ -43,6 +44,18 @@ def model(monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
 def first_column(model: torch.nn.Module) -> list[float]:
     """Of the weight that the layer computes from, which no parameter need hold any more."""
     return model["qkv_proj"](torch.tensor([[1.0, 0.0, 0.0]]))[0][0].tolist()
+
+
+def test_a_vector_that_an_update_leaves_out_keeps_its_values() -> None:
+    vectors = torch.nn.ModuleDict({name: Vector(3) for name in ("lambda_q1", "lambda_k1")})
+    for vector in vectors.values():
+        vector.weight.data.fill_(7)
+    record_metadata_for_reloading(vectors)
+    initialize_layerwise_reload(vectors)
+    parameter = vectors["lambda_q1"].weight
+    parameter.weight_loader(parameter, torch.full((3,), 5.0))
+    finalize_layerwise_reload(vectors, None)
+    assert [vector.weight.tolist() for vector in vectors.values()] == [[5, 5, 5], [7, 7, 7]]
 
 
 def update(model: torch.nn.Module, shards: Sequence[str]) -> None:
