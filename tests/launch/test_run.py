@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -30,8 +31,12 @@ SMALL = {
     "buffer.batch_groups": 16,
     "rollout.engine.kv_cache_gb": 0.25,
 }
-# Random weights never solve a task, so this run samples and judges until something stops it.
-ENDLESS = SMALL | {"warm_start": "null", "buffer.starvation_groups": 10**9, "eval.final_tasks_per_domain": 2}
+# Random weights never solve a task, so this run samples and judges until something stops it. A few steps of imitation
+# make the first published weights others than those that the engine has loaded.
+IMITATE = {"warm_start.steps": 3, "warm_start.warmup_steps": 0}
+ENDLESS = SMALL | IMITATE | {"buffer.starvation_groups": 10**9, "eval.final_tasks_per_domain": 2}
+MOTIF2 = {"policy.build": "models.motif2.build:build", "policy.build_args": "{preset: tiny}"}
+TIED = {"policy.build": "models.tiny:build", "policy.build_args": "{}"}  # a Qwen3 whose head is its embedding
 
 
 class Run:
@@ -68,7 +73,12 @@ class Run:
 
     def find(self, title: str) -> list[psutil.Process]:
         """The living members whose titles hold `title`."""
-        return [member for member in self.members() if member.is_running() and title in " ".join(member.cmdline())]
+        found = []
+        for member in self.members():
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                if title in " ".join(member.cmdline()):
+                    found.append(member)
+        return found
 
     def wait_for(self, text: str, deadline_s: float = 200) -> None:
         """Wait until the run has printed `text`."""
@@ -119,9 +129,16 @@ class Run:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A short run that ended well: warm start, four RL steps, evaluations."""
-    run = Run(tmp_path_factory.mktemp("finished"), SMALL | {"steps": 4, "warm_start.steps": 300})
+    """A short run that ended well, though its verifiers were killed: warm start, four RL steps, evaluations."""
+    run = Run(
+        tmp_path_factory.mktemp("finished"), SMALL | MOTIF2 | {"steps": 4, "warm_start.steps": 300}, MATHS_AND_CODE
+    )
     try:
+        run.wait_for("RL (", 300)
+        verifiers = run.find("ray::VerifierActor")
+        assert len(verifiers) == 2
+        for verifier in verifiers:
+            verifier.kill()
         assert run.wait(350) == 0, run.output
         yield run
     finally:
@@ -144,7 +161,7 @@ def test_a_short_run_trains_reuses_and_leaves_nothing_behind(finished: Run) -> N
     assert summary["status"] == "finished"
     assert summary["steps"] == 4
     assert summary["mismatch_start"] < 1e-3
-    assert set(summary["pass_at_1"]["before"]) == {"addition", "constrained", "reverse", "all"}
+    assert set(summary["pass_at_1"]["before"]) == {"code", "maths", "all"}
     assert set(summary["pass_at_1"]["after"]) == set(summary["pass_at_1"]["before"])
     counts = summary["trajectories"]
     assert counts["sampled"] >= counts["trained"] - counts["reused"] > 0
@@ -159,15 +176,6 @@ def test_every_step_reports_every_core_metric_within_the_promised_bounds(finishe
     assert all(set(line) >= CORE for line in steps)
     assert all(line["publish/mismatch"] < 1e-3 for line in steps)
     assert max(line["fresh/staleness_max"] for line in steps) <= 2
-    for domain in ("addition", "constrained", "reverse"):
-        shares = [line[f"unparseable/{domain}"] for line in steps if f"unparseable/{domain}" in line]
-        assert shares
-        assert all(0 <= share <= 1 for share in shares)
-    for verifier in ("exact", "rules"):
-        times = [(line[f"verify/seconds_{q}/{verifier}"] for q in ("p50", "p95")) for line in steps
-                 if f"verify/seconds_p50/{verifier}" in line]  # fmt: skip
-        assert times
-        assert all(0 < p50 <= p95 for p50, p95 in times)
 
 
 def test_the_report_has_plots_and_needs_nothing_else(finished: Run) -> None:
@@ -176,31 +184,18 @@ def test_the_report_has_plots_and_needs_nothing_else(finished: Run) -> None:
     assert "://" not in report.replace("http://www.w3.org", "")
 
 
-def test_maths_and_code_train_together_and_are_told_apart_though_their_verifiers_are_killed(
-    start: Callable[..., Run],
-) -> None:
-    run = start(SMALL | {"steps": 3, "warm_start.steps": 300}, MATHS_AND_CODE)
-    run.wait_for("RL (", 300)
-    verifiers = run.find("ray::VerifierActor")
-    assert len(verifiers) == 2
-    for verifier in verifiers:
-        verifier.kill()
-    assert run.wait(390) == 0, run.output
-    assert run.output.count("died; it is started again") == 2
-    assert run.summary["status"] == "finished"
-    assert run.summary["failures"]["verifier/restarts"] == 2
-    assert [line["step"] for line in run.steps] == [1, 2, 3]
-    assert sum(line["verifier/restarts"] for line in run.steps) == 2
-    assert set(run.summary["pass_at_1"]["after"]) == {"code", "maths", "all"}
+def test_domains_that_train_together_are_told_apart_though_their_verifiers_were_killed(finished: Run) -> None:
+    assert finished.output.count("died; it is started again") == 2
+    assert finished.summary["failures"]["verifier/restarts"] == 2
+    assert sum(line["verifier/restarts"] for line in finished.steps) == 2
     for domain, verifier in (("maths", "math"), ("code", "code")):
-        judged = [line for line in run.steps if line.get(f"reward/{domain}") is not None]
-        assert judged, run.output
+        judged = [line for line in finished.steps if line.get(f"reward/{domain}") is not None]
+        assert judged, finished.output
         for line in judged:
             assert 0 <= line[f"reward/{domain}"] <= 1
             assert 0 <= line[f"unparseable/{domain}"] < 0.5
             assert line[f"infra_error/{domain}"] == 0
             assert 0 < line[f"verify/seconds_p50/{verifier}"] <= line[f"verify/seconds_p95/{verifier}"]
-    assert run.survivors() == []
 
 
 def test_a_killed_run_that_went_on_from_an_exported_policy_goes_on_itself_in_another_layout(
@@ -209,7 +204,8 @@ def test_a_killed_run_that_went_on_from_an_exported_policy_goes_on_itself_in_ano
     shared_rows = {"learner.world_size": 2, "learner.sequence_parallel": 2, "cluster.learner_cpus": 0.5}
     policy = {"policy.path": finished.folder / "policy", "warm_start": "null", "learner.kl_coef": 0.01}
     deadline = {"rollout.engine.start_deadline_s": 400}
-    run = start(SMALL | shared_rows | policy | deadline | {"steps": 4, "checkpoints.every": 2, "eval.every": 0})
+    short = {"steps": 4, "checkpoints.every": 2, "eval.every": 0}
+    run = start(SMALL | shared_rows | policy | deadline | short, MATHS_AND_CODE)
     run.wait_for("RL (")
     until = time.monotonic() + 200
     while len(run.steps) < 3:  # step 2 has a checkpoint, or will have: it is written while training goes on
@@ -239,59 +235,60 @@ def test_a_killed_run_that_went_on_from_an_exported_policy_goes_on_itself_in_ano
     assert AutoTokenizer.from_pretrained(exported).chat_template
 
 
-class Pair:
-    """Two runs that begin at the same time: while one loads its engine, so does the other."""
-
-    def __init__(self, folder: Path, names: tuple[object, object]) -> None:
-        self.runs = {name: Run(folder / str(i), ENDLESS) for i, name in enumerate(names)}
-
-    def end(self) -> None:
-        for run in self.runs.values():
-            run.kill_all()
-
-
 @pytest.fixture(scope="module")
-def dying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    pair = Pair(tmp_path_factory.mktemp("dying"), ("VLLM::EngineCore", "ray::LearnerActor"))
-    yield pair
-    pair.end()
+def cut_short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
+    """Two endless runs that begin at the same time: while one loads its engine, so does the other."""
+    folder = tmp_path_factory.mktemp("cut_short")
+    runs = {name: Run(folder / name, ENDLESS | policy) for name, policy in (("dies", TIED), ("interrupted", MOTIF2))}
+    yield runs
+    for run in runs.values():
+        run.kill_all()
 
 
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    pair = Pair(tmp_path_factory.mktemp("interrupted"), (signal.SIGINT, signal.SIGTERM))
-    yield pair
-    pair.end()
-
-
-@pytest.mark.parametrize(
-    ("title", "named"),
-    [
-        ("VLLM::EngineCore", "engine 0 has failed: RuntimeError: the engine's core process has died"),
-        ("ray::LearnerActor", "learner 0 has failed"),
-    ],
-)
-def test_when_a_part_dies_the_run_ends_within_a_minute_with_the_cause(dying: Pair, title: str, named: str) -> None:
-    run = dying.runs[title]
-    run.wait_for("RL (", 300)
-    time.sleep(2)
-    run.find(title)[0].kill()
+def failed_for(run: Run, cause: str) -> None:
     assert run.wait(60) == 1, run.output
-    assert named in run.summary["reason"]
+    assert cause in run.summary["reason"]
     assert run.summary["status"] == "failed"
     assert (run.folder / "report.html").exists()
     assert run.survivors() == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_writes_its_report_and_leaves_no_process_behind(
-    interrupted: Pair, how: signal.Signals
-) -> None:
-    run = interrupted.runs[how]
-    run.wait_for("RL (", 300)
-    time.sleep(2)
-    run.process.send_signal(how)
+def was_interrupted(run: Run) -> None:
     assert run.wait(60) == 130, run.output
     assert run.summary["status"] == "interrupted"
     assert (run.folder / "report.html").exists()
     assert run.survivors() == []
+
+
+def test_when_an_engine_s_core_dies_the_run_ends_within_a_minute_with_the_cause(cut_short: dict[str, Run]) -> None:
+    run = cut_short["dies"]
+    run.wait_for("RL (", 300)
+    time.sleep(2)
+    run.find("VLLM::EngineCore")[0].kill()
+    failed_for(run, "engine 0 has failed: RuntimeError: the engine's core process has died")
+
+
+def test_an_interrupted_run_writes_its_report_and_leaves_no_process_behind(cut_short: dict[str, Run]) -> None:
+    run = cut_short["interrupted"]
+    run.wait_for("RL (", 300)
+    time.sleep(2)
+    run.process.send_signal(signal.SIGINT)
+    was_interrupted(run)
+
+
+def test_when_a_learner_dies_the_run_ends_within_a_minute_with_the_cause(start: Callable[..., Run]) -> None:
+    run = start(ENDLESS | {"warm_start.steps": 10_000})
+    run.wait_for("warm start (", 200)
+    run.find("ray::LearnerActor")[0].kill()
+    failed_for(run, "learner 0 has failed")
+
+
+def test_a_run_that_is_told_to_end_while_it_starts_ends_as_orderly(start: Callable[..., Run]) -> None:
+    run = start(ENDLESS)
+    until = time.monotonic() + 100
+    while not run.find("ray::RolloutActor"):
+        assert run.process.poll() is None, run.output
+        assert time.monotonic() < until, run.output
+        time.sleep(0.1)
+    run.process.send_signal(signal.SIGTERM)
+    was_interrupted(run)
