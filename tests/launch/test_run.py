@@ -2,147 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from whole_runs import DEMO, ENDLESS, MATHS_AND_CODE, MOTIF2, SMALL, TIED, Run
 
 from launch.cli import main
 from launch.metrics import CORE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
-
-ROOT = Path(__file__).resolve().parents[2]
-DEMO = ROOT / "recipes" / "demo.yaml"
-MATHS_AND_CODE = ROOT / "recipes" / "maths_and_code.yaml"
-SMALL = {
-    "eval.final_tasks_per_domain": 24,
-    "eval.every": 2,
-    "eval.tasks_per_domain": 8,
-    "buffer.batch_groups": 16,
-    "rollout.engine.kv_cache_gb": 0.25,
-}
-# Random weights never solve a task, so this run samples and judges until something stops it. A few steps of imitation
-# make the first published weights others than those that the engine has loaded.
-IMITATE = {"warm_start.steps": 3, "warm_start.warmup_steps": 0}
-ENDLESS = SMALL | IMITATE | {"buffer.starvation_groups": 10**9, "eval.final_tasks_per_domain": 2}
-MOTIF2 = {"policy.build": "models.motif2.build:build", "policy.build_args": "{preset: tiny}"}
-TIED = {"policy.build": "models.tiny:build", "policy.build_args": "{}"}  # a Qwen3 whose head is its embedding
-
-
-class Run:
-    """`reprise train` in a process of its own, with everything it started."""
-
-    def __init__(self, folder: Path, settings: dict[str, object], recipe: Path = DEMO) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder / recipe.stem
-        overrides = [f"--set={key}={value}" for key, value in (settings | {"runs_dir": folder}).items()]
-        self.log = folder / "log.txt"
-        self._start(str(recipe), *overrides)
-
-    def resume(self, *overrides: str) -> None:
-        """Go on with it, killed or ended, in a new process."""
-        self._start("--resume", str(self.folder), *(f"--set={override}" for override in overrides))
-
-    def _start(self, *arguments: str) -> None:
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "launch", "train", *arguments],
-                cwd=ROOT,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                # A shell that starts its jobs in the background has them ignore Ctrl-C, and that is inherited.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            )
-        self.family: set[psutil.Process] = set()
-
-    def members(self) -> set[psutil.Process]:
-        """All processes of the run ever seen, the dead ones too."""
-        if self.process.poll() is None:
-            self.family |= set(psutil.Process(self.process.pid).children(recursive=True))
-        return self.family
-
-    def find(self, title: str) -> list[psutil.Process]:
-        """The living members whose titles hold `title`."""
-        found = []
-        for member in self.members():
-            with suppress(psutil.NoSuchProcess):  # it has just ended
-                if title in " ".join(member.cmdline()):
-                    found.append(member)
-        return found
-
-    def wait_for(self, text: str, deadline_s: float = 200) -> None:
-        """Wait until the run has printed `text`."""
-        until = time.monotonic() + deadline_s
-        while text not in self.output:
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < until, f"{text!r} did not appear:\n{self.output}"
-            self.members()
-            time.sleep(0.5)
-
-    def wait(self, deadline_s: float) -> int:
-        until = time.monotonic() + deadline_s
-        while self.process.poll() is None and time.monotonic() < until:
-            self.members()
-            time.sleep(0.5)
-        return self.process.wait(1)
-
-    @property
-    def output(self) -> str:
-        return self.log.read_text()
-
-    @property
-    def summary(self) -> dict:
-        return json.loads((self.folder / "summary.json").read_text())
-
-    @property
-    def steps(self) -> list[dict]:
-        """The lines of metrics.jsonl that are training steps."""
-        return [line for line in self.lines if "time/step" in line]
-
-    @property
-    def lines(self) -> list[dict]:
-        """All lines of metrics.jsonl."""
-        return [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
-
-    def survivors(self, grace_s: float = 15) -> list[str]:
-        """Members that are still there some seconds after the run ended."""
-        _, alive = psutil.wait_procs(self.family, timeout=grace_s)
-        return [" ".join(p.cmdline()) for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-
-    def kill_all(self) -> None:
-        for member in self.members():
-            if member.is_running():
-                member.kill()
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A short run that ended well, though its verifiers were killed: warm start, four RL steps, evaluations."""
-    run = Run(
-        tmp_path_factory.mktemp("finished"), SMALL | MOTIF2 | {"steps": 4, "warm_start.steps": 300}, MATHS_AND_CODE
-    )
-    try:
-        run.wait_for("RL (", 300)
-        verifiers = run.find("ray::VerifierActor")
-        assert len(verifiers) == 2
-        for verifier in verifiers:
-            verifier.kill()
-        assert run.wait(350) == 0, run.output
-        yield run
-    finally:
-        run.kill_all()
 
 
 @pytest.fixture
@@ -167,7 +40,7 @@ def test_a_short_run_trains_reuses_and_leaves_nothing_behind(finished: Run) -> N
     assert counts["sampled"] >= counts["trained"] - counts["reused"] > 0
     assert counts["reused"] > 0
     assert 0 < summary["overlap"] <= 1
-    assert sum(len(actors) for actors in summary["nodes"].values()) == 5
+    assert sum(len(actors) for actors in summary["nodes"].values()) == 6
 
 
 def test_every_step_reports_every_core_metric_within_the_promised_bounds(finished: Run) -> None:
@@ -216,7 +89,7 @@ def test_a_killed_run_that_went_on_from_an_exported_policy_goes_on_itself_in_ano
     assert abs(run.lines[0]["eval/parseable/all"] - parseable) < 0.2, "the policy is not the exported one"
     run.kill_all()
 
-    run.resume("learner.world_size=1", "learner.sequence_parallel=1", "rollout.engines=2", "cluster.engine_cpus=0.5")
+    run.resume("learner.world_size=1", "learner.sequence_parallel=1")
     assert run.wait(390) == 0, run.output
     assert "resumed from the checkpoint of step" in run.output
     assert run.summary["mismatch_start"] < 1e-3
