@@ -20,11 +20,10 @@ EPS = 1e-6  # no key of the configuration carries it
 class PolyNorm(nn.Module):
     """weight [3] and bias [1] as in the published checkpoint; 1/3 and 0 at the start."""
 
-    def __init__(self, eps: float = EPS) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((3,), 1 / 3))
         self.bias = nn.Parameter(torch.zeros(1))
-        self.eps = eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [..., n] of any floating type; the result has its shape and type."""
@@ -32,9 +31,9 @@ class PolyNorm(nn.Module):
             from liger_kernel.ops import LigerPolyNormFunction  # needs triton, which needs a GPU
 
             # Its gradient of the bias has no dimension. False: the incoming gradient is left as it is.
-            out: torch.Tensor = LigerPolyNormFunction.apply(x, self.weight, self.bias.view(()), self.eps, False)
+            out: torch.Tensor = LigerPolyNormFunction.apply(x, self.weight, self.bias.view(()), EPS, False)
             return out
-        return _PolyNorm.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-any-return, no-untyped-call]
+        return _PolyNorm.apply(x, self.weight, self.bias, EPS)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _PolyNorm(torch.autograd.Function):
