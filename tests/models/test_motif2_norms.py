@@ -111,7 +111,7 @@ upstream = torch.randn(2, 3, 80)
 x = torch.randn(2, 3, 80, requires_grad=True)
 inputs = (x, norm.weight, norm.bias)
 ours = norm(x)
-theirs = liger.LigerPolyNormFunction.apply(x, norm.weight, norm.bias.view(()), Eps(norm.eps), False)
+theirs = liger.LigerPolyNormFunction.apply(x, norm.weight, norm.bias.view(()), Eps(ours_alone.EPS), False)
 torch.testing.assert_close(ours, theirs)
 for one, other in zip(torch.autograd.grad(ours, inputs, upstream), torch.autograd.grad(theirs, inputs, upstream)):
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
