@@ -14,6 +14,13 @@ THINK: Markers = ("<think>", "</think>")
 # An escaped character is consumed whole, so that `\{` opens nothing and `\\boxed` (a line break, then text) is no box.
 _BRACES = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 
+# What is drawn as nothing: Unicode's Default_Ignorable_Code_Point and interlinear annotations, which hold every format
+# character (category Cf) but the few that have a shape (Arabic number signs and the like), and the empty Braille cell.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>.*)", re.DOTALL)
 _FENCE_SLACK = 3  # columns by which a closing fence may stand further right than its opening one
 
@@ -90,6 +97,12 @@ def last_boxed(text: str, reasoning: Markers | None = THINK) -> str | None:
             if start is not None and (last is None or start > last[0]):
                 last = (start, token.start())
     return answer[slice(*last)].strip() if last else None
+
+
+def without_invisible(text: str) -> str:
+    """The text without the characters that nobody sees (zero-width spaces and joiners, marks of direction, variation
+    selectors, tags, soft hyphens). Spaces and control characters stay."""
+    return text if text.isascii() else _INVISIBLE.sub("", text)
 
 
 def last_code_block(text: str, reasoning: Markers | None = THINK) -> str | None:

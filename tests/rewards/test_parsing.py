@@ -1,12 +1,14 @@
 """Where an answer stands in a response: the exact rules."""
 
 import re
+import sys
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.parsing import after_reasoning, extract_tag, find_answer, last_boxed, last_code_block
+from rewards.parsing import after_reasoning, extract_tag, find_answer, last_boxed, last_code_block, without_invisible
 
 
 @pytest.mark.parametrize(
@@ -148,3 +150,14 @@ def test_other_chat_templates_mark_reasoning_otherwise(markers, text: str, answe
 )
 def test_parsing_is_linear_in_the_text(text: str) -> None:
     assert (extract_tag(text, "ans"), last_boxed(text), last_code_block(text)) == (None, None, None)
+
+
+def test_what_nobody_sees_is_nothing() -> None:
+    assert without_invisible("\u200b1\u2060\ufeff2\u00ad\u202e3\ufe0f\U000e0041") == "123"
+    assert without_invisible("a b\tc\n\u00a0\u3000é٣") == "a b\tc\n\u00a0\u3000é٣"
+
+
+def test_every_format_character_is_invisible_but_those_with_a_shape() -> None:
+    formats = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) == "Cf"]
+    shaped = [each for each in formats if without_invisible(each)]
+    assert {unicodedata.name(each).split()[0] for each in shaped} == {"ARABIC", "SYRIAC", "KAITHI", "EGYPTIAN"}

@@ -1,0 +1,72 @@
+r"""What equals what under the default rules: values and expressions, as (reference, answer)."""
+
+from __future__ import annotations
+
+EQUAL: list[tuple[str, str]] = [
+    # roots, constants, functions
+    (r"\sqrt{8}", r"2\sqrt{2}"),
+    (r"\sqrt3", r"\sqrt{3}"),
+    (r"\sqrt{2}", "sqrt(2)"),
+    (r"\sqrt{2}", "√2"),
+    (r"\sqrt{2}", "2^{1/2}"),
+    (r"\sqrt{2}", "2^(1/2)"),
+    (r"2", r"\sqrt[3]{8}"),
+    (r"\frac{\sqrt{2}}{2}", r"\frac{1}{\sqrt{2}}"),
+    (r"\sqrt{2}+\sqrt{3}", r"\sqrt{5+2\sqrt{6}}"),
+    (r"2\pi", "2π"),
+    (r"2\pi", "2pi"),
+    (r"\frac{2\pi}{3}", r"2\pi/3"),
+    ("e", r"\mathrm{e}"),
+    ("e^2", r"\exp(2)"),
+    (r"\ln 2", r"\ln(2)"),
+    ("3", r"\log_2 8"),
+    ("2", r"\log 100"),
+    (r"\frac{1}{2}", r"\sin 30^\circ"),
+    (r"\frac{1}{2}", r"\cos\frac{\pi}{3}"),
+    (r"\frac{\pi}{4}", r"\arctan 1"),
+    (r"\frac{\pi}{4}", r"\tan^{-1}(1)"),
+    (r"\sum_{i=1}^{10} i", "55"),
+    (r"\int_0^1 x dx", "0.5"),
+    (r"\infty", r"+\infty"),
+    (r"\infty", "∞"),
+    (r"\infty", r"\text{infinity}"),
+    # complex numbers
+    ("i", r"\sqrt{-1}"),
+    (r"\sqrt{-1}", "i"),
+    ("-1", "i^2"),
+    ("3+2i", "2i+3"),
+    ("-1", r"e^{i\pi}"),
+    # expressions
+    ("x+1", "1+x"),
+    ("x^2+2x+1", "(x+1)^2"),
+    ("2x", "2 x"),
+    ("2x", r"2\cdot x"),
+    ("xy", "yx"),
+    ("x(x+1)", "x^2+x"),
+    ("k(x+1)", "kx+k"),
+    (r"\frac{x}{2}", r"\frac{1}{2}x"),
+    (r"\frac{x^2-1}{x-1}", "x+1"),
+    (r"\sin^2 x + \cos^2 x", "1"),
+    (r"2\sin x\cos x", r"\sin 2x"),
+    (r"\ln(x^2)", r"2\ln x"),
+    (r"\sqrt{x^2}", "|x|"),
+    (r"\frac{n(n+1)}{2}", r"\sum_{i=1}^{n} i"),
+    ("f(x)+1", "1+f(x)"),
+    ("x^2 + C", "C + x^2"),
+    ("x_1+x_2", "x_2+x_1"),
+    ("f'(x)", "f'(x)"),
+    # matrices
+    (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&2\\3&\frac{8}{2}\end{pmatrix}"),
+    (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{bmatrix}1&2\\3&4\end{bmatrix}"),
+    (r"\begin{pmatrix}2\\4\end{pmatrix}", r"2\begin{pmatrix}1\\2\end{pmatrix}"),
+    (r"\begin{pmatrix}1&2\end{pmatrix}", r"\left[\begin{array}{cc}1&2\end{array}\right]"),
+    (r"\begin{pmatrix}x\\0.5\end{pmatrix}", r"\begin{pmatrix}x\\ \frac12\end{pmatrix}"),
+]
+
+UNEQUAL: list[tuple[str, str]] = [
+    # matrices
+    (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\begin{pmatrix}1&3\\2&4\end{pmatrix}"),
+    (r"\begin{pmatrix}1&2\end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", "(1,2)"),
+    (r"\begin{pmatrix}1\end{pmatrix}", "1"),
+]
