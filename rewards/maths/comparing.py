@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, TypeGuard
 
-from rewards.maths.forms import Form, Items, Region, Relation, Value, Words, is_label, plain_words, read_clean
+from rewards.maths.forms import Form, Items, Region, Relation, Value, Words
+from rewards.maths.reading import is_label, plain_words, read_clean
 from rewards.maths.rules import MathsRules
 
 _CHOICE = re.compile(r"[A-J]")

@@ -12,9 +12,9 @@ from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
 from rewards.exact import references
 from rewards.maths.comparing import Comparison, chosen
-from rewards.maths.forms import read
 from rewards.maths.latex import Unreadable
 from rewards.maths.numbers import NeedsLibrary, PlainArithmetic
+from rewards.maths.reading import read
 from rewards.maths.rules import MathsRules, rules_from, rules_of
 from rewards.parsing import THINK, last_boxed
 from rewards.worker_requests import run_fairly

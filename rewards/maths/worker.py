@@ -16,8 +16,8 @@ from sympy.core.random import seed
 
 from rewards.maths.comparing import Comparison
 from rewards.maths.expressions import SympyArithmetic, UnreadableReference, literal
-from rewards.maths.forms import read
 from rewards.maths.latex import Unreadable
+from rewards.maths.reading import read
 from rewards.maths.rules import rules_from
 
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards.maths.comparing import Comparison
-from rewards.maths.forms import Form, Items, Region, Relation, Value, Words, read
+from rewards.maths.forms import Form, Items, Region, Relation, Value, Words
 from rewards.maths.latex import Unreadable, clean
 from rewards.maths.numbers import NeedsLibrary, PlainArithmetic, number
+from rewards.maths.reading import read
 from rewards.maths.rules import MathsRules
 
 
