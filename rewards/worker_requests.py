@@ -31,14 +31,16 @@ def fits(packed: str) -> bool:
 
 
 def run_fairly(pool: WorkerPool, requests: Sequence[Request], harmless: Callable[[Request], Request]) -> list[Outcome]:
-    """One outcome for each request. An answer is not blamed for what its task does to the checker by itself.
+    """One outcome for each request. An answer is blamed for what happens with it and not without it, and for no more.
 
-    harmless  the same request with an answer that no checker can choke on. Where it fares no better than the answer
-              that was to be blamed, the outcome is `Failure.INFRA`.
+    harmless  the same request with an answer that no checker can choke on. Where it fares no better than the answer,
+              the outcome is `Failure.INFRA`; where it does and the handler raised an exception, `Failure.CRASH`.
     """
     outcomes = pool.run(requests)
-    blamed = [i for i, outcome in enumerate(outcomes) if outcome.failure not in (None, Failure.INFRA)]
-    for i, probe in zip(blamed, pool.run([harmless(requests[i]) for i in blamed]), strict=True):
+    suspects = [i for i, one in enumerate(outcomes) if one.raised or one.failure not in (None, Failure.INFRA)]
+    for i, probe in zip(suspects, pool.run([harmless(requests[i]) for i in suspects]), strict=True):
         if probe.failure is not None:
             outcomes[i] = Outcome(failure=Failure.INFRA, detail=f"the task's own reference: {probe.detail}")
+        elif outcomes[i].raised:
+            outcomes[i] = Outcome(failure=Failure.CRASH, detail=outcomes[i].detail)
     return outcomes

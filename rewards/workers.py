@@ -52,6 +52,7 @@ class Outcome:
     failure: Failure | None = None
     detail: str = ""
     died: bool = False  # a worker died on it, so that it deserves a second run
+    raised: bool = False  # the handler raised an exception on it, whatever that says of the request
 
 
 class WorkerPool:
@@ -165,7 +166,9 @@ class WorkerPool:
             return self._bury(worker, "spoke without being asked")
         if "value" in message:
             return {number: Outcome(message["value"])}
-        return {number: Outcome(failure=Failure.INFRA, detail=f"the handler raised {message.get('error')}")}
+        return {
+            number: Outcome(failure=Failure.INFRA, detail=f"the handler raised {message.get('error')}", raised=True)
+        }
 
     def _enforce_limits(self, worker: WorkerHandle) -> dict[int, Outcome]:
         now = time.monotonic()

@@ -47,3 +47,12 @@ def test_an_answer_is_blamed_only_if_a_harmless_one_fares_better() -> None:
     assert outcomes[:2] == [done, late]
     assert outcomes[2] == Outcome(failure=Failure.INFRA, detail="the task's own reference: used 5 s of CPU")
     assert outcomes[3] == busy
+
+
+def test_what_the_handler_raises_on_one_answer_only_is_that_answers_fault() -> None:
+    done = Outcome("done")
+    raised = Outcome(failure=Failure.INFRA, detail="the handler raised KeyError", raised=True)
+    pool = FakePool({"odd": raised, "odd task": raised, "ODD": done, "ODD TASK": raised})
+    answer, task = run_fairly(cast(WorkerPool, pool), ["odd", "odd task"], str.upper)
+    assert answer == Outcome(failure=Failure.CRASH, detail="the handler raised KeyError")
+    assert task.failure is Failure.INFRA
