@@ -17,7 +17,7 @@ _INSIDE = Path(__file__).parent / "inside"
 _MOUNTED = "/reprise"  # where `inside` lies in a box of namespaces
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/alternatives")
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+_DEVICES = ("null", "full", "random", "urandom")
 _KEEPER = (
     "import json, sys; start = json.loads(sys.argv[1]); sys.path[:0] = [start.pop('home')]; "
     "from inside.keeper import main; sys.exit(main(**start) and 1)"

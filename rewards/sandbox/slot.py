@@ -210,6 +210,8 @@ class Slot:
         if not message:  # the job is killed with its box; how much CPU time it had is not known
             self.close()
             return Report(-signal.SIGKILL, 0.0, time.monotonic() - started, killed)
+        if message["jail"]:
+            raise SlotFailure(f"the job could not be locked in: {message['jail']}")
         return Report(int(message["status"]), float(message["cpu_s"]), time.monotonic() - started, killed)
 
     def _beyond(self, job: Job) -> Ending | None:

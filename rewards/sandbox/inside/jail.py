@@ -10,6 +10,7 @@ from . import kernel, seccomp
 
 FOLDER = "/tmp"  # the job's own writable folder, where it has namespaces
 _INODES = 4096
+_WRITABLE = ["/dev/null", "/dev/full", "/dev/random", "/dev/urandom"]  # behind Landlock
 
 
 def enter_namespaces(limits: dict[str, Any], outer: tuple[int, int], needed: list[str]) -> None:
@@ -52,7 +53,7 @@ def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
         (resource.RLIMIT_AS, space),
         (resource.RLIMIT_FSIZE, output),
         (resource.RLIMIT_NPROC, int(limits["processes"])),
-        (resource.RLIMIT_NOFILE, 256),
+        (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
@@ -64,15 +65,32 @@ def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
         resource.setrlimit(which, (value, value))
 
 
-def lock(confinement: str, readable: list[str]) -> None:
-    """The last step: no capabilities, no new privileges, a system call filter, and Landlock where that is the wall."""
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.drop_capabilities()
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that its memory can be measured from outside
-    if confinement == "landlock":
-        kernel.landlock(readable, ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"])
-    if confinement != "none":
-        kernel.load_seccomp(seccomp.job_filter(os.getpid() if confinement == "landlock" else None))
+class Walls:
+    """What is the same for every job of a zygote, made once: its system call filter and its Landlock rules."""
+
+    def __init__(self, confinement: str, readable: list[str]) -> None:
+        """OSError if this kernel has no Landlock, or not enough of it, and that is the wall."""
+        self._filter = b""
+        self.descriptors: list[int] = []  # what `lock` needs of them
+        if confinement == "landlock":
+            self.descriptors = [kernel.landlock_rules(readable, _WRITABLE)]
+            self._filter = seccomp.behind_landlock()
+        elif confinement == "namespaces":
+            self._filter = seccomp.with_namespaces()
+
+    def lock(self, first: int) -> None:
+        """A job's last step: no capabilities, no new privileges, a filter, and Landlock where that is the wall.
+
+        first: the number that the first of `descriptors` has in the job; they are closed.
+        """
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.drop_capabilities()
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that its memory can be measured from outside
+        if self.descriptors:
+            kernel.landlock_restrict(first)
+            os.close(first)
+        if self._filter:
+            kernel.load_seccomp(seccomp.for_job(self._filter, os.getpid()))
 
 
 def _write(path: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -20,6 +21,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_S
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
 _CAPSET = {"x86_64": 126, "aarch64": 91}
+_CLOSE_RANGE = 436
 _LANDLOCK_CREATE, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT = 444, 445, 446  # the same everywhere
 MACHINE = os.uname().machine
 
@@ -67,6 +69,15 @@ def fork_into(namespaces: int) -> int:
     return _check("clone", pid)
 
 
+def close_from(lowest: int) -> None:
+    """Close every descriptor from `lowest` to the end of the table, which may be beyond any limit of today."""
+    if _libc.syscall(ctypes.c_long(_CLOSE_RANGE), ctypes.c_uint(lowest), ctypes.c_uint(0xFFFFFFFF), ctypes.c_uint(0)):
+        for fd in [int(name) for name in os.listdir("/proc/self/fd")]:  # before Linux 5.9
+            if fd >= lowest:
+                with contextlib.suppress(OSError):  # the folder's own
+                    os.close(fd)
+
+
 def drop_capabilities() -> None:
     """No capability is left, and none can come back."""
     for capability in range(64):
@@ -91,7 +102,8 @@ def load_seccomp(program: bytes) -> None:
 
 _FS_EXECUTE, _FS_WRITE_FILE, _FS_READ_FILE, _FS_READ_DIR = 1, 2, 4, 8
 _READ = _FS_EXECUTE | _FS_READ_FILE | _FS_READ_DIR
-_FS_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
+_FS_RIGHTS = {3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}  # by ABI
+_OLDEST_ABI = 3  # before it, any file can be truncated
 
 
 def landlock_version() -> int:
@@ -100,14 +112,15 @@ def landlock_version() -> int:
     return max(0, int(result))
 
 
-def landlock(readable: list[str], writable_files: list[str]) -> None:
-    """From here on: read and run what is below `readable`, write `writable_files`, and nothing else.
+def landlock_rules(readable: list[str], writable_files: list[str]) -> int:
+    """A descriptor of rules: read and run what is below `readable`, write `writable_files`, and nothing else.
 
     Where the kernel can (ABI 4 and 6) also no TCP, no abstract sockets and no signals to processes outside.
     """
     version = landlock_version()
-    if version < 1:
-        raise OSError("this kernel has no Landlock")
+    if version < _OLDEST_ABI:
+        has = f"Landlock's ABI {version}, which lets any file be truncated" if version else "no Landlock"
+        raise OSError(f"this kernel has {has}: Linux 6.2 or newer is needed (ABI {_OLDEST_ABI})")
     filesystem = _FS_RIGHTS[min(version, 5)]
     attributes = struct.pack("QQQ", filesystem, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
@@ -138,5 +151,9 @@ def landlock(readable: list[str], writable_files: list[str]) -> None:
             ctypes.c_uint(0),
         )
         os.close(fd)
+    return rules
+
+
+def landlock_restrict(rules: int) -> None:
+    """From here on this thread, and all that come of it, are held by the rules."""
     _syscall("landlock_restrict_self", _LANDLOCK_RESTRICT, ctypes.c_int(rules), ctypes.c_uint(0))
-    os.close(rules)

@@ -3,13 +3,15 @@
 Talks over one SOCK_SEQPACKET socket with whoever started it, JSON each way:
   in   {"limits": {…}} with five descriptors (payload, stdin, stdout, stderr, result): start a job
        {"kill": true}: end the job that runs
-  out  {"ready": true} once; {"status", "cpu_s"} when a job ended; {"failed": words} if it cannot serve
-The end of the socket ends the zygote, and a job with it.
+  out  {"ready": true} once; {"status", "cpu_s", "jail"} when a job ended; {"failed": words} if it cannot serve
+`jail` says why the job could not be locked in, and is empty if it was: it comes by a pipe that is closed before the
+program is read, so no program can write it. The end of the socket ends the zygote, and a job with it.
 """
 
 from __future__ import annotations
 
 import array
+import fcntl
 import gc
 import importlib
 import json
@@ -24,7 +26,11 @@ from . import harness, jail, kernel
 
 _MESSAGE = 65536
 _RESULT_FD = 3
-_HIGH = 200  # above every descriptor in use
+_JAIL_FD = (
+    4  # where a job says that it could not be locked in; like those of its walls, closed before the program is read
+)
+_HIGH = 16  # above those
+_WORDS = 1000
 
 
 def main(control_fd: int, confinement: str, preload: list[str], readable: list[str], jobs: int) -> None:
@@ -33,14 +39,20 @@ def main(control_fd: int, confinement: str, preload: list[str], readable: list[s
     confinement  `namespaces`, `landlock` or `none`: what keeps a job in
     readable     the paths of system and interpreter that a job may read
     """
-    control = socket.socket(fileno=control_fd)
+    low = fcntl.fcntl(control_fd, fcntl.F_DUPFD_CLOEXEC, 3)  # its number was its owner's, who may have thousands
+    os.close(control_fd)
+    control = socket.socket(fileno=low)
     try:
         for name in preload:
             importlib.import_module(name)
     except BaseException as error:  # noqa: BLE001 - told to whoever started this
         _send(control, {"failed": f"cannot import {name}: {type(error).__name__}: {error}"})
         return
-    zygote = _Zygote(control, confinement, readable)
+    try:
+        zygote = _Zygote(control, confinement, readable)
+    except OSError as error:
+        _send(control, {"failed": str(error)})
+        return
     _send(control, {"ready": True})
     served = 0
     while served < jobs:
@@ -62,41 +74,48 @@ class _Zygote:
         gc.disable()
         self._control, self._confinement, self._readable = control, confinement, readable
         self._base_bytes = _address_space()
+        self._walls = jail.Walls(confinement, readable)
         self._who = (os.getuid(), os.getgid())
 
     def serve(self, limits: dict[str, Any], descriptors: list[int]) -> bool:
         """Run one job to its end; False if nobody is there any more to be told."""
         apart = self._confinement == "namespaces"
+        jail_read, jail_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         pid = kernel.fork_into(kernel.ALL_NAMESPACES) if apart else os.fork()
         if pid == 0:
-            self._become_job(limits, descriptors)
-        for fd in descriptors:
+            self._become_job(limits, descriptors, jail_write)
+        for fd in [*descriptors, jail_write]:
             os.close(fd)
-        return self._until_its_end(pid)
+        try:
+            return self._until_its_end(pid, jail_read)
+        finally:
+            os.close(jail_read)
 
-    def _become_job(self, limits: dict[str, Any], descriptors: list[int]) -> NoReturn:
+    def _become_job(self, limits: dict[str, Any], descriptors: list[int], jail_fd: int) -> NoReturn:
         """In the job's process: from a copy of the zygote to a program that is locked in."""
         try:
             os.setsid()
-            # Descriptors 0-3 are the program's streams and its result; the payload lies above until it is read.
-            payload_fd, *streams = [os.dup2(fd, _HIGH + i) for i, fd in enumerate(descriptors)]
-            for number, fd in enumerate(streams):
-                os.dup2(fd, number)
-            os.closerange(_RESULT_FD + 1, payload_fd)
-            os.closerange(payload_fd + 1, _HIGH + 56)
-            with open(payload_fd, "rb") as file:
+            with open(descriptors[0], "rb") as file:
                 payload = file.read()
+            # 0-3 are the program's streams and its result. What else the zygote or its owner had is not the job's.
+            kept = [*descriptors[1:], jail_fd, *self._walls.descriptors]
+            above = [fcntl.fcntl(fd, fcntl.F_DUPFD, _HIGH) for fd in kept]
+            for number, fd in enumerate(above):
+                os.dup2(fd, number)
+            jail_fd = _JAIL_FD
+            kernel.close_from(len(above))
             if self._confinement == "namespaces":
                 jail.enter_namespaces(limits, self._who, self._readable)
                 os.chdir(jail.FOLDER)
             jail.set_limits(limits, self._base_bytes)
-            jail.lock(self._confinement, self._readable)
+            self._walls.lock(_JAIL_FD + 1)
+            os.close(_JAIL_FD)
         except BaseException:  # noqa: BLE001 - the supervisor reads it as this job's failed start
-            os.write(_RESULT_FD, json.dumps({"jail": traceback.format_exc()[-1000:]}).encode() + b"\n")
+            os.write(jail_fd, traceback.format_exc()[-_WORDS:].encode(errors="replace"))
             os._exit(harness.EXIT_EXCEPTION)
         harness.run(payload, _RESULT_FD)
 
-    def _until_its_end(self, pid: int) -> bool:
+    def _until_its_end(self, pid: int, jail_fd: int) -> bool:
         """Wait for the job, and kill it when told to."""
         wanted = True
         pidfd = os.pidfd_open(pid)
@@ -112,7 +131,11 @@ class _Zygote:
         _, status, usage = os.wait4(pid, 0)
         if wanted:
             code = os.waitstatus_to_exitcode(status)
-            _send(self._control, {"status": code, "cpu_s": usage.ru_utime + usage.ru_stime})
+            try:
+                words = os.read(jail_fd, 4 * _WORDS).decode(errors="replace")
+            except BlockingIOError:  # another holds its other end: not the job, which would have had to close it
+                words = ""
+            _send(self._control, {"status": code, "cpu_s": usage.ru_utime + usage.ru_stime, "jail": words})
         return wanted
 
 
