@@ -1,4 +1,4 @@
-"""Maths answers a second: our verifier, with its killable workers, beside math-verify called directly."""
+"""Maths answers a second, beside math-verify called directly, and maths references a second when tasks are loaded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def answers(count: int) -> list[Answer]:
 
 
 def measure(quick: bool) -> list[Row]:
-    """One row: answers a second of the two, the same answers in the same order."""
+    """Answers a second of the two, the same answers in the same order; then references a second at load."""
     asked = answers(80 if quick else 800)
     verifier = MathsVerifier(processes=PROCESSES)
     verifier.start()
@@ -53,8 +53,30 @@ def measure(quick: bool) -> list[Row]:
             ours / direct,
             Aim(),
             {"ours_per_second": ours, "direct_per_second": direct},
-        )
+        ),
+        _references(400 if quick else 4000),
     ]
+
+
+def _references(count: int) -> Row:
+    """Distinct references, as a task file is read: one verifier that nobody started, one task after the other."""
+    tasks = [answer.task for answer in answers(count)]
+    verifier = MathsVerifier(processes=PROCESSES)
+    started = time.perf_counter()
+    try:
+        for task in tasks:
+            verifier.check_task(task)
+    finally:
+        verifier.close()
+    wall = time.perf_counter() - started
+    return Row(
+        "maths references at load",
+        f"{count:,} checked in {wall:.1f} s, starting what is needed included",
+        "–",
+        count / wall,
+        Aim(unit="/s"),
+        {"references": count, "seconds": wall},
+    )
 
 
 def _direct(asked: list[Answer]) -> float:

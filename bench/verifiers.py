@@ -73,6 +73,8 @@ def main() -> None:
         rows += [_deadlines(backend, arguments.quick) for backend in BACKENDS]
         status.update("measuring maths")
         rows += _maths(arguments.quick)
+        status.update("measuring verdicts a second of one core")
+        rows += _rates(arguments.quick)
     here = machine()
     console = Console(width=max(Console().width, 120))
     console.print(_latency_table(measured, here))
@@ -199,11 +201,17 @@ def _deadlines(backend: str, quick: bool) -> Row:
     )
 
 
-# --- maths ------------------------------------------------------------------------------------------------------------
+# --- maths, and all verifiers on one core -----------------------------------------------------------------------------
 
 
 def _maths(quick: bool) -> list[Row]:
     from maths_items import measure
+
+    return measure(quick)
+
+
+def _rates(quick: bool) -> list[Row]:
+    from verdict_rates import measure
 
     return measure(quick)
 
