@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from actors.threaded import ThreadedActor
 from buffer.types import Status, Verdict
 from rewards.base import Answer
+from rewards.infra_errors import InfraError
 from rewards.judging import Judge
 from rewards.registry import build_verifier
 from rewards.settings import RewardSettings
 from rollout.engine import Episode
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a caller learns of a batch without fetching it: how many answers were scored in this call, and what kept
+    others from being judged (`Judgement.failures`)."""
+
+    scored: int
+    failures: tuple[InfraError, ...] = ()
 
 
 class VerifierActor(ThreadedActor):
@@ -43,9 +53,9 @@ class VerifierActor(ThreadedActor):
 
     async def judge(
         self, episodes: Sequence[Episode], settled: Mapping[int, Verdict], queue_seconds: float, seconds: float
-    ) -> tuple[list[Episode], int]:
-        """The episodes with a verdict on every trajectory, and apart from them how many answers were scored here: a
-        caller can wait for that and fetch nothing.
+    ) -> tuple[list[Episode], Told]:
+        """The episodes with a verdict on every trajectory, and apart from them what a caller who fetches nothing can
+        wait for.
 
         settled        verdicts that are known already, by the trajectory's number, counted through all episodes
         queue_seconds  how long the batch waited
@@ -55,7 +65,7 @@ class VerifierActor(ThreadedActor):
 
     def _judge_all(
         self, episodes: Sequence[Episode], settled: Mapping[int, Verdict], queue_seconds: float, seconds: float
-    ) -> tuple[list[Episode], int]:
+    ) -> tuple[list[Episode], Told]:
         answers = {i: answer for i, answer in enumerate(_answers(episodes)) if i not in settled}
         judgement = self._judge.judge(list(answers.values()))
         verdicts = {**settled, **dict(zip(answers, judgement.verdicts, strict=True))}
@@ -66,12 +76,14 @@ class VerifierActor(ThreadedActor):
             group = replace(episode.group, trajectories=trajectories)
             taken = seconds + judgement.seconds
             judged.append(replace(episode, group=group, verify_seconds=taken, queue_seconds=queue_seconds))
-        return judged, sum(verdict.status is Status.SCORED for verdict in judgement.verdicts)
+        scored = sum(verdict.status is Status.SCORED for verdict in judgement.verdicts)
+        return judged, Told(scored, judgement.failures)
 
-    async def judge_one(self, episodes: Sequence[Episode], number: int) -> Verdict:
-        """The verdict on one trajectory alone, counted through all episodes."""
+    async def judge_one(self, episodes: Sequence[Episode], number: int) -> tuple[Verdict, tuple[InfraError, ...]]:
+        """The verdict on one trajectory alone, counted through all episodes; and the failures there were."""
         answer = _answers(episodes)[number]
-        return (await self._run(lambda: self._judge.judge([answer]))).verdicts[0]
+        judgement = await self._run(lambda: self._judge.judge([answer]))
+        return judgement.verdicts[0], judgement.failures
 
     async def close(self) -> None:
         """Release what the verifier holds."""

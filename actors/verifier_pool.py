@@ -7,7 +7,7 @@ Ray calls, the clock and the deadlines. Episodes pass as references: the driver 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,11 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from actors.errors import ActorFailure, unwrapped
+from actors.errors import ActorFailure, shortly, unwrapped
+from actors.verifier import Told
 from buffer.errors import UserError
 from buffer.types import Verdict
+from rewards.infra_errors import InfraError, collected
 from rewards.pool.case import Case, Loss
 from rewards.pool.dispatch import Dispatch, Recycle
 from rewards.pool.health import Health, Patience, State
@@ -94,6 +96,7 @@ class VerifierPool:
         settings: how many actors, how many batches at a time, queue, deadlines.
         create: makes the actor with this number; the flag says whether one was there before.
         note: told in words whenever an actor is lost and will be started again.
+        failed: told what kept answers from being judged, whenever it did.
         fail: told what ends the run: an actor that cannot be started again, or starts with a UserError.
         patience, checks: how long an actor is borne with.
         kill: ends an actor at once.
@@ -105,6 +108,7 @@ class VerifierPool:
         settings: VerifierSettings,
         create: Callable[[int, bool], Any],
         note: Callable[[str], None],
+        failed: Callable[[Sequence[InfraError]], None],
         fail: Callable[[BaseException], None],
         patience: Patience | None = None,
         checks: Checks | None = None,
@@ -113,7 +117,7 @@ class VerifierPool:
         self.name = name
         self.notes: list[str] = []  # what the actors' verifiers said when they started, each once
         self._settings = settings
-        self._create, self._note, self._fail, self._kill = create, note, fail, kill
+        self._create, self._note, self._failed, self._fail, self._kill = create, note, failed, fail, kill
         self._checks = checks or Checks()
         self._dispatch = Dispatch(settings.workers, settings.concurrency, settings.queue)
         self._health = [Health(patience or Patience()) for _ in range(settings.workers)]
@@ -194,13 +198,15 @@ class VerifierPool:
         while not case.alone:
             outcome, judged = await self._judge(batch, {}, enter)
             if not isinstance(outcome, Loss):
-                self._scored += outcome
+                self._scored += outcome.scored
+                self._failed(outcome.failures)
                 return judged
             case.lost(outcome)
             scored, enter = self._scored, self._dispatch.again
             self._rejudged += 0 if case.alone else batch.answers
         await self._judge_alone(batch, case)
         verdicts = case.verdicts(witness=self._scored > scored)
+        self._failed(collected(self.name, [verdicts[number] for number in case.given_up]))
         for _ in range(ASSEMBLIES):
             outcome, judged = await self._judge(batch, verdicts, enter)
             if not isinstance(outcome, Loss):
@@ -209,16 +215,16 @@ class VerifierPool:
 
     async def _judge(
         self, batch: _Batch, known: Mapping[int, Verdict], enter: Callable[[_Batch], None]
-    ) -> tuple[Loss | int, Any]:
-        """How many answers an actor scored, or how it was lost; and the reference to the judged episodes."""
+    ) -> tuple[Loss | Told, Any]:
+        """What an actor tells of the batch, or how it was lost; and the reference to the judged episodes."""
         actor = await self._turn(batch, enter)
         try:
             now = asyncio.get_running_loop().time()
             batch.begun = now if batch.begun is None else batch.begun
             times = (batch.begun - batch.queued, now - batch.begun)
             call = self._actors[actor].judge.options(num_returns=2)
-            judged, scored = call.remote(batch.episodes, known, *times)
-            return await self._outcome(actor, scored, self._settings.deadline_s * batch.groups), judged
+            judged, told = call.remote(batch.episodes, known, *times)
+            return await self._outcome(actor, told, self._settings.deadline_s * batch.groups), judged
         finally:
             self._release(batch)
 
@@ -229,12 +235,13 @@ class VerifierPool:
             try:
                 while (number := case.next) is not None:
                     self._rejudged += 1
-                    verdict = self._actors[actor].judge_one.remote(batch.episodes, number)
-                    outcome = await self._outcome(actor, verdict, self._settings.deadline_s)
+                    call = self._actors[actor].judge_one.remote(batch.episodes, number)
+                    outcome = await self._outcome(actor, call, self._settings.deadline_s)
                     if isinstance(outcome, Loss):
                         case.lost(outcome)
                         break
-                    case.judged(outcome)
+                    case.judged(outcome[0])
+                    self._failed(outcome[1])
             finally:
                 self._release(batch)
 
@@ -323,7 +330,7 @@ class VerifierPool:
                     self._fail(ActorFailure(f"verifier {self.name} {number}", error))
                     return False
                 self._restarts += 1
-                self._note(f"verifier {self.name} {number} did not start ({_shortly(error)}): it is started again.")
+                self._note(f"verifier {self.name} {number} did not start ({shortly(error)}): it is started again.")
                 await asyncio.sleep(health.back_off_s)
                 health.restarting()
                 self._actors[number] = self._create(number, True)
@@ -347,7 +354,7 @@ class VerifierPool:
                 late = f"missed its deadline ({self._settings.deadline_s:g} s a group)"
                 return doom.result(), late if doom.result() is Loss.LATE else ""
             if alive.done() and not isinstance(error := alive.exception(), ActorDiedError | None):
-                return Loss.DIED, f"died ({_shortly(error)})"
+                return Loss.DIED, f"died ({shortly(error)})"
             if alive.done() or doom.done():
                 return Loss.DIED, "died"
             return Loss.LATE, "did not answer its health checks"
@@ -388,10 +395,3 @@ async def _within(deadline_s: float, call: Awaitable[Any], what: str) -> Any:
         if limit.expired():
             raise TimeoutError(f"it did not {what} within {deadline_s:g} s") from None
         raise
-
-
-def _shortly(error: BaseException) -> str:
-    """The line of an error that holds its cause; Ray's death notices are long."""
-    cause = unwrapped(error)
-    lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[0]}"[:200] if lines else type(cause).__name__

@@ -9,6 +9,7 @@ import numpy as np
 
 from buffer.advantages import Reason, raw_scores
 from buffer.errors import Starvation
+from buffer.printable import gist
 from buffer.types import Group, Status
 
 MEANING = {
@@ -16,6 +17,9 @@ MEANING = {
     Reason.TOO_FEW_SCORED: "fewer than two answers to a task could be scored",
     Reason.ALL_MASKED: "every answer with something to teach is masked as truncated",
 }
+
+
+_CAUSES = 50  # kinds of infra errors that are told apart
 
 
 class Streak:
@@ -26,11 +30,13 @@ class Streak:
         self._groups: Counter[str] = Counter()
         self._trajectories: Counter[str] = Counter()
         self._score_sum = 0.0
+        self._causes: dict[str, tuple[int, str]] = {}  # of infra errors, by kind: how many, and the first in its words
 
     def end(self) -> None:
         """A group was admitted."""
         self._groups.clear()
         self._trajectories.clear()
+        self._causes.clear()
         self._score_sum = 0.0
 
     def rejected(self, group: Group, reason: Reason) -> None:
@@ -40,6 +46,8 @@ class Streak:
             assert trajectory.verdict is not None
             self._trajectories[trajectory.verdict.status] += 1
             self._trajectories["truncated"] += trajectory.truncated
+            if trajectory.verdict.status is Status.INFRA_ERROR:
+                self._caused(trajectory.verdict.explanation)
         self._score_sum += float(np.nansum(raw_scores(group)))
         if self._groups.total() >= self._limit:
             raise Starvation(self._message())
@@ -56,20 +64,38 @@ class Streak:
             f"{counts[Status.INFRA_ERROR]} infra_error; {counts['truncated']} were truncated. {self._advice()}"
         )
 
+    def _caused(self, said: str) -> None:
+        kind = gist(said)
+        if kind in self._causes or len(self._causes) < _CAUSES:
+            count, first = self._causes.get(kind, (0, said))
+            self._causes[kind] = (count + 1, first)
+
     def _advice(self) -> str:
         counts = self._trajectories
+        total = sum(counts[status] for status in Status)
+        failed = self._failed() if counts[Status.INFRA_ERROR] else ""
+        if counts[Status.INFRA_ERROR] * 2 >= total:
+            return failed
+        return f"{failed} {self._by_what_was_judged(total)}".strip()
+
+    def _failed(self) -> str:
+        """Of infra errors: whatever else is wrong, the verifier has to judge first."""
+        count, first = max(self._causes.values(), key=lambda cause: cause[0], default=(0, ""))
+        said = f", {count} of them so: {first.rstrip('.')}" if first else ""
+        return (
+            f"The verifiers failed on {self._trajectories[Status.INFRA_ERROR]} of them{said}. Correct the verifier "
+            "(--dry-run asks it once, reprise verify judges a file of answers with it) or, if it waits for a service, "
+            "see that this is up and that rewards.verifiers.*.deadline_s is long enough."
+        )
+
+    def _by_what_was_judged(self, total: int) -> str:
         if self._groups[Reason.ZERO_VARIANCE] * 2 >= self._groups.total():
             return (
                 "Try tasks that the policy solves sometimes but not always (easier ones if the mean score is low, "
                 "harder ones if it is high), a larger rollout.group_size, or a longer learner.warm_start."
             )
-        if counts["truncated"] * 2 >= sum(counts[status] for status in Status):
+        if self._trajectories["truncated"] * 2 >= total:
             return "Try a larger rollout.max_response_tokens, or buffer.truncated: keep."
-        if counts[Status.INFRA_ERROR] > counts[Status.UNPARSEABLE]:
-            return (
-                "The verifiers fail by themselves: look at the details of their verdicts and at "
-                "rewards.verifiers.*.deadline_s."
-            )
         return "Try a longer learner.warm_start in the answer format that the verifiers read, or tasks that state it."
 
     def state(self) -> dict[str, Any]:
@@ -78,6 +104,7 @@ class Streak:
             "groups": {str(k): n for k, n in self._groups.items()},
             "trajectories": {str(k): n for k, n in self._trajectories.items()},
             "score_sum": self._score_sum,
+            "causes": {kind: list(cause) for kind, cause in self._causes.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -85,3 +112,4 @@ class Streak:
         self._groups = Counter(state["groups"])
         self._trajectories = Counter(state["trajectories"])
         self._score_sum = state["score_sum"]
+        self._causes = {kind: (count, first) for kind, (count, first) in state["causes"].items()}

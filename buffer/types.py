@@ -14,6 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from buffer.printable import printable_lines
+
+# What a verdict's texts may hold, in characters: they go into files, messages and the buffer, one for each answer.
+_BOUNDS = {"reason": 60, "explanation": 500}
+
 Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
@@ -55,7 +60,8 @@ class Verdict:
     `infra_error`; an answer that cannot be read is `unparseable`. Neither of the last two is ever turned into a zero.
 
     detail  JSON values: `reason`, one word by which verdicts are counted (`rewards.base.Reason`), `explanation`, words
-            for people, and whatever else the verifier tells; empty values are left out
+            for people, and whatever else the verifier tells; empty values are left out. Reason and explanation are cut
+            (to 60 and 500 characters) and lose their control characters, whoever wrote them
     """
 
     status: Status
@@ -69,6 +75,15 @@ class Verdict:
             )
         if self.score is not None and not np.isfinite(self.score):
             raise ValueError(f"a verdict's score must be finite, not {self.score}")
+        given = {name: self.detail[name] for name in _BOUNDS if name in self.detail}
+        bounded = {name: printable_lines(text, _BOUNDS[name]) for name, text in given.items()}
+        if bounded != given:
+            object.__setattr__(self, "detail", {**self.detail, **bounded})
+
+    @property
+    def nbytes(self) -> int:
+        """Roughly what the detail holds, in bytes."""
+        return _nbytes(self.detail)
 
     @property
     def reason(self) -> str:
@@ -90,6 +105,19 @@ class Verdict:
     @classmethod
     def infra_error(cls, reason: str = "", explanation: str = "", **more: Any) -> Verdict:
         return cls(Status.INFRA_ERROR, None, _detail(reason, explanation, more))
+
+
+def _nbytes(value: Any) -> int:
+    """Bytes of the text and numbers in a detail, nested ones included; of what is no JSON, of its `repr`."""
+    if isinstance(value, Mapping):
+        return sum(_nbytes(key) + _nbytes(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return sum(map(_nbytes, value))
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass"))
+    if isinstance(value, int | float) or value is None:
+        return 8
+    return len(repr(value))
 
 
 def _detail(reason: str, explanation: str, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,9 +172,9 @@ class Trajectory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays, for the buffer's memory bound."""
+        """Bytes of the arrays and of the verdict, for the buffer's memory bound."""
         arrays = (self.prompt_ids, self.response_ids, self.behaviour_logprobs, self.versions, self.trainable)
-        return sum(a.nbytes for a in arrays)
+        return sum(a.nbytes for a in arrays) + (self.verdict.nbytes if self.verdict is not None else 0)
 
     def judged(self, verdict: Verdict) -> Trajectory:
         """The same trajectory with its verdict."""

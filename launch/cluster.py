@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from launch.actor_set import ActorSet
 from launch.nodes import Plan
 from launch.recipe import Recipe
 from learner.publishing.backends import ENGINE_BACKENDS
+from rewards.infra_errors import InfraError
 
 
 class Cluster(ActorSet):
@@ -25,17 +26,24 @@ class Cluster(ActorSet):
 
     Entering creates every actor and begins to start engines, verifiers and learner side by side; `learner_ready` and
     `engines_ready` wait for them. When an engine, the buffer or a learner dies, the body is cancelled and the context
-    raises `ActorFailure`; a verifier is started again (`actors/verifier_pool.py`), and `verifier_lost` is told. Leaving
-    closes all actors and kills what does not close in time.
+    raises `ActorFailure`; a verifier is started again (`actors/verifier_pool.py`), and `verifier_lost` is told.
+    `verifier_failed` is told what keeps answers from being judged. Leaving closes all actors and kills what does not
+    close in time.
     """
 
     def __init__(
-        self, recipe: Recipe, plan: Plan, node_ids: list[str], policy_dir: Path, verifier_lost: Callable[[str], None]
+        self,
+        recipe: Recipe,
+        plan: Plan,
+        node_ids: list[str],
+        policy_dir: Path,
+        verifier_lost: Callable[[str], None],
+        verifier_failed: Callable[[Sequence[InfraError]], None],
     ) -> None:
         super().__init__(plan, node_ids)
         self._recipe = recipe
         self._policy_dir = policy_dir
-        self._verifier_lost = verifier_lost
+        self._verifier_lost, self._verifier_failed = verifier_lost, verifier_failed
         self._pools: dict[str, VerifierPool] = {}
 
     def _begin(self) -> None:
@@ -70,7 +78,8 @@ class Cluster(ActorSet):
         def create(number: int, again: bool) -> Any:
             return self._remote(placed[number], VerifierActor, rewards, name, elsewhere=again)
 
-        return VerifierPool(name, rewards.verifiers[name], create, self._verifier_lost, self.fail)
+        tell = (self._verifier_lost, self._verifier_failed, self.fail)
+        return VerifierPool(name, rewards.verifiers[name], create, *tell)
 
     def _engine_arguments(self, index: int) -> tuple[Any, ...]:
         recipe = self._recipe

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actors.fleet import Fleet
+from buffer.errors import RunError
 from buffer.types import Status, Task
 from launch.run_folder import Sample
 from launch.statistics import EvalRecord, Evaluation
@@ -19,10 +21,14 @@ _CHUNK = 16
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Results of one evaluation, and the first few responses of each domain for people to read."""
+    """Results of one evaluation, and the first few responses of each domain for people to read.
+
+    unjudged  by domain, how many of how many responses could not be judged, by no fault of theirs; none of 0
+    """
 
     results: Evaluation
     samples: list[Sample]
+    unjudged: Mapping[str, tuple[int, int]]
 
 
 async def evaluate(
@@ -38,7 +44,7 @@ async def evaluate(
     """pass@1 of the policy that the engines hold, at the rollout's temperature.
 
     A response passes with a score of at least 1. Unparseable ones have not passed; responses that could not be judged
-    for no fault of theirs are left out.
+    for no fault of theirs are left out; RunError, with the cause, if that leaves none.
 
     Args:
         tasks: held-out tasks by domain.
@@ -62,8 +68,21 @@ async def evaluate(
         on_progress(len(episodes) * samples)
     records = [record for episode in episodes for record in _records(episode)]
     if not records:
-        raise RuntimeError(f"none of {len(episodes) * samples} held-out responses could be judged: see the verifiers")
-    return Evaluated(Evaluation.of(records), _shown(episodes, when, shown))
+        raise RunError(f"none of {len(episodes) * samples} held-out responses could be judged: {_cause(episodes)}")
+    asked = {domain: len(chosen) for domain, chosen in tasks.items()}
+    judged_of = Counter(record.domain for record in records)
+    unjudged = {domain: (n * samples - judged_of[domain], n * samples) for domain, n in asked.items()}
+    return Evaluated(
+        Evaluation.of(records, asked),
+        _shown(episodes, when, shown),
+        {domain: counts for domain, counts in unjudged.items() if counts[0]},
+    )
+
+
+def _cause(episodes: Sequence[Episode]) -> str:
+    """What verdicts say most often."""
+    said = Counter(t.verdict.explanation for e in episodes for t in e.group.trajectories if t.verdict is not None)
+    return said.most_common(1)[0][0] or "the verifiers do not say why"
 
 
 def _by_verifier(tasks: Sequence[Task]) -> dict[str, list[Task]]:

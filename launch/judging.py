@@ -62,23 +62,29 @@ class Latencies:
         return Latency(len(seconds), p50, p95, sum(queue) / len(queue))
 
 
-class UnparseableWatch:
-    """Warns once when a domain's share of unparseable answers, averaged over the last steps, rises above a bound.
+class ShareWatch:
+    """Warns once when a share of a domain's answers, averaged over the last steps, rises above a bound.
 
-    Masked answers are outside the loss, so nothing keeps a policy from becoming unreadable but somebody who looks.
+    What is not judged is outside the loss, so nothing keeps a policy from becoming unreadable, or a verifier from
+    failing on answers of one kind, but somebody who looks.
+
+    prefix  which metrics, by domain, are the shares
+    bound   that of the recipe's key, which `advice` names
+    what    of the answers
     """
 
-    def __init__(self, bound: float) -> None:
-        self._bound = bound
+    def __init__(self, prefix: str, bound: float, what: str, advice: str) -> None:
+        self._prefix, self._bound, self._what, self._advice = prefix, bound, what, advice
         self._shares: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
         self._above: set[str] = set()
+        self._warned: set[str] = set()
 
     def step(self, metrics: Mapping[str, Any]) -> list[str]:
         """The warnings that the metrics of one more step give rise to."""
         warnings = []
         for name, share in metrics.items():
             prefix, _, domain = name.partition("/")
-            if prefix != "unparseable" or not math.isfinite(share):
+            if prefix != self._prefix or not math.isfinite(share):
                 continue
             shares = self._shares[domain]
             shares.append(share)
@@ -87,9 +93,42 @@ class UnparseableWatch:
                 self._above.discard(domain)
             elif len(shares) >= LEAST and domain not in self._above:
                 self._above.add(domain)
-                warnings.append(
-                    f"{domain}: {mean:.0%} of the answers of the last {len(shares)} steps were unparseable, more than "
-                    f"rewards.unparseable_warning {self._bound:g}; see what the policy writes, and in which form the "
-                    "verifier looks for an answer (rewards.unparseable: score_zero makes unreadable answers cost)"
-                )
+                self._warned.add(domain)
+                warnings.append(self._warning(domain, mean, f"of the last {len(shares)} steps"))
         return warnings
+
+    def total(self, answers: Mapping[str, Mapping[str, int]]) -> list[str]:
+        """The warnings of a whole run, by its answers by domain and status, for domains of which there was none yet:
+        it may have been too short for its steps to tell, or have had none."""
+        warnings = []
+        for domain, counts in answers.items():
+            share = counts.get(self._prefix, 0) / (sum(counts.values()) or math.nan)
+            if share > self._bound and domain not in self._warned:
+                warnings.append(self._warning(domain, share, "of the run"))
+        return warnings
+
+    def _warning(self, domain: str, share: float, when: str) -> str:
+        return f"{domain}: {share:.0%} of the answers {when} {self._what}, more than {self._advice}"
+
+
+def unparseable_watch(bound: float) -> ShareWatch:
+    """Answers that cannot be found or read; `bound` is `rewards.unparseable_warning`."""
+    return ShareWatch(
+        "unparseable",
+        bound,
+        "were unparseable",
+        f"rewards.unparseable_warning {bound:g}; see what the policy writes, and in which form the verifier looks for "
+        "an answer (rewards.unparseable: score_zero_if_complete makes an unreadable answer cost, unless the token "
+        "limit cut it off)",
+    )
+
+
+def infra_error_watch(bound: float) -> ShareWatch:
+    """Answers that could not be judged; `bound` is `rewards.infra_error_warning`."""
+    return ShareWatch(
+        "infra_error",
+        bound,
+        "could not be judged (infra_error)",
+        f"rewards.infra_error_warning {bound:g}; they are lost to training, which is biased if the verifier fails on "
+        "answers of one kind. What it failed with is told when it first happens, in summary.json and in the report",
+    )

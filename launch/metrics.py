@@ -88,7 +88,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("fresh/staleness_max", "versions", "age of the oldest fresh group; at most max_staleness", core=False),
     Metric("buffer/fresh", "groups", "fresh groups waiting after the batch was taken", core=False),
     Metric("buffer/reusable", "groups", "groups that may be trained on again", core=False),
-    Metric("buffer/bytes", "bytes", "arrays held by the buffer", core=False),
+    Metric("buffer/bytes", "bytes", "arrays and verdicts held by the buffer", core=False),
     Metric("evicted/max_uses", "groups", "groups used as often as they may be, since the last step", core=False),
     Metric("evicted/max_age", "groups", "groups grown too old for reuse, since the last step", core=False),
     Metric("evicted/memory", "groups", "groups evicted for the memory bound, since the last step", core=False),
@@ -117,6 +117,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("eval/pass_at_1_high/<domain>", "share", "upper end of its 95% interval", core=False),
     Metric("eval/parseable/<domain>", "share", "held-out responses whose answer could be read", core=False),
     Metric("eval/tokens_mean/<domain>", "tokens", "mean response length in the evaluation", core=False),
+    Metric(
+        "eval/tasks/<domain>",
+        "tasks",
+        "held-out tasks that these are over; one none of whose answers could be judged is left out",
+        core=False,
+    ),
     Metric("tracking/failures", "calls", "calls to the experiment tracker that failed so far", core=False),
 )
 

@@ -16,6 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from buffer.printable import printable, printable_lines
+
 PHASES = ("set-up", "warm start", "before-eval", "RL", "after-eval")
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -83,9 +85,9 @@ class Progress:
     def note(self, text: str) -> None:
         """Say something once, above the display."""
         if self._live:
-            self._console.print(Text(f"{self._elapsed()} {text}"))
+            self._console.print(Text(f"{self._elapsed()} {printable_lines(text)}"))
         else:
-            self._line(text)
+            self._line(printable_lines(text))
 
     def print(self, renderable: RenderableType) -> None:
         """Print a rich renderable, such as the final table."""
@@ -234,7 +236,7 @@ def _number(value: float | None, spec: str) -> str:
 
 def _domains(metrics: Mapping[str, float], prefix: str, leave_out: str) -> str:
     domains = sorted(name for name in metrics if name.startswith(prefix) and name != prefix + leave_out)
-    return " ".join(f"{name.removeprefix(prefix)} {_number(metrics[name], '.2f')}" for name in domains)
+    return " ".join(f"{printable(name.removeprefix(prefix))} {_number(metrics[name], '.2f')}" for name in domains)
 
 
 def _pass_at_1(metrics: Mapping[str, float]) -> str:

@@ -13,7 +13,7 @@ from actors.learner import Trained
 from actors.sampler import BatchOnItsWay
 from actors.verifier_pool import PoolCounts
 from launch.evaluate import Evaluated
-from launch.judging import Latencies, UnparseableWatch
+from launch.judging import Latencies, infra_error_watch, unparseable_watch
 from launch.loading import to_yaml
 from launch.metrics import MetricsLog, cut_after
 from launch.progress import Progress
@@ -26,9 +26,10 @@ from launch.timeline import Timeline
 from launch.tracking import Tracker
 from learner.checkpoints.folder import step_of
 from learner.publishing.report import PublishReport
+from rewards.infra_errors import InfraError
 
 # Counts since the last step that are failures without being the run's end.
-_FAILURES = ("optim/skipped", "trajectories/infra_error", "verifier/rejudged")
+_FAILURES = ("optim/skipped", "verifier/rejudged")
 # What a learner leaves out when there is nothing to average: every step skipped, or no token of the batch's version.
 _MAY_BE_UNDEFINED = (
     "policy/entropy",
@@ -69,7 +70,10 @@ class Recorder:
         self._groups: list[Added] = []  # since the last step
         self._latencies = Latencies()
         self._verifiers = PoolCounts()  # since the last step
-        self._watch = UnparseableWatch(recipe.rewards.unparseable_warning)
+        self._watches = (
+            infra_error_watch(recipe.rewards.infra_error_warning),
+            unparseable_watch(recipe.rewards.unparseable_warning),
+        )
         self._failures: dict[str, float] = dict.fromkeys((*_FAILURES, "verifier/restarts"), 0)
         write_atomically(run.recipe, to_yaml(recipe))
         for note in notes(recipe):
@@ -83,6 +87,11 @@ class Recorder:
         self._fleet_worked(fleet)
         metrics = evaluation.results.metrics()
         self._write(step, metrics)
+        for domain, (lost, asked) in evaluation.unjudged.items():
+            result = evaluation.results.domains.get(domain)
+            over = f"{result.tasks} of its {result.asked} tasks" if result else "no task at all"
+            said = f"{lost} of {asked} held-out responses could not be judged (infra_error)"
+            self.warned([f"{when or f'step {step}'}: {domain}: {said}: its score is over {over}"])
         if when:
             self.run.add_samples(evaluation.samples)
         if when == "before":
@@ -148,7 +157,7 @@ class Recorder:
         self._count(batch.info.counters)
         for name in _FAILURES:
             self._failures[name] += metrics[name]
-        self.warned([f"step {step}: {warning}" for warning in self._watch.step(metrics)])
+        self.warned([f"step {step}: {warning}" for watch in self._watches for warning in watch.step(metrics)])
         self._write(step, metrics)
 
     def added(self, added: Added) -> None:
@@ -168,6 +177,11 @@ class Recorder:
         """A verifier actor was lost and is started again; told at once, and counted even if no step follows."""
         self.progress.note(what)
         self._failures["verifier/restarts"] += 1
+
+    def verifier_failed(self, failures: Sequence[InfraError]) -> None:
+        """Answers could not be judged: the first failure of a kind is told at once, all are counted."""
+        for failure in self.summary.infra_errors.add(failures):
+            self.progress.note(f"A verifier failed (infra_error; told once for each kind):\n{failure}")
 
     def _group_times(self) -> dict[str, float]:
         """Mean seconds a group took since the last step, by phase; NaN if none finished."""
@@ -202,7 +216,9 @@ class Recorder:
         summary.wall_seconds = now - self._started
         summary.phases = self.progress.phase_seconds
         self._failures["verifier/rejudged"] += self._verifiers.rejudged  # in the evaluation at the end, say
-        summary.failures = {**{n: int(c) for n, c in self._failures.items()}, "tracking": self._tracker.failures}
+        counts = {**{n: int(c) for n, c in self._failures.items()}, "tracking": self._tracker.failures}
+        summary.failures = counts | {"trajectories/infra_error": summary.infra_errors.answers}
+        self.warned([warning for watch in self._watches for warning in watch.total(summary.answers)])
         summary.verifiers = self._latencies.totals()
         if self._rl_started is None:
             return

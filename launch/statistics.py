@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,13 +45,26 @@ class Estimate:
     high: float
 
 
+class TaskCounts(NamedTuple):
+    """The judged samples of one task: how many, how many of them passed, ..., and their tokens together."""
+
+    samples: int
+    passed: int
+    parseable: int
+    truncated: int
+    tokens: int
+
+
+ByTask = Mapping[tuple[str, str], TaskCounts]  # by (domain, task id)
+
+
 @dataclass(frozen=True, slots=True)
 class DomainResult:
     """What an evaluation says about one domain, or about all of them together.
 
     pass_at_1    unparseable counts as not passed
     parseable, truncated   shares of the samples
-    task_means   each task's share of passed samples, by (domain, task id)
+    tasks, asked tasks that the result is over, and tasks that were asked: fewer if some could not be judged
     """
 
     pass_at_1: Estimate
@@ -59,8 +72,14 @@ class DomainResult:
     truncated: float
     tokens_mean: float
     tasks: int
+    asked: int
     samples: int
-    task_means: Mapping[tuple[str, str], float]
+    by_task: ByTask
+
+    @property
+    def task_means(self) -> dict[tuple[str, str], float]:
+        """Each task's share of passed samples."""
+        return {task: counts.passed / counts.samples for task, counts in self.by_task.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,39 +90,44 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `from_json`."""
-        return {
-            domain: asdict(r) | {"task_means": [[*key, mean] for key, mean in r.task_means.items()]}
-            for domain, r in self.domains.items()
-        }
+        asked = {domain: result.asked for domain, result in self.domains.items()}
+        return {"asked": asked, "by_task": [[*task, *counts] for task, counts in self.domains[ALL].by_task.items()]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Evaluation:
         """The evaluation that `to_json` wrote."""
-        return cls(
-            {
-                domain: DomainResult(
-                    **r
-                    | {
-                        "pass_at_1": Estimate(**r["pass_at_1"]),
-                        "task_means": {(d, task): mean for d, task, mean in r["task_means"]},
-                    }
-                )
-                for domain, r in values.items()
-            }
-        )
+        by_task = {(domain, task): TaskCounts(*counts) for domain, task, *counts in values["by_task"]}
+        return cls._summed_up(by_task, values["asked"])
 
     @classmethod
-    def of(cls, records: Iterable[EvalRecord]) -> Evaluation:
-        """Sum up the records of one evaluation. Raises ValueError if there are none, or a domain is called `all`."""
-        by_domain: dict[str, list[EvalRecord]] = defaultdict(list)
-        for record in records:
-            by_domain[record.domain].append(record)
-        if not by_domain:
+    def of(cls, records: Iterable[EvalRecord], asked: Mapping[str, int] | None = None) -> Evaluation:
+        """Sum up the records of one evaluation; `asked` are the tasks asked of each domain, those with a record if
+        None. Raises ValueError if there are no records, or a domain is called `all`."""
+        rows: dict[tuple[str, str], list[tuple[int, int, int, int, int]]] = defaultdict(list)
+        for r in records:
+            row = (1, int(r.passed and r.parseable), int(r.parseable), int(r.truncated), r.tokens)
+            rows[r.domain, r.task_id].append(row)
+        by_task = {task: TaskCounts(*map(sum, zip(*of_task))) for task, of_task in rows.items()}
+        if not by_task:
             raise ValueError("an evaluation needs at least one record")
-        if ALL in by_domain:
+        if any(domain == ALL for domain, _ in by_task):
             raise ValueError(f"no domain may be called {ALL!r}: that is the name of all of them together")
-        results = {domain: _result(by_domain[domain]) for domain in sorted(by_domain)}
-        return cls(results | {ALL: _result([r for group in by_domain.values() for r in group])})
+        return cls._summed_up(by_task, asked | {ALL: sum(asked.values())} if asked else {})  # type: ignore[operator]
+
+    @classmethod
+    def _summed_up(cls, by_task: ByTask, asked: Mapping[str, int]) -> Evaluation:
+        by_domain: dict[str, dict[tuple[str, str], TaskCounts]] = defaultdict(dict)
+        for (domain, task), counts in by_task.items():
+            by_domain[domain][domain, task] = counts
+        parts = {**{domain: by_domain[domain] for domain in sorted(by_domain)}, ALL: by_task}
+        return cls({name: _result(part, asked.get(name, len(part))) for name, part in parts.items()})
+
+    def over(self, tasks: Iterable[tuple[str, str]]) -> Evaluation:
+        """The same evaluation as if no others than these, at least one of its own, had been judged."""
+        kept = set(tasks)
+        asked = {domain: result.asked for domain, result in self.domains.items()}
+        by_task = {task: counts for task, counts in self.domains[ALL].by_task.items() if task in kept}
+        return self._summed_up(by_task, asked)
 
     @property
     def pass_at_1(self) -> dict[str, float]:
@@ -121,6 +145,7 @@ class Evaluation:
                 ("pass_at_1_high", result.pass_at_1.high),
                 ("parseable", result.parseable),
                 ("tokens_mean", result.tokens_mean),
+                ("tasks", result.tasks),
             )
         }
 
@@ -163,28 +188,34 @@ def change(before: DomainResult, after: DomainResult) -> Estimate:
     return Estimate(difference, max(-1.0, difference - down), min(1.0, difference + up))
 
 
+def compared(before: Evaluation, after: Evaluation) -> tuple[Evaluation, Evaluation]:
+    """Both over the tasks that were judged in both: a task that is missing on one side would pass for a change. They
+    stay as they are if they have no task in common."""
+    common = before.domains[ALL].by_task.keys() & after.domains[ALL].by_task.keys()
+    return (before.over(common), after.over(common)) if common else (before, after)
+
+
 def changes(before: Evaluation, after: Evaluation) -> dict[str, Estimate]:
     """`change` for every domain that both evaluations have, and `all`."""
     return {d: change(before.domains[d], after.domains[d]) for d in before.domains if d in after.domains}
 
 
-def _result(records: Sequence[EvalRecord]) -> DomainResult:
-    passed: dict[tuple[str, str], list[bool]] = defaultdict(list)
-    for record in records:
-        passed[record.domain, record.task_id].append(record.passed and record.parseable)
+def _result(by_task: ByTask, asked: int) -> DomainResult:
+    total = TaskCounts(*map(sum, zip(*by_task.values())))
     return DomainResult(
-        pass_at_1=rate(list(passed.values())),
-        parseable=float(np.mean([r.parseable for r in records])),
-        truncated=float(np.mean([r.truncated for r in records])),
-        tokens_mean=float(np.mean([r.tokens for r in records])),
-        tasks=len(passed),
-        samples=len(records),
-        task_means={task: float(np.mean(samples)) for task, samples in passed.items()},
+        pass_at_1=rate([[True] * t.passed + [False] * (t.samples - t.passed) for t in by_task.values()]),
+        parseable=total.parseable / total.samples,
+        truncated=total.truncated / total.samples,
+        tokens_mean=total.tokens / total.samples,
+        tasks=len(by_task),
+        asked=asked,
+        samples=total.samples,
+        by_task=by_task,
     )
 
 
 def _correlation(before: Mapping[tuple[str, str], float], after: Mapping[tuple[str, str], float]) -> float:
-    if before.keys() != after.keys() or len(before) < 2:
+    if before.keys() != after.keys() or len(before) < 2:  # `compared` gives both the same
         return 0.0
     x, y = (np.array([means[task] for task in before]) for means in (before, after))
     if x.std() == 0 or y.std() == 0:

@@ -13,11 +13,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from buffer.printable import printable, printable_lines
 from buffer.types import Status
 from launch.judging import Latency
 from launch.progress import duration
 from launch.run_folder import RunFolder, write_atomically
-from launch.statistics import Estimate, Evaluation, changes
+from launch.statistics import Estimate, Evaluation, changes, compared
+from rewards.infra_errors import InfraErrors
+
+_INFRA_ERRORS_SHOWN = 3  # with their tracebacks in the table; summary.json has all
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class Summary:
     learner_idle, engine_idle   shares of the RL phase
     status          "finished", "interrupted" or "failed"; `reason` says why if not finished
     failures        counts of what went wrong without ending the run (skipped steps, tracking, ...), by name
+    infra_errors    what kept answers from being judged, in training and in evaluations
     answers         answers judged for training, by domain and status; unparseable ones whether masked or scored 0
     verifiers       seconds a group, by verifier
     warnings        what the run warned of, in order
@@ -79,6 +84,7 @@ class Summary:
     nodes: Mapping[str, list[str]] = field(default_factory=dict)
     phases: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    infra_errors: InfraErrors = field(default_factory=InfraErrors)
     answers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     verifiers: Mapping[str, Latency] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -92,9 +98,16 @@ class Summary:
         self.status, self.reason = ending(error)
 
     @property
+    def evaluations(self) -> dict[str, Evaluation | None]:
+        """`before` and `after`; if both were measured, over the tasks that were judged in both."""
+        before, after = compared(self.before, self.after) if self.before and self.after else (self.before, self.after)
+        return {"before": before, "after": after}
+
+    @property
     def changes(self) -> dict[str, Estimate]:
         """pass@1 after − before with its 95% interval, by domain and `all`; empty unless both were measured."""
-        return changes(self.before, self.after) if self.before and self.after else {}
+        before, after = self.evaluations.values()
+        return changes(before, after) if before and after else {}
 
     @property
     def fallen(self) -> list[str]:
@@ -103,7 +116,7 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """What `summary.json` holds. What was not measured is null or an empty object."""
-        evaluations = {"before": self.before, "after": self.after}
+        evaluations = self.evaluations
         return without_nan(
             {
                 "name": self.name,
@@ -131,6 +144,9 @@ class Summary:
                 "nodes": dict(self.nodes),
                 "phases": dict(self.phases),
                 "failures": dict(self.failures),
+                "infra_errors": [
+                    {"what": f.what, "answers": f.answers, "traceback": f.traceback} for f in self.infra_errors
+                ],
                 "answers": {domain: dict(counts) for domain, counts in self.answers.items()},
                 "verifiers": {name: asdict(latency) for name, latency in self.verifiers.items()},
                 "warnings": list(self.warnings),
@@ -147,11 +163,12 @@ class Summary:
         head = Text(f"{self.name}: {self.status}", "bold green" if good else "bold red")
         head.append(f" after {self.steps} steps, {duration(self.wall_seconds)}", "none")
         if self.reason:
-            head.append(f"\n{self.reason}", "red")
+            head.append(f"\n{printable_lines(self.reason)}", "red")
         return Group(Text(), head, self._evaluation_table(), self._numbers_table())
 
     def _evaluation_table(self) -> RenderableType:
-        if not self.before:
+        before_all, after_all = self.evaluations.values()
+        if not before_all:
             return Text("held-out pass@1 was not measured", "dim")
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("held-out pass@1")
@@ -167,15 +184,16 @@ class Summary:
         ):
             table.add_column(column, justify="right", style="dim" if column == "95% interval" else None)
         differences = self.changes
-        for domain, before in self.before.domains.items():
-            after = self.after.domains.get(domain) if self.after else None
+        for domain, before in before_all.domains.items():
+            after = after_all.domains.get(domain) if after_all else None
             shown = [f"{before.pass_at_1.value:.3f}", interval(before.pass_at_1)]
             shown += [f"{after.pass_at_1.value:.3f}", interval(after.pass_at_1)] if after else ["–", ""]
             change = differences.get(domain)
             shown += [points(change.value), f"{points(change.low)} … {points(change.high)}"] if change else ["–", ""]
             parseable = f"{before.parseable:.1%}" + (f" → {after.parseable:.1%}" if after else "")
             style = "bold" if domain == "all" else "red" if domain in self.fallen else None
-            table.add_row(domain, *shown, parseable, str(before.tasks), style=style)
+            tasks = f"{before.tasks}{f' of {before.asked}' if before.tasks < before.asked else ''}"
+            table.add_row(Text(printable(domain)), *shown, parseable, tasks, style=style)
         return table
 
     def _numbers_table(self) -> RenderableType:
@@ -200,7 +218,8 @@ class Summary:
             f"{counts.infra_error:,} infra errors  {counts.truncated:,} truncated",
         )
         shares = {domain: _unparseable(of_domain) for domain, of_domain in self.answers.items()}
-        table.add_row("unparseable", "  ".join(f"{d} {share:.1%}" for d, share in shares.items()) or "–")
+        unparseable = "  ".join(f"{d} {share:.1%}" for d, share in shares.items()) or "–"
+        table.add_row("unparseable", Text(printable(unparseable)))
         times = (f"{name} {t.p50:.2g} s a group (95%: {t.p95:.2g} s)" for name, t in self.verifiers.items())
         table.add_row("verifiers", "  ".join(times) or "–")
         mismatch = "–" if self.mismatch_start is None else f"{self.mismatch_start:.1e} nats/token at start"
@@ -208,8 +227,13 @@ class Summary:
         table.add_row("nodes", "  ".join(f"{node}: {len(actors)} actors" for node, actors in self.nodes.items()) or "–")
         failures = {name: count for name, count in self.failures.items() if count}
         table.add_row("failures", "  ".join(f"{n} {count}" for n, count in failures.items()) or "none")
+        for number, failure in enumerate(self.infra_errors):
+            said = Text(f"{failure.answers:,} answers: {failure.what}", "red")
+            if failure.traceback and number < _INFRA_ERRORS_SHOWN:
+                said.append(f"\n{failure.traceback}", "dim")
+            table.add_row("infra error", said)
         for warning in self.warnings:
-            table.add_row("warning", Text(warning, "yellow"))
+            table.add_row("warning", Text(printable_lines(warning), "yellow"))
         return table
 
 
@@ -233,7 +257,7 @@ def _unparseable(counts: Mapping[str, int]) -> float:
 
 def _shares(evaluation: Evaluation, domain: str) -> dict[str, float | int]:
     result = evaluation.domains[domain]
-    names = ("parseable", "truncated", "tokens_mean", "tasks", "samples")
+    names = ("parseable", "truncated", "tokens_mean", "tasks", "asked", "samples")
     return {name: getattr(result, name) for name in names}
 
 

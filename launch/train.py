@@ -59,7 +59,8 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
     progress.phase("set-up")
     policy_dir = policy_folder(recipe, run, recorder.checkpoint is not None)
     plan = preflight.check_folder(recipe, ready.plan.nodes, policy_dir, tasks)
-    async with Cluster(recipe, plan, node_ids, policy_dir, recorder.verifier_lost) as cluster:
+    tell = (recorder.verifier_lost, recorder.verifier_failed)
+    async with Cluster(recipe, plan, node_ids, policy_dir, *tell) as cluster:
         fleet, learner = cluster.fleet, cluster.learner
         recorder.summary.nodes = cluster.nodes()
         await cluster.learner_ready()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from buffer.errors import UserError
 from buffer.types import Status, Task, Verdict
 from rewards.base import Answer, Reason, Verifier
+from rewards.infra_errors import InfraError, carried
 from rewards.judging import Judge
 from rewards.registry import construct
 
@@ -112,20 +113,21 @@ class ComposeVerifier(Verifier):
             asked = [i for i, a in enumerate(answers) if i not in verdicts and part.judges(a.task.domain)]
             tasks = {key: _task_of(task, name, part) for key, task in _distinct(answers[i].task for i in asked).items()}
             shown = [replace(answers[i], task=tasks[id(answers[i].task)]) for i in asked]
-            for i, verdict in zip(asked, self._judge.judge(shown).verdicts, strict=True):
+            judgement = self._judge.judge(shown)
+            for i, verdict in zip(asked, judgement.verdicts, strict=True):
                 said[i][name] = verdict
-                if (whole := self._settled(name, part, verdict)) is not None:
+                if (whole := self._settled(name, part, verdict, judgement.failures)) is not None:
                     verdicts[i] = _with_parts(whole, said[i])
         for i in range(len(answers)):
             if i not in verdicts:
                 verdicts[i] = _with_parts(self._sum(said[i]), said[i])
         return [verdicts[i] for i in range(len(answers))]
 
-    def _settled(self, name: str, part: Part, verdict: Verdict) -> Verdict | None:
+    def _settled(self, name: str, part: Part, verdict: Verdict, failures: Sequence[InfraError]) -> Verdict | None:
         """The whole's verdict if this part's decides it, whatever the parts after it would say."""
         why = f"{name}: {verdict.explanation or verdict.reason}"
         if verdict.status is Status.INFRA_ERROR:
-            return Verdict.infra_error(Reason.INFRA, why)
+            return Verdict.infra_error(Reason.INFRA, why, infra_error=carried(failures, verdict))
         if verdict.status is Status.UNPARSEABLE and part.unparseable == "mask":
             return Verdict.unparseable(verdict.reason, why)
         if part.gate is not None and _score(verdict) < part.gate:

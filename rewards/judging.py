@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from buffer.types import Status, Verdict
 from rewards.base import Answer, Reason, Verifier
+from rewards.infra_errors import InfraError, InfraErrors, collected, no_verdicts, raised, without_cause
 from rewards.registry import check_task
 from rewards.settings import Unparseable
 
@@ -22,11 +23,13 @@ class Judgement:
     counts    answers by final status (`scored`, `unparseable`, `infra_error`) and by reason (`reason/timeout`), and
               `retried`: how often an answer was judged again; zeros are left out. An answer that scores 0 because it is
               unparseable (`was_unparseable`) counts as unparseable, whichever the policy
+    failures  what kept answers from being judged, the first of each kind, those that judging again has helped included
     """
 
     verdicts: list[Verdict]
     seconds: float
     counts: Counter[str]
+    failures: tuple[InfraError, ...] = ()
 
 
 class Judge:
@@ -36,7 +39,7 @@ class Judge:
     be the verdicts of these answers, is an `infra_error` of every answer of that call. Answers with an infra error are
     judged again up to `retries` times, the last time one by one, so that none fails by its neighbour. A truncated
     response without any text has no answer and is shown to no verifier.
-    What is unparseable stays so (`mask`) or scores 0 (`score_zero`); in what remains it is marked (`was_unparseable`).
+    What is unparseable stays so or scores 0 (`apply_policy`); in what remains it is marked (`was_unparseable`).
     """
 
     def __init__(
@@ -65,19 +68,27 @@ class Judge:
             check_task(self._verifiers, task)
         verdicts: dict[int, Verdict] = {}
         counts: Counter[str] = Counter()
+        failures = InfraErrors()
         waiting = list(range(len(answers)))
         for attempt in range(self._retries + 1):
             counts["retried"] += len(waiting) if attempt else 0
             last = attempt == self._retries > 0
             for together in [[i] for i in waiting] if last else [waiting]:
                 verdicts |= self._attempt({i: answers[i] for i in together})
-            waiting = [i for i in waiting if verdicts[i].status is Status.INFRA_ERROR]
+            failed = [i for i in waiting if verdicts[i].status is Status.INFRA_ERROR]
+            for name in dict.fromkeys(answers[i].task.verifier for i in failed):
+                found = collected(name, (verdicts[i] for i in failed if answers[i].task.verifier == name))
+                failures.add(found if attempt == self._retries else (replace(f, answers=0) for f in found))
+            waiting = failed
             if not waiting:
                 break
-        final = [apply_policy(verdicts[i], self._unparseable) for i in range(len(answers))]
+        final = [
+            apply_policy(without_cause(verdicts[i]), self._unparseable, answers[i].truncated)
+            for i in range(len(answers))
+        ]
         counts.update(str(Status.UNPARSEABLE if was_unparseable(verdict) else verdict.status) for verdict in final)
         counts.update(f"reason/{verdict.reason}" for verdict in final)
-        return Judgement(final, self._clock() - begin, +counts)
+        return Judgement(final, self._clock() - begin, +counts, tuple(failures))
 
     def _attempt(self, answers: Mapping[int, Answer]) -> dict[int, Verdict]:
         verdicts: dict[int, Verdict] = {}
@@ -93,9 +104,10 @@ class Judge:
         return verdicts
 
 
-def apply_policy(verdict: Verdict, unparseable: Unparseable) -> Verdict:
-    """The verdict under `rewards.unparseable`: with `score_zero` an unparseable one scores 0, and says so."""
-    if unparseable == "mask" or verdict.status is not Status.UNPARSEABLE:
+def apply_policy(verdict: Verdict, unparseable: Unparseable, truncated: bool) -> Verdict:
+    """The verdict under `rewards.unparseable`: an unparseable one may score 0, and then says what it was."""
+    forgiven = unparseable == "mask" or (unparseable == "score_zero_if_complete" and truncated)
+    if forgiven or verdict.status is not Status.UNPARSEABLE:
         return verdict
     return Verdict(Status.SCORED, 0.0, {**verdict.detail, "unparseable": True})
 
@@ -108,10 +120,8 @@ def was_unparseable(verdict: Verdict) -> bool:
 def _ask(name: str, verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
     """The verifier's verdicts, or an infra error for each answer if it fails."""
     try:
-        verdicts = verifier.judge(answers)
-        if len(verdicts) == len(answers) and all(isinstance(verdict, Verdict) for verdict in verdicts):
-            return list(verdicts)
-        cause = f"verifier {name!r} did not return {len(answers)} verdicts for {len(answers)} answers"
+        returned = verifier.judge(answers)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a verifier raises says nothing of the answer
-        cause = f"verifier {name!r} raised {type(error).__name__}: {error}"
-    return [Verdict.infra_error(Reason.INFRA, cause)] * len(answers)
+        return [raised(name, error)] * len(answers)
+    broken = no_verdicts(name, returned, len(answers))
+    return list(returned) if broken is None else [broken] * len(answers)

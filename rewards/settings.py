@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-Unparseable = Literal["mask", "score_zero"]
+Unparseable = Literal["mask", "score_zero", "score_zero_if_complete"]
 # Names under which Ray itself counts, and where they are asked for.
 _RAYS_OWN = {
     "CPU": "use cpus",
@@ -90,10 +90,17 @@ class RewardSettings(BaseModel):
     unparseable: Unparseable = Field(
         "mask",
         description="what becomes of an answer that cannot be found or read: mask keeps it out of baseline and loss; "
-        "score_zero (for ablations) makes it score 0",
+        "score_zero_if_complete makes it score 0 where the response ended by itself, and masks it where the token "
+        "limit cut it off; score_zero (for ablations) makes it score 0 always",
     )
     unparseable_warning: float = Field(
         0.2, ge=0, le=1, description="share of unparseable answers of a domain, 0 to 1, beyond which the run warns"
+    )
+    infra_error_warning: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of a domain's answers that could not be judged (infra_error), beyond which the run warns",
     )
 
     @field_validator("verifiers")

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What every room may know of the buffer room: the types that cross walls, errors a person can act on, plug-ins.
 TYPES = ("buffer.types", "buffer.errors")
-SHARED = (*TYPES, "buffer.plugins")
+SHARED = (*TYPES, "buffer.plugins", "buffer.printable")
 
 # The table: what each room may import of the others (a module, or a room with all its modules).
 ALLOWED: dict[str, tuple[str, ...]] = {

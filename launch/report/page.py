@@ -69,10 +69,22 @@ def notices(run: RunRecord, loss: str, losses: str) -> str:
     if isinstance(warnings, list) and warnings:
         items = "".join(f"<li>{escaped(warning)}</li>" for warning in warnings)
         parts.append(f'<div class="card notice"><b>Warnings</b><ul>{items}</ul></div>')
+    if errors := _infra_errors(run.summary.get("infra_errors")):
+        parts.append(f'<div class="card notice bad"><b>Answers that could not be judged</b>{errors}</div>')
     missing = [*run.missing, *([] if run.training_steps else ["No training step was recorded."])]
     if missing:
         items = "".join(f"<li>{escaped(sentence)}</li>" for sentence in missing)
         parts.append(f'<div class="card notice"><b>Not everything is here</b><ul>{items}</ul></div>')
+    return "".join(parts)
+
+
+def _infra_errors(errors: Any) -> str:
+    """What verifiers failed with: each kind with its traceback and the answers it has cost."""
+    parts = []
+    for error in errors if isinstance(errors, list) else []:
+        what, trace = (escaped(lookup(error, name) or "") for name in ("what", "traceback"))
+        cost = formatted(number(lookup(error, "answers")), ",.0f")
+        parts.append(f"<p>{cost} answers: {what}</p>" + (f"<pre>{trace}</pre>" if trace else ""))
     return "".join(parts)
 
 
@@ -116,7 +128,7 @@ def _evaluation(run: RunRecord) -> str:
             + f'<td class="{tone}">{_points(change[0])} <small>{_range(change[1:], _points)}</small></td>'
             + f'<td class="scale">{_track(values, ends)}</td>'
             + f"<td>{_percent(parseable[0])} → {_percent(parseable[1])}</td>"
-            + f"<td>{escaped(lookup(s, 'evaluation', 'before', domain, 'tasks') or '–')}</td></tr>"
+            + f"<td>{_tasks(lookup(s, 'evaluation', 'before', domain))}</td></tr>"
         )
     return (
         '<h2>Before and after</h2><div class="card scroll"><table><tr><th>domain</th><th>before</th><th>after</th>'
@@ -125,6 +137,12 @@ def _evaluation(run: RunRecord) -> str:
         '<span><i style="--k:var(--c1)"></i>after</span><span>small print and bars: 95% intervals; an answer that '
         "cannot be read counts as not passed</span></div>\n"
     )
+
+
+def _tasks(result: Any) -> str:
+    """How many tasks a score is over, and of how many, if some could not be judged."""
+    tasks, asked = (lookup(result, name) for name in ("tasks", "asked"))
+    return escaped(tasks or "–") + (f" of {escaped(asked)}" if number(asked) > number(tasks) else "")
 
 
 def _track(values: Mapping[str, float], ends: Mapping[str, tuple[float, float]]) -> str:

@@ -42,6 +42,7 @@ class Case:
         self._own: Counter[Loss] = Counter()  # of the answer that is judged alone now, the batch's included
         self._judged: dict[int, Verdict] = {}
         self._late: list[int] = []
+        self.given_up: list[int] = []  # those whose verdict is not the verifier's but this case's
         self.alone = False
 
     def lost(self, how: Loss) -> None:
@@ -54,8 +55,10 @@ class Case:
         self._own[how] += 1
         if how is Loss.LATE and self._own[how] >= LATE:
             self._late.append(self._waiting[0])
+            self.given_up.append(self._waiting[0])
             self._go_on()
         elif how is Loss.DIED and self._own[how] >= DEATHS:
+            self.given_up.append(self._waiting[0])
             why = f"the verifier's actor died {DEATHS} times while judging this answer, the last time alone"
             self.judged(Verdict.infra_error(Reason.INFRA, why))
 

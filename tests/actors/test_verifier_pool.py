@@ -19,6 +19,7 @@ from actors.verifier import VerifierActor
 from actors.verifier_pool import Checks, VerifierPool
 from buffer.errors import UserError
 from buffer.types import FinishReason, Group, Status, Task, Trajectory, Verdict
+from rewards.infra_errors import InfraError, InfraErrors
 from rewards.pool.health import Patience
 from rewards.settings import RewardSettings, VerifierSettings
 from rollout.engine import Episode
@@ -45,6 +46,7 @@ class Pool:
         rewards = RewardSettings(verifiers={"mine": settings}, retries=0)
         self.notes: list[str] = []
         self.failures: list[BaseException] = []
+        self.told: list[InfraError] = []
         self.handles: list[Any] = []
 
         def create(number: int, again: bool) -> Any:
@@ -53,7 +55,8 @@ class Pool:
             self.handles.append(ray.remote(VerifierActor).options(**options).remote(rewards, "mine"))
             return self.handles[-1]
 
-        self.pool = VerifierPool("mine", settings, create, self.notes.append, self.failures.append, PATIENCE, CHECKS)
+        tell = (self.notes.append, self.told.extend, self.failures.append)
+        self.pool = VerifierPool("mine", settings, create, *tell, PATIENCE, CHECKS)
 
     async def judged(self, *groups: Sequence[str], answer: str = "1") -> list[list[Verdict]]:
         """The verdicts on some groups, judged as one batch."""
@@ -168,6 +171,12 @@ def test_an_answer_that_its_actor_always_dies_of_is_an_infra_error_and_the_other
             assert summed_up(verdicts) == [(1.0, "correct"), (None, "infra"), (None, "infra"), (0.0, "wrong")]
             assert "died 3 times" in verdicts[1].explanation
             assert "SystemExit" in verdicts[2].explanation
+            failures = InfraErrors()
+            failures.add(made.told)
+            [raised] = [failure for failure in failures if "SystemExit" in failure.kind]
+            assert "trying_verifiers.py" in raised.traceback
+            assert "raise SystemExit" in raised.traceback
+            assert raised.answers == 1
 
     run(test)
 

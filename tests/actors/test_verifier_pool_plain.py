@@ -10,8 +10,10 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from actors.errors import ActorFailure
+from actors.verifier import Told
 from actors.verifier_pool import Checks, VerifierPool
 from buffer.types import Verdict
+from rewards.infra_errors import InfraError
 from rewards.pool.health import Patience
 from rewards.settings import VerifierSettings
 
@@ -69,14 +71,14 @@ class Actor:
 
     async def _judge(
         self, texts: list[str], known: Mapping[int, Verdict], queue: float, spent: float
-    ) -> tuple[list[Verdict], int]:
+    ) -> tuple[list[Verdict], Told]:
         self._log.append((self._number, texts))
         verdicts = [known.get(i) or await self._one(text) for i, text in enumerate(texts)]
-        return verdicts, sum(v.score is not None for i, v in enumerate(verdicts) if i not in known)
+        return verdicts, Told(sum(v.score is not None for i, v in enumerate(verdicts) if i not in known))
 
-    async def _judge_one(self, texts: list[str], number: int) -> Verdict:
+    async def _judge_one(self, texts: list[str], number: int) -> tuple[Verdict, tuple[InfraError, ...]]:
         self._log.append((self._number, texts[number]))
-        return await self._one(texts[number])
+        return await self._one(texts[number]), ()
 
     async def _one(self, text: str) -> Verdict:
         await asyncio.sleep(0.001)
@@ -98,6 +100,7 @@ class Bench:
         self.made: list[Actor] = []
         self.notes: list[str] = []
         self.failures: list[BaseException] = []
+        self.told: list[InfraError] = []
 
         def create(number: int, again: bool) -> Actor:
             assert again == any(actor._number == number for actor in self.made)
@@ -106,7 +109,7 @@ class Bench:
 
         settings = VerifierSettings(use="x", workers=workers, concurrency=concurrency, deadline_s=deadline_s)
         self.pool = VerifierPool(
-            "mine", settings, create, self.notes.append, self.failures.append,
+            "mine", settings, create, self.notes.append, self.told.extend, self.failures.append,
             Patience(back_off_s=0.01), Checks(0.01, 0.05), kill=Actor.die,
         )  # fmt: skip
 
@@ -178,6 +181,8 @@ def test_an_answer_that_kills_is_an_infra_error_in_the_end() -> None:
     async def test(bench: Bench) -> None:
         assert await bench.judged("a", "die", "b") == [CORRECT, INFRA, CORRECT]
         assert len(bench.made) == 1 + 3
+        [told] = bench.told
+        assert (told.what.startswith("verifier 'mine': the verifier's actor died 3 times"), told.answers) == (True, 1)
 
     with_bench(test)
 

@@ -8,6 +8,7 @@ from making import INFRA_ERROR, UNPARSEABLE, group, settings
 from buffer.advantages import Reason
 from buffer.errors import Starvation, UserError
 from buffer.trajectory_buffer import Admitted, Batch, Rejected, TrajectoryBuffer
+from buffer.types import Verdict
 
 
 def buffer(epochs: int = 1, **changes: Any) -> TrajectoryBuffer:
@@ -254,6 +255,36 @@ def test_starvation_ends_the_run_with_counts_by_reason_and_advice() -> None:
 def test_the_advice_follows_the_cause(verdicts: tuple[Any, Any], truncated: list[int], advice: str) -> None:
     with pytest.raises(Starvation, match=advice):
         buffer(starvation_groups=1).add(group("a", verdicts, truncated=truncated))
+
+
+RAISED = Verdict.infra_error("infra", "verifier 'mine' raised KeyError: 'x' (bad_reward.py:7)")
+
+
+def test_what_the_verifiers_failed_with_comes_before_every_other_advice() -> None:
+    with pytest.raises(Starvation) as caught:
+        buffer(starvation_groups=1).add(group("a", (RAISED, INFRA_ERROR, RAISED), truncated=[0, 1, 2]))
+    message = str(caught.value)
+    assert "failed on 3 of them, 2 of them so: verifier 'mine' raised KeyError: 'x' (bad_reward.py:7)." in message
+    assert "max_response_tokens" not in message
+
+
+def test_a_few_answers_that_could_not_be_judged_are_named_beside_the_other_advice() -> None:
+    with pytest.raises(Starvation) as caught:
+        buffer(starvation_groups=1).add(group("a", (0.0, 0.0, 0.0, RAISED)))
+    assert "raised KeyError" in str(caught.value)
+    assert "easier ones if the mean score is low" in str(caught.value)
+
+
+def test_a_verifier_whose_every_failure_is_new_is_told_within_bounds() -> None:
+    made = buffer(starvation_groups=3)
+    verdicts = [Verdict.infra_error("infra", f"no {'x' * n}") for n in range(1, 200)]
+    for name in "ab":
+        made.add(group(name, verdicts))
+    assert len(made.state()["streak"]["causes"]) == 50
+    twin = buffer(starvation_groups=3)
+    twin.restore(made.state())
+    with pytest.raises(Starvation, match=r"failed on 597 of them, 3 of them so: no x\."):
+        twin.add(group("c", verdicts))
 
 
 def test_an_admitted_group_ends_a_streak_of_rejections() -> None:

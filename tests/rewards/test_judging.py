@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from plugin_verifiers import Scripted
@@ -59,7 +60,7 @@ def test_an_exception_of_a_verifier_is_an_infra_error_with_its_reason() -> None:
     assert [verdict.status for verdict in judgement.verdicts] == [Status.INFRA_ERROR] * 2
     assert judgement.verdicts[0].detail == {
         "reason": "infra",
-        "explanation": "verifier 'a' raised OSError: disk full",
+        "explanation": "verifier 'a' raised OSError: disk full (plugin_verifiers.py:48)",
     }
 
 
@@ -108,8 +109,19 @@ def test_with_score_zero_an_unparseable_answer_scores_0_keeps_its_reason_and_can
     assert (judgement.counts["scored"], judgement.counts["unparseable"]) == (2, 2)
 
 
-def test_score_zero_forgives_no_infra_error() -> None:
-    judgement = Judge({"a": Scripted([[INFRA]])}, retries=0, unparseable="score_zero").judge([answer("x")])
+def test_score_zero_if_complete_makes_only_a_response_that_ended_by_itself_pay() -> None:
+    answers = [answer("x"), answer("y"), answer("z", truncated=True), answer("", truncated=True)]
+    verifiers = {"a": Scripted([[RIGHT, UNPARSEABLE, UNPARSEABLE]])}
+    judgement = Judge(verifiers, retries=0, unparseable="score_zero_if_complete").judge(answers)
+    assert [verdict.score for verdict in judgement.verdicts] == [1.0, 0.0, None, None]
+    assert judgement.verdicts[2] == UNPARSEABLE
+    assert [was_unparseable(verdict) for verdict in judgement.verdicts] == [False, True, True, True]
+    assert (judgement.counts["scored"], judgement.counts["unparseable"]) == (1, 3)
+
+
+@pytest.mark.parametrize("policy", ["score_zero", "score_zero_if_complete"])
+def test_no_policy_makes_an_infra_error_a_zero(policy: Any) -> None:
+    judgement = Judge({"a": Scripted([[INFRA]])}, retries=0, unparseable=policy).judge([answer("x")])
     assert judgement.verdicts == [INFRA]
 
 

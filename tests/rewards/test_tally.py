@@ -31,7 +31,7 @@ def test_rewards_and_shares_are_by_domain_and_the_mean_is_over_what_was_scored()
 
 def test_an_unparseable_answer_that_scores_0_is_still_counted_as_unparseable() -> None:
     tally = Tally()
-    tally.add("maths", [apply_policy(NONE, "score_zero"), Verdict.scored(1, "correct")])
+    tally.add("maths", [apply_policy(NONE, "score_zero", truncated=False), Verdict.scored(1, "correct")])
     metrics = tally.metrics()
     assert (metrics["reward/maths"], metrics["unparseable/maths"]) == (0.5, 0.5)
     assert tally.totals() == {"maths": {"scored": 1, "unparseable": 1, "infra_error": 0}}

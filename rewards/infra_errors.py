@@ -1,0 +1,179 @@
+"""Why answers could not be judged: what an infra error was caused by, told once for each kind with its traceback.
+
+A verifier's failure is no answer's fault, so nothing in the answers shows it: whoever runs the verifier must see it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from buffer.printable import gist, middle_cut, printable, printable_lines
+from buffer.types import Status, Verdict
+from rewards.base import Reason
+
+_WHAT_CHARS, _TRACEBACK_CHARS = 300, 4000
+_LINKS = 3  # exceptions of a chain, the last raised first
+_FIRST_FRAMES, _LAST_FRAMES = 4, 8  # of a deep stack: where the verifier begins, and where it failed
+KINDS = 20  # kinds that are told one by one; a verifier whose every failure looks new must not fill the screen
+# How a failure travels in the detail of an infra error, from where it is caught to where it is told.
+_KEY = "infra_error"
+
+
+@dataclass(frozen=True, slots=True)
+class InfraError:
+    """Something that kept answers from being judged.
+
+    kind       what failures of one cause have in common
+    what       it in one line, the verifier's name first
+    traceback  of the exception, if one was raised: its outermost frames and its innermost ones
+    answers    how many answers it left without a verdict for good; 0 if judging them again helped
+    broken     the verifier broke its contract (it raised, or returned no verdicts), which is a defect of its code
+    """
+
+    kind: str
+    what: str
+    traceback: str = ""
+    answers: int = 0
+    broken: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.traceback}".strip()
+
+
+def raised(verifier: str, error: BaseException) -> Verdict:
+    """The infra error that an exception of a verifier is."""
+    # The frame that caught it is ours and says nothing.
+    trace = error.__traceback__.tb_next if error.__traceback__ else None
+    where = _place(trace)
+    said = printable(f"{type(error).__name__}: {_message(error)}", _WHAT_CHARS)
+    what = f"verifier {verifier!r} raised {said}{f' ({where})' if where else ''}"
+    kind = f"{verifier} {type(error).__name__} {where}"
+    return _verdict(what, kind, _traceback(error, trace))
+
+
+def no_verdicts(verifier: str, returned: Any, answers: int) -> Verdict | None:
+    """The infra error that something which cannot be the verdicts of so many answers is; None if it can."""
+    right = "return one Verdict per answer, such as Verdict.scored(1.0, Reason.CORRECT)"
+    if not isinstance(returned, list | tuple):
+        wrong = "None" if returned is None else f"{_article(type(returned).__name__)}, not a list"
+    elif not all(isinstance(item, Verdict) for item in returned):
+        kinds = dict.fromkeys(type(item).__name__ for item in returned)
+        wrong = f"a {type(returned).__name__} of {' and '.join(kinds)}"
+    elif len(returned) != answers:
+        right = "return one Verdict per answer, in the order of the answers"
+        wrong = f"{len(returned)} verdict{'s' * (len(returned) != 1)} for {answers} answer{'s' * (answers != 1)}"
+    else:
+        return None
+    what = f"verifier {verifier!r}: judge returned {wrong}; {right}"
+    return _verdict(what, gist(what), "")
+
+
+def collected(verifier: str, verdicts: Iterable[Verdict]) -> list[InfraError]:
+    """The infra errors among these verdicts of one verifier, by kind, the first of each."""
+    found: dict[str, InfraError] = {}
+    for verdict in verdicts:
+        if verdict.status is Status.INFRA_ERROR:
+            failure = _of(verifier, verdict)
+            before = found.setdefault(failure.kind, failure)
+            found[failure.kind] = replace(before, answers=before.answers + 1)
+    return list(found.values())
+
+
+def without_cause(verdict: Verdict) -> Verdict:
+    """The verdict as it is kept: what was to be told once is not stored with each answer."""
+    if _KEY not in verdict.detail:
+        return verdict
+    return replace(verdict, detail={key: value for key, value in verdict.detail.items() if key != _KEY})
+
+
+def carried(failures: Iterable[InfraError], verdict: Verdict) -> Any:
+    """What a composition puts into its own infra error as `infra_error`, so that its part's is told; None if it has
+    nothing to add."""
+    for failure in failures:
+        if failure.what == verdict.explanation:
+            return {"kind": failure.kind, "traceback": failure.traceback, "broken": failure.broken}
+    return None
+
+
+class InfraErrors:
+    """The failures of a whole run: the first of each kind, and how many answers each kind has cost."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, InfraError] = {}
+        self.others = 0  # answers lost to kinds beyond `KINDS`
+
+    def add(self, failures: Iterable[InfraError]) -> list[InfraError]:
+        """Count these; returns those that are the first of their kind."""
+        new = []
+        for failure in failures:
+            before = self._kinds.get(failure.kind)
+            if before is not None:
+                self._kinds[failure.kind] = replace(before, answers=before.answers + failure.answers)
+            elif len(self._kinds) < KINDS:
+                self._kinds[failure.kind] = failure
+                new.append(failure)
+            else:
+                self.others += failure.answers
+        return new
+
+    def __iter__(self) -> Any:
+        """Those that cost most first."""
+        return iter(sorted(self._kinds.values(), key=lambda failure: -failure.answers))
+
+    @property
+    def answers(self) -> int:
+        """Answers that were left without a verdict."""
+        return sum(failure.answers for failure in self._kinds.values()) + self.others
+
+
+def _verdict(what: str, kind: str, trace: str) -> Verdict:
+    return Verdict.infra_error(Reason.INFRA, what, **{_KEY: {"kind": kind, "traceback": trace, "broken": True}})
+
+
+def _of(verifier: str, verdict: Verdict) -> InfraError:
+    """What a verdict says of its cause: as it was caught here, or in the verifier's own words."""
+    told = verdict.detail.get(_KEY)
+    if isinstance(told, dict):
+        kind, trace = (str(told.get(name, "")) for name in ("kind", "traceback"))
+        return InfraError(kind, verdict.explanation, trace, 0, told.get("broken") is True)
+    said = verdict.explanation or "could not judge, and did not say why"
+    what = said if said.startswith(f"verifier {verifier!r}") else f"verifier {verifier!r}: {said}"
+    return InfraError(f"{verifier} {gist(said)[:120]}", printable(what, _WHAT_CHARS))
+
+
+def _traceback(error: BaseException, trace: TracebackType | None) -> str:
+    """As Python prints it, causes included, without our frames; long stacks and texts are cut in their middle."""
+    parts: list[str] = []
+    link: BaseException | None = error
+    while link is not None and len(parts) < _LINKS:
+        frames = traceback.extract_tb(trace if link is error else link.__traceback__)
+        shown = traceback.format_list(frames)
+        if (left_out := len(shown) - _FIRST_FRAMES - _LAST_FRAMES) > 0:
+            shown[_FIRST_FRAMES:-_LAST_FRAMES] = [f"  … {left_out} more frames …\n"]
+        said = printable_lines(_message(link), _WHAT_CHARS)
+        parts.append(f"Traceback (most recent call last):\n{''.join(shown)}{type(link).__name__}: {said}")
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return printable_lines(middle_cut("\n\nand then:\n\n".join(reversed(parts)), _TRACEBACK_CHARS))
+
+
+def _place(trace: TracebackType | None) -> str:
+    """`file.py:7`: where the verifier's own code was when it raised: the innermost frame of its outermost file."""
+    frames: Sequence[traceback.FrameSummary] = traceback.extract_tb(trace, limit=_FIRST_FRAMES + _LAST_FRAMES)
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    return printable(f"{Path(own[-1].filename).name}:{own[-1].lineno}") if own else ""
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - it may be a plug-in's own class
+        return "its message cannot be read"
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -1,0 +1,177 @@
+"""What kept answers from being judged is told once for each kind, with its traceback, bounded, and stored nowhere."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from buffer.types import Status, Task, Verdict
+from rewards.base import Answer, Verifier
+from rewards.composition import ComposeVerifier
+from rewards.infra_errors import KINDS, InfraError, InfraErrors
+from rewards.judging import Judge, Judgement
+
+RIGHT = Verdict.scored(1.0, "correct")
+
+
+class Doing(Verifier):
+    """Its `judge` is the function given."""
+
+    def __init__(self, judge: Callable[[Sequence[Answer]], Any]) -> None:
+        self._do = judge
+
+    def judge(self, answers: Sequence[Answer]) -> Any:
+        return self._do(answers)
+
+
+def judged(do: Callable[[Sequence[Answer]], Any], *texts: str, retries: int = 0) -> Judgement:
+    answers = [Answer(Task("t", "?", "d", "mine", "5"), text) for text in texts or ("x", "y")]
+    return Judge({"mine": Doing(do)}, retries).judge(answers)
+
+
+def raises(error: BaseException) -> Callable[[Sequence[Answer]], Any]:
+    def judge(answers: Sequence[Answer]) -> Any:
+        raise error
+
+    return judge
+
+
+def test_an_exception_is_told_once_with_its_place_and_the_frames_of_the_verifiers_own_file() -> None:
+    judgement = judged(raises(KeyError("x")))
+    [told] = judgement.failures
+    assert told.what.startswith("verifier 'mine' raised KeyError: 'x' (test_infra_errors.py:")
+    assert told.answers == 2
+    assert told.broken
+    assert "raise error" in told.traceback
+    assert "test_infra_errors.py" in told.traceback
+    assert "judging.py" not in told.traceback, "our own frames say nothing"
+    assert told.traceback.endswith("KeyError: 'x'")
+
+
+def test_verdicts_keep_the_line_and_not_the_traceback() -> None:
+    judgement = judged(raises(KeyError("x")))
+    assert {verdict.explanation for verdict in judgement.verdicts} == {judgement.failures[0].what}
+    assert "Traceback" not in json.dumps([dict(verdict.detail) for verdict in judgement.verdicts])
+
+
+def test_causes_are_told_and_a_failure_that_a_retry_mended_has_cost_no_answer() -> None:
+    def once(answers: Sequence[Answer]) -> list[Verdict]:
+        if len(answers) > 1:
+            try:
+                json.loads("")
+            except ValueError as error:
+                raise RuntimeError("no reply") from error
+        return [RIGHT] * len(answers)
+
+    judgement = judged(once, retries=1)
+    assert judgement.verdicts == [RIGHT, RIGHT]
+    [told] = judgement.failures
+    assert told.answers == 0
+    assert told.traceback.index("JSONDecodeError") < told.traceback.index("RuntimeError: no reply")
+
+
+def deep(n: int) -> None:
+    if n == 0:
+        raise ValueError("at the bottom")
+    deeper(n - 1)
+
+
+def deeper(n: int) -> None:
+    deep(n)
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("long " * 10**6), "ValueError: long"),
+        (ValueError("\x1b[2J\x1b]0;owned\x07\ud800"), "ValueError: �[2J"),
+        (Unspeakable(), "Unspeakable: its message cannot be read"),
+        (SystemExit(3), "SystemExit: 3"),
+        (ExceptionGroup("many", [ValueError("a")] * 1000), "ExceptionGroup: many"),
+    ],
+)
+def test_what_is_told_is_bounded_and_harmless(error: BaseException, said: str) -> None:
+    [told] = judged(raises(error)).failures
+    assert said in told.what
+    assert len(told.what) < 500
+    assert len(told.traceback) <= 4000
+    assert all(character.isprintable() or character == "\n" for character in str(told))
+
+
+def test_a_deep_stack_shows_where_the_verifier_begins_and_where_it_failed() -> None:
+    [told] = judged(lambda answers: deep(500)).failures
+    assert "in judge" in told.traceback
+    assert "more frames" in told.traceback
+    assert 'raise ValueError("at the bottom")' in told.traceback
+
+
+def test_an_answers_text_is_in_what_is_told_only_where_the_exception_says_it() -> None:
+    def judge(answers: Sequence[Answer]) -> Any:
+        text = answers[0].text
+        return text["score"]  # type: ignore[index]
+
+    [told] = judged(judge, "a secret of the policy").failures
+    assert "secret" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ([1.0, 0.0], "judge returned a list of float; return one Verdict per answer, such as Verdict.scored(1.0, "),
+        (1.0, "judge returned a float, not a list; return one Verdict per answer"),
+        (None, "judge returned None; return one Verdict per answer"),
+        (np.ones(2), "judge returned a ndarray, not a list"),
+        ((v for v in ()), "judge returned a generator, not a list"),
+        ([RIGHT, 1.0], "judge returned a list of Verdict and float"),
+        ([RIGHT], "judge returned 1 verdict for 2 answers; return one Verdict per answer, in the order of the answers"),
+        ([], "judge returned 0 verdicts for 2 answers"),
+    ],
+)
+def test_what_cannot_be_verdicts_is_refused_in_words_that_say_what_to_return(returned: Any, said: str) -> None:
+    judgement = judged(lambda answers: returned)
+    assert [verdict.status for verdict in judgement.verdicts] == [Status.INFRA_ERROR] * 2
+    assert said in judgement.verdicts[0].explanation
+    assert judgement.failures[0].broken
+
+
+def test_a_verifiers_own_infra_errors_are_told_by_kind_and_are_no_defect_of_its_code() -> None:
+    said = [Verdict.infra_error("infra", f"no reply from 'judge-{i}' in {i} s") for i in range(9)]
+    [told] = judged(lambda answers: said, *"abcdefghi").failures
+    assert (told.what, told.answers, told.broken) == ("verifier 'mine': no reply from 'judge-0' in 0 s", 9, False)
+
+
+def test_whatever_a_plug_in_puts_into_its_detail_is_no_harm() -> None:
+    odd = Verdict.infra_error("infra", "odd", infra_error={"kind": 3})
+    assert len(judged(lambda answers: [odd, odd]).failures) == 1
+
+
+class Raises(Verifier):
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        raise KeyError("x")
+
+
+def test_the_traceback_of_a_part_is_told_by_the_composition() -> None:
+    whole = ComposeVerifier(parts={"right": {"use": "test_infra_errors:Raises"}})
+    judgement = Judge({"graded": whole}, retries=1).judge([Answer(Task("t", "?", "d", "graded", "5"), "x")])
+    [told] = judgement.failures
+    assert told.what.startswith("right: verifier 'right' raised KeyError: 'x'")
+    assert 'raise KeyError("x")' in told.traceback
+    assert (told.answers, told.broken) == (1, True)
+
+
+def test_a_run_tells_each_kind_once_counts_all_and_does_not_go_on_for_ever() -> None:
+    run = InfraErrors()
+    assert run.add([InfraError("a", "first", answers=2)]) == [InfraError("a", "first", answers=2)]
+    assert run.add([InfraError("a", "second", answers=3), InfraError("b", "other", answers=9)]) == [
+        InfraError("b", "other", answers=9)
+    ]
+    assert [(error.what, error.answers) for error in run] == [("other", 9), ("first", 5)]
+    assert len(run.add(InfraError(f"kind {i}", "x", answers=1) for i in range(100))) == KINDS - 2
+    assert run.answers == 14 + 100
