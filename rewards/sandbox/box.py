@@ -96,8 +96,8 @@ def keeper_command(box: Box, control_fd: int, uid: int | None) -> list[str]:
         "argv": [*walls, *zygote],
         "control_fd": control_fd,
         "uid": uid,
-        "may_stay_root": box.confinement == "landlock",
         "reachable": reachable,
+        "needed": [*reachable, *_libraries(), os.__file__, str(_INSIDE / "zygote.py")],
         "environment": _ENVIRONMENT,
     }
     return [sys.executable, "-I", "-S", "-c", _KEEPER, json.dumps(keeper)]

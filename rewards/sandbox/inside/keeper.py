@@ -2,9 +2,8 @@
 
 Runs outside the box, as the owner's user. It
 - becomes the reaper of orphans, so that bubblewrap leaves no zombie behind,
-- as root gives the box an unprivileged user of its own, and before that makes the interpreter's folders reachable for
-  that user in a mount namespace of the box alone (a Python below /root is not, elsewhere); where root may not mount, as
-  in most containers, a box of Landlock keeps the user root, which without capabilities is a user like others,
+- as root gives the box an unprivileged user of its own, always, and before that makes the interpreter's folders
+  reachable for that user in a mount namespace of the box alone (a Python below /root is not, elsewhere),
 - ends the box when stdin, the pipe from its owner, ends; a killed owner cannot help ending it.
 """
 
@@ -25,15 +24,19 @@ def main(
     argv: list[str],
     control_fd: int,
     uid: int | None,
-    may_stay_root: bool,
     reachable: list[str],
+    needed: list[str],
     environment: dict[str, str],
 ) -> int:
-    """Start `argv` (as user `uid`, if given, to whom `reachable` is made readable) and watch it. Its exit code."""
+    """Start `argv` and watch it. Its exit code.
+
+    uid        the user to become, if any, for whom the folders above `reachable` are opened
+    needed     what that user must be able to read; said by name if not
+    """
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
-        _become(argv, uid, may_stay_root, reachable, environment)
+        _become(argv, uid, reachable, needed, environment)
     os.close(control_fd)
     pidfd = os.pidfd_open(child)
     poll = select.poll()
@@ -47,18 +50,19 @@ def main(
 
 
 def _become(
-    argv: list[str], uid: int | None, may_stay_root: bool, reachable: list[str], environment: dict[str, str]
+    argv: list[str], uid: int | None, reachable: list[str], needed: list[str], environment: dict[str, str]
 ) -> NoReturn:
     try:
         keeper = os.getppid()
         os.setsid()
+        os.umask(0o022)  # a stricter one of the owner's would close the box's own folders to its user
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
-        if uid is not None and _make_reachable(reachable, may_stay_root):
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
+        if uid is not None:
+            _make_reachable(reachable, uid)
+            _change_user(uid)
+            _check_readable(needed, uid)
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
         if os.getppid() != keeper:
             os._exit(1)
@@ -68,23 +72,22 @@ def _become(
     os._exit(1)
 
 
-def _make_reachable(paths: list[str], may_fail: bool) -> bool:
-    """In mounts of our own: cover each folder that others may not enter, and bind what is wanted through the cover.
-
-    False if that is not allowed here, and `may_fail`.
-    """
+def _make_reachable(paths: list[str], uid: int) -> None:
+    """In mounts of our own: cover each folder that others may not enter, and bind what is wanted through the cover."""
     closed: dict[str, list[str]] = {}
     for path in paths:
         if (barrier := _barrier(path)) is not None:
             closed.setdefault(barrier, []).append(path)
     if not closed:
-        return True
+        return
     try:
         kernel.unshare(kernel.CLONE_NEWNS)
-    except PermissionError:
-        if may_fail:
-            return False
-        raise
+    except PermissionError as error:
+        barrier, (path, *_) = next(iter(closed.items()))
+        raise PermissionError(
+            f"programs run as user {uid}, never as root, who may not enter {barrier}, in which {path} lies, and root may "
+            f"not mount here ({error}): chmod go+x {barrier}, or install Python and reprise elsewhere"
+        ) from error
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     for barrier, wanted in closed.items():
         sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in wanted}
@@ -94,17 +97,37 @@ def _make_reachable(paths: list[str], may_fail: bool) -> bool:
                 continue
             os.makedirs(path, mode=0o755)
             kernel.mount(f"/proc/self/fd/{sources[path]}", path, "", kernel.MS_BIND | kernel.MS_REC)
-    return True
 
 
 def _barrier(path: str) -> str | None:
-    """The outermost folder above `path`, or itself, that users other than its owner may not enter."""
+    """The outermost folder above `path` that users other than its owner may not enter."""
     parts = os.path.abspath(path).split("/")
-    for end in range(2, len(parts) + 1):
+    for end in range(2, len(parts)):
         folder = "/".join(parts[:end])
         if not os.stat(folder).st_mode & stat.S_IXOTH:
             return folder
     return None
+
+
+def _change_user(uid: int) -> None:
+    try:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        raise PermissionError(
+            f"programs run as user {uid}, never as root, and root may not become another user here ({error}): give the "
+            "container its default capabilities and a range of users, or start it as another user than root"
+        ) from error
+
+
+def _check_readable(paths: list[str], uid: int) -> None:
+    for path in paths:
+        if not os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+            raise PermissionError(
+                f"programs run as user {uid}, never as root, who may not read {path}: was it installed under a strict "
+                f"umask? chmod -R go+rX on its folder helps"
+            )
 
 
 def _end_orphans() -> None:

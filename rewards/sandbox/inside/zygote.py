@@ -107,6 +107,8 @@ class _Zygote:
             if self._confinement == "namespaces":
                 jail.enter_namespaces(limits, self._who, self._readable)
                 os.chdir(jail.FOLDER)
+            elif self._confinement == "landlock":
+                os.chdir("/")  # where its owner works is not its business
             jail.set_limits(limits, self._base_bytes)
             self._walls.lock(_JAIL_FD + 1)
             os.close(_JAIL_FD)
