@@ -1,12 +1,14 @@
 """pass@1 and its intervals, against published figures and against simulation."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from launch.metrics import RL_NAMES
-from launch.statistics import EvalRecord, Evaluation, change, changes, rate, wilson
+from launch.statistics import EvalRecord, Evaluation, change, changes, compared, rate, wilson
 
 
 def records(domain: str, tasks: list[list[bool]]) -> list[EvalRecord]:
@@ -107,6 +109,28 @@ def test_all_is_over_every_task_and_keeps_tasks_of_different_domains_apart():
     same_id = [EvalRecord(domain, "7", 0, domain == "a", True, False, 1) for domain in ("a", "b")]
     everything = Evaluation.of(same_id).domains["all"]
     assert (everything.tasks, everything.samples, everything.pass_at_1.value) == (2, 2, 0.5)
+
+
+def test_before_and_after_are_compared_over_the_tasks_that_were_judged_in_both():
+    before, after = records("maths", singles(5, 10)), records("maths", singles(5, 10))
+    # The policy has not changed, but right answers could not be judged before, and wrong ones after.
+    before, after = Evaluation.of(before[2:], {"maths": 10}), Evaluation.of(after[:7], {"maths": 10})
+    assert before.pass_at_1["maths"] < after.pass_at_1["maths"]
+    before, after = compared(before, after)
+    assert (before.pass_at_1, before.domains["all"].tasks, before.domains["all"].asked) == (after.pass_at_1, 5, 10)
+    assert changes(before, after)["maths"].value == 0
+
+
+def test_a_domain_judged_on_one_side_only_is_compared_with_nothing():
+    before = Evaluation.of([*records("maths", singles(1, 2)), *records("code", singles(1, 2))])
+    before, after = compared(before, Evaluation.of(records("maths", singles(2, 2))))
+    assert set(before.domains) == set(after.domains) == {"maths", "all"}
+
+
+def test_an_evaluation_survives_a_checkpoint():
+    evaluation = Evaluation.of(records("maths", [[True, False], [True]]), {"maths": 3, "code": 2})
+    assert Evaluation.from_json(json.loads(json.dumps(evaluation.to_json()))) == evaluation
+    assert evaluation.domains["all"].asked == 5
 
 
 def test_metrics_of_an_evaluation_have_known_names():

@@ -106,7 +106,7 @@ def test_what_is_told_is_bounded_and_harmless(error: BaseException, said: str) -
 
 
 def test_a_deep_stack_shows_where_the_verifier_begins_and_where_it_failed() -> None:
-    [told] = judged(lambda answers: deep(500)).failures
+    [told] = judged(lambda answers: deep(100)).failures
     assert "in judge" in told.traceback
     assert "more frames" in told.traceback
     assert 'raise ValueError("at the bottom")' in told.traceback
