@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 from typing import Any
 
 from buffer.errors import UserError
@@ -13,13 +14,18 @@ def resolve(dotted: str, what: str) -> Any:
     """The object that a dotted path `package.module:attribute` names.
 
     `what` says in words what the path was given for ("the verifier 'maths'"); it begins the message of the `UserError`
-    raised when the path is malformed, its module is missing or the module lacks the attribute. An error raised by the
-    module's own code while it is imported passes through with its traceback.
+    raised when the path is malformed, its module is missing or the module lacks the attribute, or if it leads into
+    Python's own library, which holds no plug-in but much that a mistake should not call (`os:system`). An error raised
+    by the module's own code while it is imported passes through with its traceback.
+
+    Whoever writes a recipe can have any code run: this is no protection from them.
     """
     module_name, colon, attribute = dotted.partition(":")
     names = [*module_name.split("."), *attribute.split(".")]
     if not colon or not all(name.isidentifier() for name in names):
         raise UserError(f"{what}: {dotted!r} is not a dotted path; write package.module:attribute")
+    if names[0] in sys.stdlib_module_names:
+        raise UserError(f"{what}: {dotted!r} is a part of Python's own library and cannot be what is asked for here")
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

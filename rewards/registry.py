@@ -18,6 +18,8 @@ from rewards.settings import RewardSettings, VerifierSettings
 
 ENTRY_POINT_GROUP = "reprise.verifiers"
 
+_METHODS = ("start", "judge", "check_task", "close")
+
 BUILT_IN = {
     "code": "rewards.code.verifier:CodeVerifier",
     "compose": "rewards.composition:ComposeVerifier",
@@ -60,30 +62,36 @@ def build_verifier(name: str, chosen: VerifierSettings) -> Verifier:
 
 
 def construct(use: str, args: Mapping[str, Any], where: str) -> Verifier:
-    """The verifier that `use` names, with these args. `where` is the key that holds both; UserErrors begin with it."""
+    """The verifier that `use` names, with these args. `where` is the key that holds both; UserErrors begin with it.
+
+    Nothing that is no verifier's class is called.
+    """
     cls = verifier_class(use, where)
     _check_args(cls, args, where)
     try:
-        verifier = cls(**args)
+        return cls(**args)
     except ValidationError as error:
         raise UserError("\n".join(_argument_errors(error, where))) from error
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}.args: {error}") from error
-    missing = [method for method in ("start", "judge", "check_task", "close") if not hasattr(verifier, method)]
-    if missing:
-        raise UserError(
-            f"{where}.use: {use} is not a verifier, it has no {', '.join(missing)}; "
-            "inherit from rewards.base.Verifier and define judge"
-        )
-    return verifier
 
 
 def verifier_class(use: str, where: str) -> type[Verifier]:
-    """The class that `use` names: dotted path, built-in name (these win) or entry point, in this order."""
+    """The class that `use` names: dotted path, built-in name (these win) or entry point, in this order.
+
+    UserError if there is none, or if it is no class with the methods of a verifier.
+    """
     if ":" in use:
-        return resolve(use, f"{where}.use")
-    if use in BUILT_IN:
-        return resolve(BUILT_IN[use], f"{where}.use")
+        found = resolve(use, f"{where}.use")
+    elif use in BUILT_IN:
+        found = resolve(BUILT_IN[use], f"{where}.use")
+    else:
+        found = _plugin(use, where)
+    _check_class(found, use, where)
+    return found
+
+
+def _plugin(use: str, where: str) -> Any:
     plugins = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if use not in plugins:
         raise UserError(
@@ -93,7 +101,29 @@ def verifier_class(use: str, where: str) -> type[Verifier]:
     return resolve(plugins[use].value, f"{where}.use (entry point {use!r})")
 
 
+def _check_class(found: Any, use: str, where: str) -> None:
+    right = "inherit from rewards.base.Verifier and define judge"
+    if not isinstance(found, type):
+        is_function = callable(found) and hasattr(found, "__code__")
+        what = f"a {'function' if is_function else type(found).__name__}"
+        raise UserError(f"{where}.use: {use} is {what} and no class of a verifier; write a class: {right}")
+    missing = [name for name in _METHODS if not callable(getattr(found, name, None))]
+    if missing:
+        raise UserError(f"{where}.use: {use} is not a verifier, it has no {', '.join(missing)}; {right}")
+    if found.judge is Verifier.judge:  # type: ignore[attr-defined]
+        own = [name for name in vars(found) if not name.startswith("_") and name not in _METHODS]
+        near = get_close_matches("judge", own, n=1)
+        meant = f" (is {near[0]!r} meant to be it?)" if near else ""
+        raise UserError(
+            f"{where}.use: {use} does not define judge{meant}; write `def judge(self, answers)`, which returns one "
+            "Verdict per answer, such as Verdict.scored(1.0, Reason.CORRECT)"
+        )
+
+
 def _check_args(cls: type[Verifier], args: Mapping[str, Any], where: str) -> None:
+    if inspect.isabstract(cls):
+        names = ", ".join(sorted(cls.__abstractmethods__))  # type: ignore[attr-defined]
+        raise UserError(f"{where}.use: {cls.__name__} leaves {names} to a class that inherits from it; name that one")
     parameters = inspect.signature(cls).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return

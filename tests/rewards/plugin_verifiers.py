@@ -81,3 +81,28 @@ class Leaky(LengthVerifier):
     def _judge(self, answer: Answer) -> Verdict:
         answer.text.encode()  # fails on lone surrogates
         return super()._judge(answer)
+
+
+SPEED = 1.0
+CALLED: list[str] = []
+
+
+def reward(prompts: list[str], completions: list[str]) -> list[float]:
+    """What other systems take for a reward."""
+    raise AssertionError("it was not to be called")
+
+
+def recording(command: str) -> None:
+    CALLED.append(command)
+
+
+class Recording:
+    """Does something when it is constructed, and is no verifier."""
+
+    def __init__(self, command: str) -> None:
+        CALLED.append(command)
+
+
+class Typo(Verifier):
+    def jugde(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [Verdict.scored(1)] * len(answers)

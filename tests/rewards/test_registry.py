@@ -62,8 +62,17 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
         ("zzzzz", {}, f"there is no verifier 'zzzzz'; valid: {', '.join(sorted(registry.BUILT_IN))}, or a dotted path"),
         ("no_such_module:V", {}, "rewards.verifiers.mine.use"),
         ("plugin_verifiers:Plain", {}, "mine.use: plugin_verifiers:Plain is not a verifier, it has no start, judge"),
-        ("plugin_verifiers:Answer", {}, "mine.args.task: missing; Answer needs it"),
-        ("plugin_verifiers:Sequence", {}, "rewards.verifiers.mine"),
+        ("plugin_verifiers:Answer", {}, "mine.use: plugin_verifiers:Answer is not a verifier, it has no start, judge"),
+        ("plugin_verifiers:Sequence", {}, "mine.use: plugin_verifiers:Sequence is not a verifier, it has no start"),
+        ("os:system", {"command": "touch /tmp/owned"}, "mine.use: 'os:system' is a part of Python's own library"),
+        ("plugin_verifiers:reward", {}, "mine.use: plugin_verifiers:reward is a function and no class of a verifier"),
+        ("plugin_verifiers:SPEED", {}, "mine.use: plugin_verifiers:SPEED is a float and no class of a verifier"),
+        (
+            "plugin_verifiers:Typo",
+            {},
+            "mine.use: plugin_verifiers:Typo does not define judge (is 'jugde' meant to be it?); write `def judge(self",
+        ),
+        ("plugin_verifiers:Verifier", {}, "mine.use: plugin_verifiers:Verifier does not define judge; write"),
         (
             "exact",
             {"tagg": "x"},
@@ -81,6 +90,13 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_is_wrong_is_named_with_what_would_be_right(use: str, args: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         registry.check(settings(use, **args))
+
+
+def test_what_is_no_verifiers_class_is_refused_before_it_is_called() -> None:
+    for use in ("plugin_verifiers:Recording", "plugin_verifiers:recording"):
+        with pytest.raises(UserError, match=r"not a verifier|no class"):
+            registry.check(settings(use, command="rm"))
+    assert plugin_verifiers.CALLED == []
 
 
 @pytest.mark.parametrize(
