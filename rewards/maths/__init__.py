@@ -1,4 +1,4 @@
-"""Mathematical answers: what was written (`reading`, into `forms`), what must agree (`comparing`), what is equal (`expressions`)."""
+"""Mathematical answers: what was written (`reading`), what must agree (`comparing`), what is equal (`expressions`)."""
 
 from rewards.maths.verifier import MathsVerifier
 

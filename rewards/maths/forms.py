@@ -55,4 +55,32 @@ class Relation:
     last: Form = field(compare=False)
 
 
-Form = Value | Words | Items | Region | Relation
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A time of day or a duration: `12:30`, `4:00 p.m.` (`half` is `a`, `p` or nothing), `1:30:00`.
+
+    Without `half`, and in lowest terms, it may be a ratio (`4:25`) that only looks like one.
+    """
+
+    hour: int
+    minute: int
+    second: int | None = None
+    half: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """`1:2:3`, `1 to 2`: parts in clean LaTeX, which only count in relation to each other."""
+
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    r"""`\{x \in \mathbb{Z} \mid x > 5\}`: what the members look like, in clean LaTeX, and what holds for them."""
+
+    member: str
+    condition: Form
+
+
+Form = Value | Words | Items | Region | Relation | Clock | Ratio | Builder

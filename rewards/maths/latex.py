@@ -8,22 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from rewards.maths.characters import as_latex
+from rewards.maths.numerals import without_groups
+from rewards.maths.typed import as_typed, undelimited, with_commands
+from rewards.parsing import without_invisible
+
 MAX_DEPTH = 60  # brackets within brackets; deeper ones are refused, before anything recurses
 
 
 class Unreadable(ValueError):
     """The text cannot be read as an answer."""
 
-
-_UNICODE = {
-    "−": "-", "–": "-", "×": r"\cdot ", "⋅": r"\cdot ", "·": r"\cdot ", "∙": r"\cdot ", "÷": "/", "π": r"\pi ",
-    "∞": r"\infty ", "√": r"\sqrt ", "°": r"^\circ ", "±": r"\pm ", "∓": r"\mp ", "≤": r"\le ", "≥": r"\ge ",
-    "≠": r"\ne ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "ℝ": r"\mathbb{R}",
-    "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "²": "^{2}", "³": "^{3}",
-    "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "\u00a0": " ", "\u2009": " ", "\u202f": " ",
-    "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
-}  # fmt: skip
-_UNICODE_TABLE = str.maketrans(_UNICODE)
 
 _COMMANDS = {
     "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "dbinom": r"\binom", "tbinom": r"\binom",
@@ -35,7 +30,9 @@ _COMMANDS = {
     "vee": r"\lor ", "simeq": r"\approx ", "dollar": r"\$", "textdollar": r"\$", "textdegree": r"^\circ ",
     "pounds": "£", "euro": "€",
     "percent": r"\%", "imath": "i", "displaystyle": " ", "textstyle": " ", "scriptstyle": " ", "limits": "",
-    "nolimits": "", "quad": " ", "qquad": " ", "left": "", "right": "", "big": "", "Big": "", "bigg": "", "Bigg": "",
+    "nolimits": "", "mathbin": "", "mathrel": "", "mathord": "", "mathop": "", "mathpunct": "", "colon": ":",
+    "lnot": r"\neg ", "gets": r"\leftarrow ", "rightarrow": r"\to ", "implies": r"\Rightarrow ",
+    "quad": " ", "qquad": " ", "left": "", "right": "", "big": "", "Big": "", "bigg": "", "Bigg": "",
     "bigl": "", "bigr": "", "Bigl": "", "Bigr": "", "biggl": "", "biggr": "", "Biggl": "", "Biggr": "", "middle": "",
 }  # fmt: skip
 _FONTS = (
@@ -43,15 +40,18 @@ _FONTS = (
     "bold|boldsymbol|bm|emph"
 )
 _FONT = re.compile(rf"\\(?:{_FONTS})\s*\{{((?:[^{{}}\\]|\\.|\{{[^{{}}]*\}})*)\}}", re.DOTALL)
-_SPACED_NUMBER = re.compile(r"(?<=[0-9])(?:\\[,!;: ]|~|\{,\}|\\!|,\\!)+(?=[0-9]{3}(?![0-9]))")
 _COMMAND = re.compile(r"\\\\|\\([a-zA-Z]+)")  # a line break of a matrix is no command
 _LAYOUT = re.compile(r"\\\\|\\[,!;:> ]|~")
+_SIGN_IN_BRACES = re.compile(r"\{\s*([:=<>+*/-])\s*\}")
+_DOMAIN = re.compile(r"(\\in ?)(?:\\text\{)? ?([RZNQC]) ?\}?(?![a-zA-Z_^{(])")
 _MATRIX = re.compile(r"\\(begin|end)\{(?:[bBp]|small)?(?:matrix|array)\*?\}(?:\{[clr| ]*\})?")
 _SUBSCRIPT = re.compile(r"_ ?([0-9]+|[a-zA-Z])")
-_PLAIN_FUNCTIONS = re.compile(
-    r"(?<![\\a-zA-Z])(sqrt|arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|log|ln|exp|pi|infinity|infty)(?![a-zA-Z])"
-)
+_CASED = re.compile(r"(?<![\\a-zA-Z])(?:[A-Z][a-z]+|[a-zA-Z]{4,})(?![a-zA-Z])")
+_OUTWARD = re.compile(r"([\[\]])([^\[\],;]*[,;][^\[\],;]*)([\[\]])")
 _TOKEN = re.compile(r"\\(?:begin|end)\{[a-zA-Z]+\*?\}|\\[a-zA-Z]+|\\.|.", re.DOTALL)
+_TAKES = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # how many arguments
+_ROOT_INDEX = re.compile(r"\s*\[[^\[\]]*\]")
+_SPACES = re.compile(r" *")
 _OPENING = {"(": ")", "[": ")", r"\langle": r"\rangle", "{": "}", r"\{": r"\}", r"\lfloor": r"\rfloor"}
 _OPENING[r"\lceil"] = r"\rceil"
 _CLOSING = {")": ")", "]": ")", r"\rangle": r"\rangle", "}": "}", r"\}": r"\}", r"\rfloor": r"\rfloor"}
@@ -61,22 +61,30 @@ _CLOSING[r"\rceil"] = r"\rceil"
 def clean(latex: str) -> str:
     r"""The same expression, uniform: no `$`, `\left`, spacing or fonts; `\frac` and `\sqrt` with arguments in braces;
     words in `\text{…}`; brackets balanced. Raises `Unreadable` if they are not, or go too deep."""
-    text = _undelimited(latex.translate(_UNICODE_TABLE).strip())
-    text = _SPACED_NUMBER.sub("", text)
+    text = undelimited(as_latex(without_invisible(latex)).strip())
+    text = without_groups(as_typed(text))
     text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1] or "", match[0]), text)
     text = text.replace(r"\left.", "").replace(r"\right.", "").replace("^{\\circ}", r"^\circ ").replace("**", "^")
     text = text.replace(r"\lbrack", "[").replace(r"\rbrack", "]")
-    text = _LAYOUT.sub(lambda match: match[0] if match[0] == r"\\" else " ", text)
+    text = _LAYOUT.sub(lambda match: {r"\\": r"\\", r"\!": ""}.get(match[0], " "), text)
+    text = _SIGN_IN_BRACES.sub(r"\1", text)  # 3{:}40
     text = _MATRIX.sub(lambda match: rf"\{match[1]}{{pmatrix}}", text)
     text = _SUBSCRIPT.sub(r"_{\1}", text)
     for _ in range(4):  # a font within a font within a font
         text = _FONT.sub(_plain_font, text)
-    text = _PLAIN_FUNCTIONS.sub(lambda match: rf"\{match[1]} ", text).replace(r"\infinity", r"\infty")
+    text = _DOMAIN.sub(r"\1\\mathbb{\2}", with_commands(text).replace(r"\infinity", r"\infty"))
     text = re.sub(r"\s+", " ", text).strip()
     while text and text[-1] in ".,;" and not text.endswith("\\,"):
         text = text[:-1].rstrip()
-    check_brackets(text)
-    return _with_braces(text).strip()
+    return _with_braces(_balanced(text)).strip()
+
+
+def text_key(latex: str) -> str:
+    r"""What two texts have in common that differ only in spacing, fonts, `$` and the case of words: equal keys, equal
+    texts. `Unreadable` as in `clean`."""
+    text = re.sub(r"\\text\{([^{}]*[a-zA-Z]{2}[^{}]*)\}", r" \1 ", clean(latex))
+    text = _CASED.sub(lambda match: match[0].casefold(), " ".join(text.split()))
+    return re.sub(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])", "", text).rstrip(".!")
 
 
 def tokens(text: str) -> Iterator[tuple[str, int, int]]:
@@ -113,6 +121,31 @@ def brackets(text: str) -> tuple[str, str, str] | None:
     return listed[0][0], text[len(listed[0][0]) : listed[-1][1]].strip(), listed[-1][0]
 
 
+def plain_words(text: str) -> str:
+    """Words without fonts, punctuation and case; a single letter keeps its case."""
+    text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
+    text = " ".join(re.sub(r"[\s.,;:!?\"'`*$~{}()]+", " ", text).split())
+    return text.casefold() if len(text) > 1 else text
+
+
+def _balanced(text: str) -> str:
+    """The text if its brackets balance, also with those of `]a,b[` turned round."""
+    try:
+        check_brackets(text)
+    except Unreadable:
+        turned = _OUTWARD.sub(_turned, text)
+        if turned == text:
+            raise
+        check_brackets(turned)
+        return turned
+    return text
+
+
+def _turned(match: re.Match[str]) -> str:
+    left, right = "(" if match[1] == "]" else "[", ")" if match[3] == "[" else "]"
+    return f"{left}{match[2]}{right}"
+
+
 def check_brackets(text: str) -> None:
     """Raise `Unreadable` unless brackets balance; `(` and `[` may close each other, as in a half-open interval."""
     expected: list[str] = []
@@ -134,64 +167,72 @@ def check_brackets(text: str) -> None:
         raise Unreadable(f"{expected[-1]} is missing")
 
 
-def _undelimited(text: str) -> str:
-    for opening, closing in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
-        inner = text[len(opening) : len(text) - len(closing)]
-        whole = len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing)
-        if whole and closing not in inner and not inner.endswith("\\"):
-            return inner.strip()
-    return text
-
-
 def _plain_font(match: re.Match[str]) -> str:
     """Words, and letters that may be units, stay `\\text{…}`; a constant, a number or brackets need no font."""
     content = re.sub(r"\{([^{}]*)\}", r"\1", match[1].strip())
     if content in ("e", "i", "d") or not re.search(r"[^\W\d_]", content) or re.fullmatch(r"\([A-Z]\)", content):
         return f" {content} " if content.isalpha() else content
-    number = re.fullmatch(r"([-+$0-9.,/ ]*[0-9])\s*([^0-9]+)", content)
+    number = re.fullmatch(r"([-+$0-9.,:/ ]*[0-9])\s*([^0-9]+)", content)
     if number:
         return rf"{number[1]}\text{{ {number[2].strip()}}}"
-    if re.fullmatch(r"(?:percent|percentage|pct)\.?", content, re.IGNORECASE):
+    if re.fullmatch(r"(?:percent|per cent|percentage|pct)\.?", content, re.IGNORECASE):
         return r"\%"
     return rf"\text{{{content}}}" if match[1][:1] != " " else rf"\text{{ {content}}}"
 
 
-def _with_braces(text: str) -> str:
+def _with_braces(text: str, depth: int = 0) -> str:
     r"""`\frac12` → `\frac{1}{2}`, `\sqrt3` → `\sqrt{3}`, `\sqrt(x+1)` → `\sqrt{x+1}`, `x^(2)` → `x^{2}`."""
     out: list[str] = []
     position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         assert match is not None
-        token, position = match[0], match.end()
-        out.append(token)
-        if token in (r"\frac", r"\binom"):
-            for _ in range(2):
-                argument, position = _argument(text, position)
-                out.append(argument)
-        elif token in (r"\sqrt", "^"):
-            root = re.match(r"\s*\[[^\[\]]*\]", text[position:]) if token == r"\sqrt" else None
-            if root:
-                out.append(root[0].strip())
-                position += root.end()
-            following = text[position:].lstrip()
-            if token == r"\sqrt" or following[:1] in ("(", "{"):
-                argument, position = _argument(text, position, round_too=True)
-                out.append(argument)
+        if match[0] in _TAKES:
+            command, position = _command(text, position, depth)
+            out.append(command)
+            continue
+        position = match.end()
+        out.append(match[0])
+        following = _SPACES.match(text, position)
+        assert following is not None
+        ahead = _TOKEN.match(text, following.end())
+        if match[0] == "^" and ahead and ahead[0] in ("(", "{", *_TAKES):
+            argument, position = _argument(text, position, depth, round_too=True)
+            out.append(argument)
     return "".join(out)
 
 
-def _argument(text: str, position: int, round_too: bool = False) -> tuple[str, int]:
+def _command(text: str, position: int, depth: int) -> tuple[str, int]:
+    """A command at `position` with its arguments in braces, and where it ends."""
+    token = _TOKEN.match(text, position)
+    assert token is not None
+    out, position = [token[0]], token.end()
+    index = _ROOT_INDEX.match(text, position) if token[0] == r"\sqrt" else None
+    if index:
+        out.append(index[0].strip())
+        position = index.end()
+    for _ in range(_TAKES[token[0]]):
+        argument, position = _argument(text, position, depth, round_too=token[0] == r"\sqrt")
+        out.append(argument)
+    return "".join(out), position
+
+
+def _argument(text: str, position: int, depth: int, round_too: bool = False) -> tuple[str, int]:
     """The argument of a command in braces, uniform itself, and where it ends. `Unreadable` if there is none."""
     while position < len(text) and text[position] == " ":
         position += 1
     match = _TOKEN.match(text, position)
     if match is None or match[0] in _CLOSING:
         raise Unreadable("an argument is missing")
+    if depth > MAX_DEPTH:
+        raise Unreadable(f"more than {MAX_DEPTH} commands within commands")
     if match[0] == "{" or (round_too and match[0] == "("):
         rest = text[position:]
-        end = next(start for token, start, depth in tokens(rest) if start and depth == 0 and token in _CLOSING)
-        return "{" + _with_braces(rest[1:end]) + "}", position + end + 1
-    if match[0] in (r"\frac", r"\sqrt", r"\binom", r"\text"):  # which of what follows is its own?
-        raise Unreadable(f"{match[0]} as an argument needs braces")
+        end = next(start for token, start, level in tokens(rest) if start and level == 0 and token in _CLOSING)
+        return "{" + _with_braces(rest[1:end], depth + 1) + "}", position + end + 1
+    if match[0] == r"\text":
+        raise Unreadable(r"\text as an argument needs braces")
+    if match[0] in _TAKES:
+        command, end = _command(text, position, depth + 1)
+        return "{" + command + "}", end
     return "{" + match[0] + "}", match.end()

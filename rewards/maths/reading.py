@@ -5,30 +5,31 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from rewards.maths.forms import Form, Items, Region, Relation, Value, Words
-from rewards.maths.latex import Unreadable, brackets, clean, split, tokens
+from rewards.maths.colons import clock, ratio
+from rewards.maths.forms import Builder, Form, Items, Region, Relation, Value, Words
+from rewards.maths.latex import Unreadable, brackets, clean, plain_words, split, tokens
+from rewards.maths.names import is_label, name
+from rewards.maths.numerals import based, with_sums
 from rewards.maths.units import strip_unit
 
 MAX_ITEMS = 200
 RELATIONS = frozenset({"=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx"})
+_INEQUALITIES = frozenset({"<", ">", r"\le", r"\ge", r"\ne", r"\in"})
+_FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
-_OR = re.compile(r"\\text\{\s*,?\s*(?:and|or)\s*\}|(?<![a-zA-Z\\{])(?:and|or)(?![a-zA-Z}])|\\lor(?![a-zA-Z])")
+_JOINER = re.compile(r"\\text\{\s*,?\s*(and|or)\s*\}|(?<![a-zA-Z\\{])(and|or)(?![a-zA-Z}])")
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
 _EULER = re.compile(r"(?<=[0-9])e(?=[+-])")
-_MIXED = re.compile(r"(?<![0-9.a-zA-Z}^_\\)])([0-9]+) ?\\frac\{([0-9]{1,18})\}\{([0-9]{1,18})\}")
-_MIXED_SLASH = re.compile(r"(?<![0-9.a-zA-Z}^_\\)/])([0-9]+) +([0-9]{1,18})/([0-9]{1,18})(?![0-9.])")
-_BASE = re.compile(r"([0-9A-Fa-f]+|\\text\{[0-9A-Fa-f]+\})\s*_\s*(?:\{?\s*(?:\\text\{)?([0-9]{1,2}|[a-z]+)\}?\s*\}?)")
-_BASE_WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
-_BASE_WORDS |= {"twelve": 12, "sixteen": 16, "hex": 16, "bin": 2, "oct": 8}
 _LETTER_IN_FONT = re.compile(r"\\text\{ ?([a-zA-Z])\}")
 _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}(?![a-zA-Z])")  # shorter ones may be products of variables
-_NAMED = re.compile(r"\\(?:begin|end|operatorname|mathbb|mathcal)\{[a-zA-Z]+\*?\}")
+_NAMED = re.compile(r"\\(?:begin|end|operatorname|mathbb|mathcal)\{[a-zA-Z]+\*?\}|_\{[a-zA-Z]+\}")
 _SHORT_WORDS = frozenset("yes no odd one two all any dne na".split())  # noqa: SIM905
 _NO_SPACE_IN_LIST = re.compile(r",(?! )")
-_LABEL = re.compile(
-    r"[a-zA-Z]'*|\\[a-zA-Z]+|\\text\{[^{}]*\}|[a-zA-Z](?:_\{?\w+\}?)?'*(?:\^\{-1\})?(?:\([a-zA-Z0-9, ]+\))?|"
-    r"\|?[A-Z]{1,3}\|?|\\angle ?[A-Z]{1,3}|\\overline\{[A-Z]{2}\}|m ?\\angle ?[A-Z]{1,3}|\\triangle ?[A-Z]{3}"
+_ALL = re.compile(
+    r"(?:the set of )?(?:all )?(real numbers?|reals?|integers|natural numbers|rational numbers)(?: [a-z])?"
+    r"(?:,? ?(?:except|other than|excluding|but)(?: for)? (?P<rest>.+))?"
 )
+_SETS = {"rea": r"\mathbb{R}", "int": r"\mathbb{Z}", "nat": r"\mathbb{N}", "rat": r"\mathbb{Q}"}
 
 
 def read(latex: str, reference: bool = False) -> list[Form]:
@@ -38,6 +39,9 @@ def read(latex: str, reference: bool = False) -> list[Form]:
     list (but in a reference is a number).
     """
     text = clean(latex)
+    described = _all_numbers(text)
+    if described is not None:
+        return [described]
     whole = _without_thousands(text)
     texts = [whole] if reference else list(dict.fromkeys((whole, text)))
     if _EULER.search(text):
@@ -61,22 +65,79 @@ def read_clean(text: str) -> Form:
     """The form of a text that `clean` has made uniform."""
     if not text:
         raise Unreadable("nothing is there")
-    pieces, found = split(_OR.sub(",", text), frozenset(",;"))
+    time = clock(text)
+    if time is not None:
+        return time
+    joined = _JOINER.sub(lambda match: r"\land " if "and" in (match[1], match[2]) else r"\lor ", text)
+    pieces, found = split(joined, frozenset({",", ";", r"\lor", r"\land"}))
     if found:
-        items = [piece for piece in pieces if piece]
-        if len(items) > MAX_ITEMS or not items:
-            raise Unreadable(f"{len(items)} items")
-        return Items("list", _flat([read_clean(item) for item in items])) if len(items) > 1 else read_clean(items[0])
+        return _several([piece for piece in pieces if piece], found)
     sides, operators = split(text, RELATIONS)
     if operators:
         return _relation(sides, operators)
     parts, operators = split(text, frozenset({r"\cup", r"\cap", r"\setminus"}))
     if operators:
-        return Region(tuple(read_clean(part) for part in parts), tuple(operators))
+        return Region(
+            tuple(_set(part[1:-1]) if _grouped(part) else read_clean(part) for part in parts), tuple(operators)
+        )
+    proportion = ratio(text, read_clean)
+    if proportion is not None:
+        return proportion
+    if _grouped(text):  # only a set has commas in braces
+        content = text[1:-1].strip()
+        listed = split(content, frozenset({",", ";", r"\mid", "|"}))[1]
+        return _set(content) if listed else read_clean(content)
     if re.search(r"\\(?:pm|mp)(?![a-zA-Z])", text) and brackets(text) is None:
         return Items("list", (read_clean(_signed(text, 0)), read_clean(_signed(text, 1))))
     embraced = brackets(text)
     return _value(text) if embraced is None else _group(text, *embraced)
+
+
+def _several(items: list[str], joiners: list[str]) -> Form:
+    """A list, or what "or" and "and" make of inequalities and intervals: their union, their intersection."""
+    if len(items) > MAX_ITEMS or not items:
+        raise Unreadable(f"{len(items)} items")
+    if len(items) == 1:
+        return read_clean(items[0])
+    forms = [read_clean(item) for item in items]
+    if r"\lor" in joiners and r"\land" not in joiners and all(_is_region(form) or is_interval(form) for form in forms):
+        return Region(tuple(forms), (r"\cup",) * (len(forms) - 1))
+    if r"\land" in joiners and r"\lor" not in joiners and all(_is_region(form) for form in forms):
+        return Region(tuple(forms), (r"\cap",) * (len(forms) - 1))
+    return Items("list", _flat(forms))
+
+
+def _is_region(form: Form) -> bool:
+    return isinstance(form, Relation) and set(form.operators) <= _INEQUALITIES
+
+
+def is_interval(form: Form) -> bool:
+    """Whether a pair in brackets is no point."""
+    if not isinstance(form, Items) or form.kind != "tuple" or len(form.items) != 2:
+        return False
+    infinite = any(isinstance(end, Value) and r"\infty" in end.latex for end in form.items)
+    return infinite or (form.left, form.right) != ("(", ")")
+
+
+def _grouped(text: str) -> bool:
+    """Whether one pair of TeX's own braces holds it all."""
+    if text[:1] != "{" or text[-1:] != "}":
+        return False
+    return all(depth > 0 for _, start, depth in tokens(text) if 0 < start < len(text) - 1)
+
+
+def _all_numbers(text: str) -> Form | None:
+    r"""`\text{all real numbers except } 0` as a set; None if it is something else."""
+    plain = " ".join(re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text).split())
+    match = _ALL.fullmatch(plain[:1].lower() + plain[1:])
+    if match is None:
+        return None
+    whole = Value(_SETS[match[1][:3]])
+    if match["rest"] is None:
+        return whole
+    rest = read_clean(match["rest"])
+    items = [item.last if isinstance(item, Relation) else item for item in _flat([rest])]
+    return Region((whole, Items("set", tuple(items))), (r"\setminus",))
 
 
 def _flat(forms: list[Form]) -> tuple[Form, ...]:
@@ -97,19 +158,14 @@ def _signed(text: str, which: int) -> str:
 def _relation(sides: list[str], operators: list[str]) -> Form:
     if not all(sides):
         raise Unreadable(f"one side of {operators[0]} is missing")
+    sides = [name(side) or side for side in sides]
     if operators == ["="] and is_label(sides[1]) and not is_label(sides[0]):
         sides = sides[::-1]  # 5 = x
-    flipped = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
-    if len(operators) == 1 and operators[0] in flipped and is_label(sides[1]) and not is_label(sides[0]):
-        sides, operators = sides[::-1], [flipped[operators[0]]]  # 5 < x
+    if len(operators) == 1 and operators[0] in _FLIPPED and is_label(sides[1]) and not is_label(sides[0]):
+        sides, operators = sides[::-1], [_FLIPPED[operators[0]]]  # 5 < x
     if len(operators) == 2 and all(operator in (">", r"\ge") for operator in operators):
-        sides, operators = sides[::-1], [flipped[operator] for operator in operators[::-1]]  # 5 > x > 2
+        sides, operators = sides[::-1], [_FLIPPED[operator] for operator in operators[::-1]]  # 5 > x > 2
     return Relation(tuple(sides), tuple(operators), read_clean(sides[-1]))
-
-
-def is_label(side: str) -> bool:
-    r"""Whether a side of an equation only names something: `x`, `f(x)`, `a_1`, `\text{Area}`, `AB`, `\angle ABC`."""
-    return bool(_LABEL.fullmatch(side)) and side not in ("e", "i", r"\pi", r"\infty", r"\emptyset")
 
 
 def _group(text: str, left: str, content: str, right: str) -> Form:
@@ -136,12 +192,29 @@ def _set(content: str) -> Form:
         return Value(r"\emptyset")
     for separator in (r"\mid", "|", ":"):
         pieces, found = split(content, frozenset({separator}))
-        if len(found) == 1 and is_label(pieces[0].split(r"\in")[0].strip()):
-            return read_clean(pieces[1])  # {x | x > 2} is read as x > 2
+        if found and pieces[0]:
+            built = _built(pieces[0], content[content.index(separator, len(pieces[0])) + len(separator) :].strip())
+            if built is not None:
+                return built
     pieces, _ = split(content, frozenset(",;"))
     if len(pieces) > MAX_ITEMS:
         raise Unreadable(f"{len(pieces)} items")
     return Items("set", _flat([read_clean(piece) for piece in pieces]))
+
+
+def _built(member: str, condition: str) -> Form | None:
+    r"""What a set-builder describes: `\{x \mid x>2\}` just says x>2. None if it is something else."""
+    holds = read_clean(condition) if condition else None
+    variable, _, domain = (part.strip() for part in member.partition(r"\in "))
+    about = (
+        [holds] if not isinstance(holds, Items | Region) else holds.items if isinstance(holds, Items) else holds.parts
+    )
+    if not all(isinstance(one, Relation | Words) for one in about) or holds is None:
+        return None
+    whole = domain in ("", r"\mathbb{R}") and (isinstance(holds, Region) or _is_region(holds))
+    if whole and all(isinstance(one, Relation) and name(variable) in one.sides for one in about):
+        return holds
+    return Builder("".join(member.split()), holds)
 
 
 def _value(text: str) -> Form:
@@ -155,31 +228,14 @@ def _value(text: str) -> Form:
         inner = read_clean(value)
         return replace(inner, unit=unit) if isinstance(inner, Value) else inner
     value = _LETTER_IN_FONT.sub(r" \1 ", value).strip()
-    base = _BASE.fullmatch(value)
-    if base and (base[2].isdigit() or base[2] in _BASE_WORDS):
-        digits = base[1].removeprefix(r"\text{").removesuffix("}").lstrip("0") or "0"
-        number = int(base[2]) if base[2].isdigit() else _BASE_WORDS[base[2]]
-        return Value(digits.upper() if number != 10 else digits, bool(percent), unit, number)
+    digits = based(value)
+    if digits is not None:
+        return Value(digits[0], bool(percent), unit, digits[1])
     if r"\text" in value or _WORD.search(_NAMED.sub(" ", value)) or value.lower() in _SHORT_WORDS:
         return Words(plain_words(value))
-    for mixed in (_MIXED, _MIXED_SLASH):
-        value = mixed.sub(_mixed_number, value)
-    value = value.removeprefix("+").strip()
+    value = with_sums(value).removeprefix("+").strip()
     if not value:
         raise Unreadable("nothing is there")
     if re.search(r"[0-9]\s+\.?[0-9]|[0-9]\s*_", value):
         raise Unreadable("two numbers side by side, or digits in an unknown base")
     return Value(value, bool(percent), unit)
-
-
-def plain_words(text: str) -> str:
-    """Words without fonts, punctuation and case; a single letter keeps its case."""
-    text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
-    text = " ".join(re.sub(r"[\s.,;:!?\"'`*$~{}()]+", " ", text).split())
-    return text.casefold() if len(text) > 1 else text
-
-
-def _mixed_number(match: re.Match[str]) -> str:
-    if int(match[2]) >= int(match[3]):
-        return match[0] if "frac" in match[0] else f"{match[1]}\\cdot {match[2]}/{match[3]}"
-    return rf"({match[1]}+\frac{{{match[2]}}}{{{match[3]}}})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, validate_call
@@ -12,7 +13,7 @@ from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
 from rewards.exact import references
 from rewards.maths.comparing import Comparison, chosen
-from rewards.maths.latex import Unreadable
+from rewards.maths.latex import Unreadable, text_key
 from rewards.maths.numbers import NeedsLibrary, PlainArithmetic
 from rewards.maths.reading import read
 from rewards.maths.rules import MathsRules, rules_from, rules_of
@@ -114,7 +115,11 @@ class MathsVerifier(Verifier):
         if not answer:
             return Verdict.scored(0.0, Reason.WRONG, "empty box")
         letter = chosen(answer)
-        if answer in accepted or (letter and letter in (chosen(reference) for reference in accepted)):
+        if (
+            answer in accepted
+            or _key(answer) in map(_key, accepted)
+            or (letter and letter in (chosen(reference) for reference in accepted))
+        ):
             return Verdict.scored(1.0, Reason.CORRECT)
         try:
             theirs = read(answer)
@@ -143,6 +148,15 @@ class MathsVerifier(Verifier):
 def _bare(latex: str) -> str:
     """The expression without the box and spaces around it."""
     return (last_boxed(latex, None) or latex).strip()
+
+
+@lru_cache(maxsize=4096)
+def _key(latex: str) -> str:
+    """What the same text in other spacing and fonts has in common with this one; where it cannot be read, itself."""
+    try:
+        return text_key(latex)
+    except Unreadable:
+        return latex
 
 
 def _short(text: str) -> str:

@@ -1,0 +1,68 @@
+r"""Sets of numbers in all the ways to write them: `x>2`, `(2,\infty)`, `x<1 or x>3`, `x \in S`, `{x \mid x \ne 0}`."""
+
+from __future__ import annotations
+
+from rewards.maths.forms import Form, Items, Region, Relation, Value
+from rewards.maths.names import is_label
+from rewards.maths.reading import is_interval, read_clean
+
+_BELOW = ("<", r"\le")
+_ABOVE = (">", r"\ge")
+
+
+def named_region(form: Form) -> tuple[str, Form] | None:
+    """The set of numbers that a form describes, and the name of its variable ("" if it has none); None if neither.
+
+    Of inequalities of one variable, joined by "or" or "and", it is the union or the intersection. Of those that only
+    commas part it is what fulfils all of them, or, where nothing does, any of them; of intervals, their union.
+    """
+    if isinstance(form, Value) and form.latex in (r"\emptyset", r"\mathbb{R}"):
+        return "", form
+    if isinstance(form, Relation):
+        return _of_relation(form)
+    if isinstance(form, Region):
+        return _joined(form)
+    if isinstance(form, Items) and form.kind == "list":
+        return _of_list(form)
+    return ("", form) if isinstance(form, Items) else None
+
+
+def _joined(form: Region) -> tuple[str, Form] | None:
+    parts = [_of_equation(part) or named_region(part) or ("", part) for part in form.parts]
+    names = {name for name, _ in parts if name}
+    return None if len(names) > 1 else ("".join(names), Region(tuple(part for _, part in parts), form.operators))
+
+
+def _of_equation(form: Form) -> tuple[str, Form] | None:
+    if isinstance(form, Relation) and form.operators == ("=",) and is_label(form.sides[0]):
+        return form.sides[0], Items("set", (form.last,))
+    return None
+
+
+def _of_list(form: Items) -> tuple[str, Form] | None:
+    if all(map(is_interval, form.items)):
+        return "", Region(form.items, (r"\cup",) * (len(form.items) - 1))
+    regions = [named_region(item) if isinstance(item, Relation) else None for item in form.items]
+    found = [region for region in regions if region is not None]
+    if len(found) < len(regions) or len({name for name, _ in found}) != 1:
+        return None
+    return found[0][0], Region(tuple(region for _, region in found), (",",) * (len(found) - 1))
+
+
+def _of_relation(form: Relation) -> tuple[str, Form] | None:
+    sides, operators = form.sides, form.operators
+    if len(operators) == 2 and all(operator in _BELOW for operator in operators) and is_label(sides[1]):
+        left, right = ("[" if operators[0] == r"\le" else "("), ("]" if operators[1] == r"\le" else ")")
+        return sides[1], Items("tuple", (read_clean(sides[0]), form.last), left, right)
+    if len(operators) != 1 or not is_label(sides[0]):
+        return None
+    if operators[0] == r"\in":
+        return sides[0], form.last
+    if operators[0] == r"\ne":
+        excluded = form.last.items if isinstance(form.last, Items) and form.last.kind != "tuple" else (form.last,)
+        return sides[0], Region((Value(r"\mathbb{R}"), Items("set", excluded)), (r"\setminus",))
+    if operators[0] in _BELOW:
+        return sides[0], Items("tuple", (Value(r"-\infty"), form.last), "(", "]" if operators[0] == r"\le" else ")")
+    if operators[0] in _ABOVE:
+        return sides[0], Items("tuple", (form.last, Value(r"\infty")), "[" if operators[0] == r"\ge" else "(", ")")
+    return None
