@@ -63,7 +63,7 @@ def find_bubblewrap() -> str | None:
     return None
 
 
-def keeper_command(box: Box, control_fd: int, uid: int | None) -> list[str]:
+def keeper_command(box: Box, control_fd: int, uid: int | None, cgroup: str) -> list[str]:
     """The command line of the keeper that builds the box. FileNotFoundError if it needs bubblewrap and has none."""
     prefixes = _prefixes()
     walls: list[str] = []
@@ -99,6 +99,7 @@ def keeper_command(box: Box, control_fd: int, uid: int | None) -> list[str]:
         "reachable": reachable,
         "needed": [*reachable, *_libraries(), os.__file__, str(_INSIDE / "zygote.py")],
         "environment": _ENVIRONMENT,
+        "cgroup": cgroup,
     }
     return [sys.executable, "-I", "-S", "-c", _KEEPER, json.dumps(keeper)]
 

@@ -11,10 +11,51 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of one process: CPU seconds, its ended children's included, and resident bytes, shared pages included."""
+    """Of one process.
+
+    cpu_s     CPU seconds, with those of the children it waited for
+    waited_s  of which are theirs
+    resident  bytes, shared pages included
+    parent    the parent's pid
+    started   clock tick of its start: with the pid, who it is
+    """
 
     cpu_s: float
+    waited_s: float
     resident: int
+    parent: int
+    started: int
+
+
+class CpuOfAll:
+    """CPU seconds of a job's processes together, those included that ended without anybody waiting for them.
+
+    Their time vanishes with them from what the kernel tells, so the greatest seen is kept.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[int, Usage] = {}
+        self.vanished_s = 0.0
+
+    def add(self, now: dict[int, Usage]) -> float:
+        """The seconds so far; `now`: all processes that are left."""
+        gone = {pid: used for pid, used in self._last.items() if not _same(used, now.get(pid))}
+        owed: dict[int, float] = {}  # by the nearest ancestor that is left
+        for used in gone.values():
+            heir = used.parent
+            for _ in gone:  # a pid may be used again between two looks: no more steps than there are
+                heir = gone[heir].parent if heir in gone else heir
+            owed[heir] = owed.get(heir, 0.0) + used.cpu_s
+        for heir, cpu_s in owed.items():
+            before, after = self._last.get(heir), now.get(heir)
+            waited_s = after.waited_s - before.waited_s if before and after else 0.0
+            self.vanished_s += max(0.0, cpu_s - waited_s)
+        self._last = now
+        return self.vanished_s + sum(used.cpu_s for used in now.values())
+
+
+def _same(one: Usage, other: Usage | None) -> bool:
+    return other is not None and one.started == other.started
 
 
 def children(pid: int) -> list[int]:
@@ -47,7 +88,8 @@ def usage(pid: int) -> Usage | None:
     fields = _stat(pid)
     if fields is None:
         return None
-    return Usage(sum(int(fields[i]) for i in (11, 12, 13, 14)) * _TICK_S, int(fields[21]) * _PAGE)
+    own, waited = (int(fields[i]) + int(fields[i + 1]) for i in (11, 13))
+    return Usage((own + waited) * _TICK_S, waited * _TICK_S, int(fields[21]) * _PAGE, int(fields[1]), int(fields[19]))
 
 
 def proportional_bytes(pid: int) -> int:

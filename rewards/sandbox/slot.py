@@ -21,11 +21,12 @@ from typing import Any
 from rewards.sandbox import processes
 from rewards.sandbox.base import Ending, Job, JobResult
 from rewards.sandbox.box import Box, keeper_command
+from rewards.sandbox.cgroups import Group, new_group
 from rewards.sandbox.frames import Report, conclude, payload_of
+from rewards.sandbox.meter import Meter
 from rewards.sandbox.uids import UserId
 
 START_DEADLINE_S = 60.0
-_TICK_S = 0.02
 _REPORT_S = 2.0  # a killed job's end must be told within this, or the whole box is killed
 _LAST_WORDS_S = 0.5
 _CLOSE_S = 5.0
@@ -37,6 +38,10 @@ class SlotFailure(Exception):
 
 class BoxDied(SlotFailure):
     """It died with a job in it."""
+
+
+class _OutOfMemory(BoxDied):
+    """Its cgroup's memory ran out while the job was in it."""
 
 
 @dataclass(slots=True)
@@ -77,6 +82,8 @@ class Slot:
         self._retired: subprocess.Popen[bytes] | None = None  # told to end, and perhaps not gone yet
         self._control: socket.socket | None = None
         self._errors = -1
+        self._group: Group | None = None
+        self._retired_group: Group | None = None
         self._zygote = 0
         self._base_bytes = 0
         self._ready = False
@@ -96,8 +103,10 @@ class Slot:
             self._uid = UserId(self._uid_base)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+        self._group = new_group()
         try:
-            command = keeper_command(self._box, theirs.fileno(), self._uid.number if self._uid else None)
+            cgroup = str(self._group.path) if self._group else ""
+            command = keeper_command(self._box, theirs.fileno(), self._uid.number if self._uid else None, cgroup)
             self._keeper = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -109,6 +118,8 @@ class Slot:
         except OSError as error:
             ours.close()
             os.close(self._errors)
+            if self._group is not None:
+                self._group.remove()
             raise SlotFailure(str(error)) from error
         finally:
             theirs.close()
@@ -129,6 +140,8 @@ class Slot:
         self._zygote = processes.tree(self._keeper.pid)[-1]
         usage = processes.usage(self._zygote)
         self._base_bytes = usage.resident if usage else 0
+        if self._group is not None:
+            self._group.settle()
 
     def run(self, job: Job) -> JobResult:
         """Run one job to its end. SlotFailure if the box failed; it starts anew with the next job."""
@@ -137,6 +150,8 @@ class Slot:
         streams = _Streams.open(payload_of(job, nonce), job.stdin)
         self._in_use = True
         try:
+            if self._group is not None:
+                self._group.limit(job.limits)
             limits = {name: getattr(job.limits, name) for name in job.limits.__slots__}
             started = time.monotonic()
             self._send({"limits": limits | {"bound_address_space": not job.argv}}, streams.all)
@@ -175,7 +190,7 @@ class Slot:
         keeper.stdin.close()
         os.close(self._errors)
         self._ready = False
-        self._retired = keeper
+        self._retired, self._retired_group, self._group = keeper, self._group, None
 
     def _bury(self) -> None:
         """Wait for the end of the box that was retired."""
@@ -187,6 +202,8 @@ class Slot:
         except subprocess.TimeoutExpired:
             keeper.kill()
             keeper.wait()
+        if self._retired_group is not None:
+            self._retired_group.remove()
 
     def release(self) -> None:
         """Close, and give the user id back."""
@@ -200,36 +217,25 @@ class Slot:
     def _watch(self, job: Job, started: float) -> Report:
         """Until the job's end, which comes at the latest at its deadline."""
         deadline = started + job.limits.wall_s
+        meter = Meter(self._zygote, self._base_bytes, self._group)
         killed: Ending | None = None
-        while not (message := self._receive(max(0.0, min(_TICK_S, deadline - time.monotonic())))):
-            killed = Ending.TIMEOUT if time.monotonic() >= deadline else self._beyond(job)
-            if killed is not None:
-                self._send({"kill": True}, [])
-                message = self._receive(_REPORT_S)
-                break
-        if not message:  # the job is killed with its box; how much CPU time it had is not known
+        try:
+            while not (message := self._receive(max(0.0, min(meter.tick_s, deadline - time.monotonic())))):
+                killed = Ending.TIMEOUT if time.monotonic() >= deadline else meter.beyond(job.limits)
+                if killed is not None:
+                    self._send({"kill": True}, [])
+                    message = self._receive(_REPORT_S)
+                    break
+        except _OutOfMemory:
+            return Report(-signal.SIGKILL, meter.cpu_s(), time.monotonic() - started, Ending.MEMORY)
+        cpu_s = meter.cpu_s()
+        if not message:  # the job is killed with its box
             self.close()
-            return Report(-signal.SIGKILL, 0.0, time.monotonic() - started, killed)
+            return Report(-signal.SIGKILL, cpu_s, time.monotonic() - started, killed)
         if message["jail"]:
             raise SlotFailure(f"the job could not be locked in: {message['jail']}")
-        return Report(int(message["status"]), float(message["cpu_s"]), time.monotonic() - started, killed)
-
-    def _beyond(self, job: Job) -> Ending | None:
-        """The limit that the job's processes have passed together, if any."""
-        cpu, resident = 0.0, 0
-        pids = [pid for child in processes.children(self._zygote) for pid in processes.tree(child)]
-        for pid in pids:
-            if (used := processes.usage(pid)) is not None:
-                cpu, resident = cpu + used.cpu_s, resident + used.resident
-        if cpu >= job.limits.cpu_s:
-            return Ending.TIMEOUT
-        allowed = job.limits.memory_mb << 20
-        # Pages shared with the zygote count in each process: the dearer measure says whether it is really too much.
-        if resident > allowed + self._base_bytes:
-            exact = sum(processes.proportional_bytes(pid) for pid in pids)
-            if exact > allowed + self._base_bytes or exact == 0:
-                return Ending.MEMORY
-        return None
+        cpu_s = max(cpu_s, float(message["cpu_s"]))
+        return Report(int(message["status"]), cpu_s, time.monotonic() - started, killed)
 
     # --- talking to the zygote ----------------------------------------------------------------------------------------
 
@@ -258,8 +264,11 @@ class Slot:
 
     def _died(self, error: OSError | None) -> None:
         cause = self._why_it_died() or str(error or "its socket ended")
+        failure = BoxDied if self._in_use else SlotFailure
+        if self._in_use and self._group is not None and self._group.out_of_memory():
+            failure = _OutOfMemory
         self.close()
-        raise (BoxDied if self._in_use else SlotFailure)(f"the box died: {cause}")
+        raise failure(f"the box died: {cause}")
 
     def _why_it_died(self) -> str:
         """What the keeper, bubblewrap or the zygote said on stderr, and how the keeper ended."""

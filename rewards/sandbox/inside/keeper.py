@@ -4,7 +4,8 @@ Runs outside the box, as the owner's user. It
 - becomes the reaper of orphans, so that bubblewrap leaves no zombie behind,
 - as root gives the box an unprivileged user of its own, always, and before that makes the interpreter's folders
   reachable for that user in a mount namespace of the box alone (a Python below /root is not, elsewhere),
-- ends the box when stdin, the pipe from its owner, ends; a killed owner cannot help ending it.
+- ends the box when stdin, the pipe from its owner, ends; a killed owner cannot help ending it,
+- puts the box into its cgroup, if it has one, stays outside, and removes it with the box.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import select
 import signal
 import stat
 import sys
+import time
 from typing import NoReturn
 
 from . import kernel
+
+_TRIES, _PAUSE_S = 40, 0.025  # to remove a cgroup
 
 
 def main(
@@ -27,30 +31,40 @@ def main(
     reachable: list[str],
     needed: list[str],
     environment: dict[str, str],
+    cgroup: str,
 ) -> int:
     """Start `argv` and watch it. Its exit code.
 
     uid        the user to become, if any, for whom the folders above `reachable` are opened
     needed     what that user must be able to read; said by name if not
+    cgroup     the box's own, an empty folder of the kernel's; "" for none
     """
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if child == 0:
-        _become(argv, uid, reachable, needed, environment)
+        _become(argv, uid, reachable, needed, environment, cgroup)
     os.close(control_fd)
     pidfd = os.pidfd_open(child)
     poll = select.poll()
     poll.register(0, select.POLLIN)
     poll.register(pidfd, select.POLLIN)
-    if pidfd not in dict(poll.poll()):
+    told = pidfd not in dict(poll.poll())
+    if told:
         os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
     _end_orphans()
+    if told and cgroup:  # else its owner wants to know first what it died of
+        _remove(cgroup)
     return os.waitstatus_to_exitcode(status)
 
 
 def _become(
-    argv: list[str], uid: int | None, reachable: list[str], needed: list[str], environment: dict[str, str]
+    argv: list[str],
+    uid: int | None,
+    reachable: list[str],
+    needed: list[str],
+    environment: dict[str, str],
+    cgroup: str,
 ) -> NoReturn:
     try:
         keeper = os.getppid()
@@ -59,6 +73,9 @@ def _become(
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
+        if cgroup:
+            with open(f"{cgroup}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write("0")
         if uid is not None:
             _make_reachable(reachable, uid)
             _change_user(uid)
@@ -85,8 +102,8 @@ def _make_reachable(paths: list[str], uid: int) -> None:
     except PermissionError as error:
         barrier, (path, *_) = next(iter(closed.items()))
         raise PermissionError(
-            f"programs run as user {uid}, never as root, who may not enter {barrier}, in which {path} lies, and root may "
-            f"not mount here ({error}): chmod go+x {barrier}, or install Python and reprise elsewhere"
+            f"programs run as user {uid}, never as root, who may not enter {barrier}, in which {path} lies, and root "
+            f"may not mount here ({error}): chmod go+x {barrier}, or install Python and reprise elsewhere"
         ) from error
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     for barrier, wanted in closed.items():
@@ -140,6 +157,16 @@ def _end_orphans() -> None:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
+
+
+def _remove(cgroup: str) -> None:
+    for _ in range(_TRIES):
+        try:
+            os.rmdir(cgroup)
+        except FileNotFoundError:
+            return
+        except OSError:  # processes of a pid namespace end a little later than its first
+            time.sleep(_PAUSE_S)
 
 
 def _children() -> list[int]:
