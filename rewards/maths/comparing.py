@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Protocol, TypeGuard
+from fractions import Fraction
+from functools import cached_property
+from typing import Protocol
 
-from rewards.maths.forms import Form, Items, Region, Relation, Value, Words
-from rewards.maths.reading import is_label, plain_words, read_clean
+from rewards.maths.colons import same_colon
+from rewards.maths.forms import Builder, Clock, Form, Items, Ratio, Region, Relation, Value, Words
+from rewards.maths.latex import plain_words
+from rewards.maths.names import same_by_name
+from rewards.maths.relations import same_relation
 from rewards.maths.rules import MathsRules
+from rewards.maths.written import is_final
 
 _CHOICE = re.compile(r"[A-J]")
 _CHOSEN = re.compile(r"\(\s*([A-J])\s*\)\s*(?P<rest>.*)|([A-J])\s*[).:]\s*(?P<more>.*)", re.DOTALL)
-ROUNDING = 0.01  # how far what stands behind an "approximately" may be from what stands before it
-_INEQUALITIES = frozenset({"<", ">", r"\le", r"\ge"})
 
 
 class Arithmetic(Protocol):
@@ -28,6 +31,10 @@ class Arithmetic(Protocol):
         """Whether the expression has variables."""
         ...
 
+    def rounds_to(self, exact: str, rounded: Fraction, half: Fraction) -> bool:
+        """Whether a value is real and differs from `rounded` by at most `half`."""
+        ...
+
     def proportion(self, reference: tuple[str, str], answer: tuple[str, str]) -> int:
         """The sign of c where `answer`'s left minus right side is c times `reference`'s; 0 if there is no such c."""
         ...
@@ -38,6 +45,10 @@ class Arithmetic(Protocol):
 
     def matrix_entries(self, latex: str) -> list[str] | None:
         """The entries of a row or column, as LaTeX; None if it is something else."""
+        ...
+
+    def fault(self, latex: str) -> str | None:
+        """Why this could never be compared: it cannot be read, or is undefined. None if it could."""
         ...
 
 
@@ -56,8 +67,15 @@ class Comparison:
     """Compares forms by `rules`. `same` is not symmetric: the reference says what has to be there."""
 
     def __init__(self, rules: MathsRules, arithmetic: Arithmetic) -> None:
-        self._rules, self._arithmetic = rules, arithmetic
+        self.rules, self.arithmetic = rules, arithmetic
         self._known: dict[tuple[Form, Form], bool] = {}  # sets in sets would be compared in exponential time
+
+    @cached_property
+    def computed(self) -> Comparison:
+        """The same, but that an answer may leave things to carry out."""
+        if self.rules.evaluate:
+            return self
+        return Comparison(self.rules.model_copy(update={"evaluate": True}), self.arithmetic)
 
     def same(self, reference: Form, answer: Form) -> bool:
         pair = (reference, answer)
@@ -66,34 +84,48 @@ class Comparison:
         return self._known[pair]
 
     def _same(self, reference: Form, answer: Form) -> bool:
-        if isinstance(reference, Relation) or isinstance(answer, Relation):
-            return self._same_relation(reference, answer)
-        if isinstance(reference, Region) or isinstance(answer, Region):
-            return self._arithmetic.same_region(reference, answer)
+        if reference == answer:
+            return True
+        by_name = same_by_name(reference, answer, self.same)
+        if by_name is not None:
+            return by_name
+        if isinstance(reference, Relation | Region) or isinstance(answer, Relation | Region):
+            return same_relation(self, reference, answer)
+        if isinstance(reference, Builder) and isinstance(answer, Builder):
+            return reference.member == answer.member and self.same(reference.condition, answer.condition)
+        if isinstance(reference, Builder) or isinstance(answer, Builder):
+            return False
+        if isinstance(reference, Clock | Ratio) or isinstance(answer, Clock | Ratio):
+            return same_colon(self, reference, answer)
         if isinstance(reference, Items) or isinstance(answer, Items):
             return self._same_items(reference, answer)
         if isinstance(reference, Words) or isinstance(answer, Words):
             return _text(reference) == _text(answer)
+        assert isinstance(reference, Value)
+        assert isinstance(answer, Value)
         return self._same_value(reference, answer)
 
     def _same_value(self, reference: Value, answer: Value) -> bool:
-        if reference.unit and answer.unit != reference.unit and (answer.unit or self._rules.units == "required"):
+        if reference.unit and answer.unit != reference.unit and (answer.unit or self.rules.units == "required"):
             return False
         if reference.base != answer.base or reference.base != 10:
             return (reference.base, reference.latex) == (answer.base, answer.latex)
         scale = (1, 1)
-        if self._rules.percent == "fraction":
+        if self.rules.percent == "fraction":
             scale = (100 if reference.percent else 1, 100 if answer.percent else 1)
-        elif self._rules.percent == "distinct" and reference.percent != answer.percent:
+        elif self.rules.percent == "distinct" and reference.percent != answer.percent:
             return False
         if scale == (1, 1) and reference.latex == answer.latex:
             return True
-        if self._rules.vectors == "same" and self._same_vector(reference, answer):
+        if self.rules.vectors == "same" and self._same_vector(reference, answer):
             return True
-        return self._arithmetic.equal(reference.latex, answer.latex, scale, self._rules.tolerance)
+        approximate = self.rules.tolerance > 0
+        if not self.rules.evaluate and not is_final(reference.latex, answer.latex, approximate):
+            return False
+        return self.arithmetic.equal(reference.latex, answer.latex, scale, self.rules.tolerance)
 
     def _same_items(self, reference: Form, answer: Form) -> bool:
-        if self._rules.vectors == "same" and self._same_vector(reference, answer):
+        if self.rules.vectors == "same" and self._same_vector(reference, answer):
             return True
         kinds = {form.kind if isinstance(form, Items) else "list" for form in (reference, answer)}
         ours, theirs = _items(reference), _items(answer)
@@ -101,7 +133,7 @@ class Comparison:
             return self._same_brackets(reference, answer) and self._in_order(ours, theirs)
         if "tuple" in kinds:
             return False
-        if kinds == {"list"} and self._rules.order == "fixed":
+        if kinds == {"list"} and self.rules.order == "fixed":
             return self._in_order(ours, theirs)
         if kinds == {"list"}:
             return len(ours) == len(theirs) and (self._in_order(ours, theirs) or self._permuted(ours, theirs))
@@ -110,7 +142,7 @@ class Comparison:
     def _same_brackets(self, reference: Form, answer: Form) -> bool:
         assert isinstance(reference, Items)
         assert isinstance(answer, Items)
-        if len(reference.items) != 2 or self._rules.interval_ends == "ignore":
+        if len(reference.items) != 2 or self.rules.interval_ends == "ignore":
             return True  # what has not two ends is no interval
         return (reference.left, reference.right) == (answer.left, answer.right)
 
@@ -136,96 +168,8 @@ class Comparison:
     def _vector(self, form: Form) -> Sequence[Form] | None:
         if isinstance(form, Items):
             return form.items if form.kind == "tuple" else None
-        entries = self._arithmetic.matrix_entries(form.latex) if isinstance(form, Value) else None
+        entries = self.arithmetic.matrix_entries(form.latex) if isinstance(form, Value) else None
         return None if entries is None else [Value(entry) for entry in entries]
-
-    def _same_relation(self, reference: Form, answer: Form) -> bool:
-        if _is_rounded(reference):
-            return any(self.same(side, answer) for side in _exact_and_rounded(reference))
-        if _is_rounded(answer):
-            exact, rounded = _exact_and_rounded(answer)
-            agree = Comparison(self._rules.model_copy(update={"tolerance": ROUNDING}), self._arithmetic)
-            said = self.same(reference, exact) or self.same(reference, rounded)
-            return said and agree.same(_without_unit(_last(exact)), _without_unit(rounded))
-        ours, theirs = _named_region(reference), _named_region(answer)
-        if ours is not None and theirs is not None and (not ours[0] or not theirs[0] or ours[0] == theirs[0]):
-            return self._arithmetic.same_region(ours[1], theirs[1]) or self.same(ours[1], theirs[1])
-        if isinstance(reference, Relation) and isinstance(answer, Relation):
-            return self._same_statement(reference, answer)
-        if isinstance(answer, Relation):
-            return self._states(answer, reference)
-        assert isinstance(reference, Relation)
-        # The reference names what it says (x = 5): the answer may leave the name out.
-        return _is_equation(reference) and is_label(reference.sides[0]) and self.same(reference.last, answer)
-
-    def _states(self, answer: Relation, reference: Form) -> bool:
-        """`x = 1 + 1 = 2` states 2, if all its sides that are constants do."""
-        if not _is_equation(answer) or not self.same(reference, answer.last):
-            return False
-        constants = [side for side in answer.sides[:-1] if not is_label(side) and not self._arithmetic.varies(side)]
-        return all(self.same(reference, read_clean(side)) for side in constants)
-
-    def _same_statement(self, reference: Relation, answer: Relation) -> bool:
-        if _is_equation(reference) and _is_equation(answer) and is_label(reference.sides[0]):
-            if is_label(answer.sides[0]) and reference.sides[0] != answer.sides[0]:
-                return False
-            if is_label(answer.sides[0]):
-                return self.same(reference.last, answer.last)
-        if len(reference.sides) != 2 or len(answer.sides) != 2:
-            ordered = zip(reference.sides, answer.sides)
-            same_shape = reference.operators == answer.operators and len(reference.sides) == len(answer.sides)
-            return same_shape and all(self.same(read_clean(a), read_clean(b)) for a, b in ordered)
-        sign = self._arithmetic.proportion((reference.sides[0], reference.sides[1]), (answer.sides[0], answer.sides[1]))
-        [ours], [theirs] = reference.operators, answer.operators
-        flipped = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
-        return sign != 0 and theirs == (ours if sign > 0 else flipped.get(ours, ours))
-
-
-def _is_rounded(form: Form) -> TypeGuard[Relation]:
-    r"""`x = \sqrt{2} \approx 1.41`"""
-    return isinstance(form, Relation) and set(form.operators) <= {"=", r"\approx"} and form.operators[-1] == r"\approx"
-
-
-def _exact_and_rounded(relation: Relation) -> tuple[Form, Form]:
-    sides, operators = relation.sides[:-1], relation.operators[:-1]
-    last = read_clean(sides[-1])
-    return (Relation(sides, operators, last) if operators else last), relation.last
-
-
-def _last(form: Form) -> Form:
-    return form.last if isinstance(form, Relation) else form
-
-
-def _without_unit(form: Form) -> Form:
-    return replace(form, unit="") if isinstance(form, Value) else form
-
-
-def _is_equation(relation: Relation) -> bool:
-    return set(relation.operators) == {"="}
-
-
-def _named_region(form: Form) -> tuple[str, Form] | None:
-    r"""The set of numbers that an inequality of one variable (or `x \in S`) describes, and that variable's name."""
-    if isinstance(form, Region) or (isinstance(form, Items) and form.kind != "list"):
-        return "", form
-    if isinstance(form, Value) and form.latex in (r"\emptyset", r"\mathbb{R}"):
-        return "", form
-    if not isinstance(form, Relation):
-        return None
-    sides, operators = form.sides, form.operators
-    if operators == (r"\in",) and is_label(sides[0]):
-        return sides[0], form.last
-    if len(operators) == 1 and operators[0] in _INEQUALITIES and is_label(sides[0]):
-        closed = operators[0] in (r"\le", r"\ge")
-        if operators[0] in ("<", r"\le"):
-            return sides[0], Items("tuple", (Value(r"-\infty"), form.last), "(", "]" if closed else ")")
-        return sides[0], Items("tuple", (form.last, Value(r"\infty")), "[" if closed else "(", ")")
-    if len(operators) == 2 and all(operator in ("<", r"\le") for operator in operators) and is_label(sides[1]):
-        left, right = ("[" if operators[0] == r"\le" else "("), ("]" if operators[1] == r"\le" else ")")
-        return sides[1], Items("tuple", (read_clean(sides[0]), form.last), left, right)
-    if operators == (r"\ne",) and is_label(sides[0]):
-        return sides[0], Region((Value(r"\mathbb{R}"), Items("set", (form.last,))), (r"\setminus",))
-    return None
 
 
 def _items(form: Form) -> tuple[Form, ...]:

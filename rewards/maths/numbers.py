@@ -33,6 +33,9 @@ class PlainArithmetic:
             raise NeedsLibrary
         return False
 
+    def rounds_to(self, exact: str, rounded: Fraction, half: Fraction) -> bool:
+        raise NeedsLibrary
+
     def proportion(self, reference: tuple[str, str], answer: tuple[str, str]) -> int:
         raise NeedsLibrary
 
@@ -40,6 +43,11 @@ class PlainArithmetic:
         raise NeedsLibrary
 
     def matrix_entries(self, latex: str) -> list[str] | None:
+        if number(latex) is None:
+            raise NeedsLibrary
+        return None
+
+    def fault(self, latex: str) -> str | None:
         if number(latex) is None:
             raise NeedsLibrary
         return None

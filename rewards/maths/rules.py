@@ -33,6 +33,10 @@ class MathsRules(BaseModel):
     vectors: Literal["distinct", "same"] = Field(
         "distinct", description="do a tuple, a row and a column with the same entries differ?"
     )
+    evaluate: bool = Field(
+        False,
+        description=r"may the answer leave something to carry out that the reference does not, such as `17\cdot 23`?",
+    )
 
 
 def rules_of(task: Task, defaults: MathsRules) -> MathsRules:

@@ -15,31 +15,51 @@ from latex2sympy2_extended import latex2sympy2
 from sympy.core.random import seed
 
 from rewards.maths.comparing import Comparison
-from rewards.maths.expressions import SympyArithmetic, UnreadableReference, literal
+from rewards.maths.expressions import UnreadableReference, literal
+from rewards.maths.judgeable import fault, fault_of
 from rewards.maths.latex import Unreadable
 from rewards.maths.reading import read
 from rewards.maths.rules import rules_from
+from rewards.maths.values import SympyArithmetic
 
 
 def handle(request: dict[str, Any]) -> dict[str, bool]:
     """`{"references": [str], "answer": str, "rules": {…}}` -> could each side be read, and is the answer right?"""
     seed(0)  # sympy looks at expressions at random points: the same answer is to get the same verdict
     comparison = Comparison(rules_from(request["rules"]), SympyArithmetic())
+    theirs = _readings(request["answer"])
     reference_read = answer_read = False
     for reference in request["references"]:
         for ours in _readings(reference, reference=True):
-            for theirs in _readings(request["answer"]):
+            for form in theirs:
                 try:
-                    if comparison.same(ours, theirs):
+                    if comparison.same(ours, form):
                         return {"reference_read": True, "answer_read": True, "right": True}
                     reference_read = answer_read = True
-                except UnreadableReference:
-                    pass
+                except MemoryError:
+                    raise
+                except UnreadableReference:  # whose fault this is, the reference by itself will tell
+                    reference_read |= fault(ours, comparison.arithmetic) is None
                 except Unreadable:
                     reference_read = True
-                except RecursionError:
-                    reference_read = True
+                except Exception:  # noqa: BLE001 - sympy may raise anything on what it was never meant to compare
+                    reference_read = answer_read = True
     return {"reference_read": reference_read, "answer_read": answer_read, "right": False}
+
+
+def examine(request: dict[str, Any]) -> dict[str, list[str]]:
+    """`{"references": [str]}` -> `{"faults": [str]}`: for each why it could never be judged, or nothing if it could."""
+    seed(0)
+    return {"faults": [_fault(reference) for reference in request["references"]]}
+
+
+def _fault(reference: str) -> str:
+    try:
+        return fault_of(reference, SympyArithmetic()) or ""
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, a comparison would meet it, too
+        return f"it cannot be compared: {type(error).__name__}: {str(error)[:100]}"
 
 
 def _readings(latex: str, reference: bool = False) -> list[Any]:

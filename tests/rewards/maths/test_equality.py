@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from cases_written import FINAL, UNFINISHED
 from equality_cases import BY_RULE, EQUAL, UNEQUAL
 
 from buffer.types import Task, Verdict
@@ -43,6 +44,17 @@ def test_what_is_not_equal_scores_0(maths: MathsVerifier) -> None:
 def test_a_task_may_state_other_rules(maths: MathsVerifier) -> None:
     verdicts = judge(maths, [(reference, answer) for _, reference, answer, _ in BY_RULE], [case[0] for case in BY_RULE])
     assert [case for case, v in zip(BY_RULE, verdicts, strict=True) if v.score != float(case[3])] == []
+
+
+def test_a_final_answer_in_any_form_scores_1(maths: MathsVerifier) -> None:
+    verdicts = judge(maths, FINAL)
+    assert [(pair, v.status, v.detail) for pair, v in zip(FINAL, verdicts, strict=True) if v.score != 1] == []
+
+
+def test_work_left_to_do_scores_0_unless_the_task_takes_it(maths: MathsVerifier) -> None:
+    strict, lenient = judge(maths, UNFINISHED), judge(maths, UNFINISHED, [{"evaluate": True}] * len(UNFINISHED))
+    assert [pair for pair, verdict in zip(UNFINISHED, strict, strict=True) if verdict.reason != "wrong"] == []
+    assert [pair for pair, verdict in zip(UNFINISHED, lenient, strict=True) if verdict.score != 1] == []
 
 
 def test_rules_of_the_recipe_hold_for_tasks_that_state_none() -> None:

@@ -1,0 +1,121 @@
+r"""What equations and memberships say: `x = 1+1 = 2` states 2, `x \in S` the set; `4x=8` is `x=2`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rewards.maths.forms import Form, Items, Region, Relation, Value
+from rewards.maths.latex import Unreadable
+from rewards.maths.names import is_label
+from rewards.maths.reading import read_clean
+from rewards.maths.regions import named_region
+from rewards.maths.rounding import is_rounded, same_rounded
+from rewards.maths.written import is_final_part, same_tools
+
+if TYPE_CHECKING:
+    from rewards.maths.comparing import Comparison
+
+_FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
+
+
+def same_relation(comparison: Comparison, reference: Form, answer: Form) -> bool:
+    """Whether they agree, where one of them or both are relations or lists of them."""
+    if is_rounded(reference) or is_rounded(answer):
+        return same_rounded(comparison, reference, answer)
+    ours, theirs = named_region(reference), named_region(answer)
+    if ours is not None and theirs is not None and (not ours[0] or not theirs[0] or ours[0] == theirs[0]):
+        return same_region(comparison, ours[1], theirs[1])
+    if isinstance(reference, Relation) and isinstance(answer, Relation):
+        return _same_statement(comparison, reference, answer)
+    if isinstance(answer, Relation):
+        if _is_membership(answer):
+            return comparison.same(reference, answer.last)
+        return _states(comparison, answer, reference)
+    if not isinstance(reference, Relation):
+        return False
+    # The reference names what it says (x = 5): the answer may leave the name out.
+    named = _is_membership(reference) or (_is_equation(reference) and is_label(reference.sides[0]))
+    return named and comparison.same(reference.last, answer)
+
+
+def same_region(comparison: Comparison, reference: Form, answer: Form) -> bool:
+    """Whether two forms are the same set of numbers, with nothing left to carry out in the answer's ends."""
+    if not comparison.rules.evaluate:
+        written = ",".join(_values(reference))
+        if not all(is_final_part(written, end) for end in _values(answer)):
+            return False
+    return comparison.arithmetic.same_region(reference, answer)
+
+
+def unspaced(latex: str) -> str:
+    """Clean LaTeX without the spaces that separate nothing."""
+    return re.sub(r"(?<![a-zA-Z0-9]) | (?![a-zA-Z0-9])", "", latex)
+
+
+def _is_membership(form: Relation) -> bool:
+    return form.operators == (r"\in",) and is_label(form.sides[0])
+
+
+def _is_equation(relation: Relation) -> bool:
+    return set(relation.operators) == {"="}
+
+
+def _states(comparison: Comparison, answer: Relation, reference: Form) -> bool:
+    """`x = 1 + 1 = 2` states 2, if all its sides do, but a name or an expression of variables at its beginning. One of
+    them must be a final form."""
+    if not _is_equation(answer):
+        return False
+    first, *others = answer.sides
+    stated = [*(read_clean(side) for side in others[:-1]), answer.last]
+    if not is_label(first) and not comparison.arithmetic.varies(first):
+        stated.insert(0, read_clean(first))
+    return all(comparison.computed.same(reference, side) for side in stated) and any(
+        comparison.same(reference, side) for side in stated
+    )
+
+
+def _same_statement(comparison: Comparison, reference: Relation, answer: Relation) -> bool:
+    if _is_equation(reference) and _is_equation(answer) and is_label(reference.sides[0]) and is_label(answer.sides[0]):
+        if unspaced(reference.sides[0]) != unspaced(answer.sides[0]):
+            return False
+        return _states(comparison, answer, reference.last)
+    if reference.operators == answer.operators:
+        pairs = list(zip(reference.sides, answer.sides, strict=True))
+        if all(_same_side(comparison, ours, theirs) for ours, theirs in pairs):
+            return _says_as_much(reference, answer)
+    if len(reference.sides) != 2 or len(answer.sides) != 2:
+        return False
+    [ours], [theirs] = reference.operators, answer.operators
+    if ours == theirs and ours in ("=", r"\ne") and _says_as_much(reference, answer):
+        swapped = zip(reference.sides, answer.sides[::-1], strict=True)
+        if all(_same_side(comparison, a, b) for a, b in swapped):
+            return True
+    if not comparison.rules.evaluate and not same_tools(",".join(reference.sides), ",".join(answer.sides)):
+        return False
+    sign = comparison.arithmetic.proportion(
+        (reference.sides[0], reference.sides[1]), (answer.sides[0], answer.sides[1])
+    )
+    return sign != 0 and theirs == (ours if sign > 0 else _FLIPPED.get(ours, ours))
+
+
+def _same_side(comparison: Comparison, ours: str, theirs: str) -> bool:
+    if unspaced(ours) == unspaced(theirs):
+        return True
+    try:
+        return comparison.same(read_clean(ours), read_clean(theirs))
+    except Unreadable:
+        return False
+
+
+def _says_as_much(reference: Relation, answer: Relation) -> bool:
+    """`32=32` does not say that `2^5=32`."""
+    return len({unspaced(side) for side in answer.sides}) >= len({unspaced(side) for side in reference.sides})
+
+
+def _values(form: Form) -> list[str]:
+    if isinstance(form, Value):
+        return [form.latex]
+    if isinstance(form, Items | Region):
+        return [latex for part in (form.items if isinstance(form, Items) else form.parts) for latex in _values(part)]
+    return []
