@@ -11,6 +11,7 @@ from typing import Any
 from buffer.errors import UserError
 from buffer.plugins import resolve
 from buffer.types import Task
+from data.json_lines import parse_line
 from data.settings import DataSettings, TaskSource
 from rewards.base import Verifier
 from rewards.registry import check_task
@@ -89,11 +90,11 @@ def _read_checked(source: TaskSource, verifiers: Mapping[str, Verifier], seen: d
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Task]]:
     if not path.is_file():
         raise UserError(f"{path}: there is no such task file; paths are relative to the folder the run is started in")
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 where = f"{path}:{number}"
-                yield where, _parse(line.rstrip("\n"), where)
+                yield where, task_of(parse_line(line.rstrip(b"\r\n"), where), where)
 
 
 def _generate(source: TaskSource) -> Iterator[tuple[str, Task]]:
@@ -107,16 +108,6 @@ def _generate(source: TaskSource) -> Iterator[tuple[str, Task]]:
         if not isinstance(task, Task):
             raise UserError(f"{where}: a generator gives buffer.types.Task, not {type(task).__name__}")
         yield where, task
-
-
-def _parse(line: str, where: str) -> Task:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{where}: not valid JSON ({error.msg}, column {error.colno}); write one object a line"
-        ) from error
-    return task_of(record, where)
 
 
 def task_of(record: Any, where: str) -> Task:

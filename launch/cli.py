@@ -6,6 +6,7 @@ Exit codes: 0 fine, 1 the run failed, 2 bad input, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import signal
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from buffer.errors import RunError, UserError
+from buffer.printable import printable_lines
 from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planned_nodes, resumed_run
 from launch.export import add_export
 from launch.planner.command import add_plan
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from launch.recipe import Recipe
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.command(args) or 0
     except UserError as error:
-        print(f"reprise: {error}", file=sys.stderr)
+        _complain(f"reprise: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
         print("reprise: interrupted", file=sys.stderr)
@@ -42,12 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return FAILED
     except RunError as error:
-        print(f"reprise: the run failed: {error}", file=sys.stderr)
+        _complain(f"reprise: the run failed: {error}")
         return FAILED
     except Exception as error:  # noqa: BLE001  whatever ended the run: it is reported whole, and the exit code tells
-        traceback.print_exc()
-        print(f"reprise: failed: {type(error).__name__}: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            place = f": {error.filename}" if error.filename else ""
+            _complain(f"reprise: failed: {error.strerror}{place}; make room, and see what can be gone on with")
+        else:
+            _complain(f"{traceback.format_exc()}reprise: failed: {type(error).__name__}: {error}")
         return FAILED
+
+
+def _complain(text: str) -> None:
+    """To stderr. A message quotes what stands in files, which must not command the terminal."""
+    print(printable_lines(text), file=sys.stderr)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
+from launch.drafts import replacing
 from learner.checkpoints.folder import latest
 
 
@@ -119,9 +119,5 @@ class RunFolder:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a whole file or, if interrupted, nothing: readers never see half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        file.write(text.encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow
 
 from buffer.errors import UserError
 from buffer.plugins import resolve
+from data.json_lines import parse_line
 from data.sft.records import Record, check_record
 from data.sft.settings import EvalSource
 
@@ -93,16 +93,8 @@ def _jsonl(file: Path) -> Iterator[tuple[int, Any]]:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            try:
-                yield number, json.loads(line)
-            except UnicodeDecodeError as error:
-                raise UserError(f"{file}:{number}: not UTF-8 (byte {error.start} of the line)") from None
-            except json.JSONDecodeError as error:
-                hint = " (a list is no JSONL)" if number == 1 and line.lstrip().startswith(b"[") else ""
-                raise UserError(
-                    f"{file}:{number}: not valid JSON ({error.msg}, column {error.colno}); "
-                    f"write one object a line{hint}"
-                ) from None
+            hint = " (a list is no JSONL)" if number == 1 and line.lstrip().startswith(b"[") else ""
+            yield number, parse_line(line, f"{file}:{number}", f"write one object a line{hint}")
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 
 from buffer.errors import UserError
 from buffer.types import Task
+from data.json_lines import parse_line
 from data.tasks import task_of
 from rewards.base import Answer, Verifier
 from rewards.registry import check_task
@@ -92,17 +92,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _parse(line: bytes, where: str) -> Answer:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{where}: not valid JSON ({error.msg}, column {error.colno}); write one object a line: {_RIGHT}"
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{where}: not UTF-8 text") from None
-    except RecursionError:
-        raise UserError(f"{where}: nested too deeply") from None
-    return _answer(record, where)
+    return _answer(parse_line(line, where, f"write one object a line: {_RIGHT}"), where)
 
 
 def _answer(record: Any, where: str) -> Answer:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from buffer.types import Verdict
 from launch.verify.window import Batch
-from launch.verify.worker import answers_to_json, serve, verdicts_from_json
+from launch.verify.worker import answers_to_json, judged_from_json, serve
+from rewards.infra_errors import InfraError
 from rewards.settings import VerifierSettings
 
 
@@ -29,11 +30,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdicts of the batch in this slot, in its order."""
+    """The verdicts of the batch in this slot, in its order, and what kept answers of it from being judged."""
 
     host: Host
     slot: int
     verdicts: list[Verdict]
+    failures: Sequence[InfraError] = ()
 
 
 Events = SimpleQueue[Started | Judged]
@@ -114,7 +116,7 @@ class ProcessHost:
                 self._events.put(Started(self, **started))
             while (batch := self._work[slot].get()) is not None:
                 connection.send_bytes(answers_to_json(batch.answers))
-                self._events.put(Judged(self, slot, verdicts_from_json(connection.recv_bytes())))
+                self._events.put(Judged(self, slot, *judged_from_json(connection.recv_bytes())))
         except (EOFError, OSError):
             return  # the process has ended, which its exit code tells
         finally:

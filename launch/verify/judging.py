@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty
 
 from buffer.errors import RunError, UserError
@@ -17,6 +18,7 @@ from buffer.types import Status, Verdict
 from launch.verify.host import Events, Host, Judged, Started
 from launch.verify.window import Batch, Window
 from rewards.base import Answer
+from rewards.infra_errors import InfraError, collected
 from rewards.pool.case import Case, Loss
 from rewards.settings import VerifierSettings
 
@@ -45,9 +47,14 @@ class Desk:
     """One verifier: its host, what it works on, and what waits to be judged again."""
 
     def __init__(
-        self, name: str, chosen: VerifierSettings, make: Callable[[], Host], clock: Callable[[], float]
+        self,
+        name: str,
+        chosen: VerifierSettings,
+        make: Callable[[], Host],
+        failed: Callable[[Sequence[InfraError]], None],
+        clock: Callable[[], float],
     ) -> None:
-        self.name, self._chosen, self._make, self._clock = name, chosen, make, clock
+        self.name, self._chosen, self._make, self._failed, self._clock = name, chosen, make, failed, clock
         self._given: dict[int, tuple[_Work, float]] = {}  # by slot, with the deadline
         self._again: deque[_Work] = deque()
         self._scored = 0
@@ -81,14 +88,15 @@ class Desk:
             raise error(f"verifier {self.name!r} cannot start: {event.error}")
         self._start_due = None
 
-    def judged(self, slot: int, verdicts: list[Verdict], window: Window) -> None:
-        """The batch in this slot, or the one answer of it that was to be judged, has its verdicts."""
-        work, _ = self._given.pop(slot)
-        self._scored += sum(verdict.status is Status.SCORED for verdict in verdicts)
+    def judged(self, event: Judged, window: Window) -> None:
+        """The batch in a slot, or the one answer of it that was to be judged, has its verdicts."""
+        work, _ = self._given.pop(event.slot)
+        self._scored += sum(verdict.status is Status.SCORED for verdict in event.verdicts)
+        self._failed(event.failures)
         if not work.case.alone:
-            window.judged(work.batch, verdicts)
+            window.judged(work.batch, event.verdicts)
             return
-        work.case.judged(verdicts[0])
+        work.case.judged(event.verdicts[0])
         self._go_on(work, window)
 
     def look(self, window: Window) -> None:
@@ -115,6 +123,7 @@ class Desk:
     def _go_on(self, work: _Work, window: Window) -> None:
         if work.case.alone and work.case.next is None:
             found = work.case.verdicts(witness=self._scored > (work.scored or 0))
+            self._failed(collected(self.name, [found[number] for number in work.case.given_up]))
             window.judged(work.batch, [found[number] for number in range(len(found))])
         else:
             self._again.appendleft(work)
@@ -130,6 +139,7 @@ def judge_all(
     make: Callable[[str, Events], Host],
     write: Callable[[Ready], None],
     note: Callable[[str], None] = lambda text: None,
+    failed: Callable[[Sequence[InfraError]], None] = lambda failures: None,
     idle: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -139,6 +149,7 @@ def judge_all(
     make    a new host of a verifier
     write   is given verdicts in the order of the answers
     note    is told what a verifier has to say when it has started, once
+    failed  is told what kept answers from being judged
     idle    is called a few times a second
 
     UserError or RunError if a verifier cannot start. Hosts are closed, whatever happens.
@@ -155,7 +166,8 @@ def judge_all(
     grace_s = _BREAK_OFF_S
     try:
         for name, settings in chosen.items():
-            desks[name] = Desk(name, settings, lambda name=name: make(name, events), clock)  # type: ignore[misc]
+            start: Callable[[], Host] = partial(make, name, events)
+            desks[name] = Desk(name, settings, start, failed, clock)
         window.fill()
         while not window.finished:
             for desk in desks.values():
@@ -185,7 +197,7 @@ def _receive(events: Events, desks: Mapping[str, Desk], window: Window, tell: Ca
         for desk in desks.values():
             if desk.host is event.host:
                 if isinstance(event, Judged):
-                    desk.judged(event.slot, event.verdicts, window)
+                    desk.judged(event, window)
                 else:
                     desk.started(event)
                     for text in event.notes:

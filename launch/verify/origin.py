@@ -6,13 +6,13 @@ Ids alone would not tell that a task was answered anew: verdicts of old answers 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
+from launch.drafts import replacing
 
 _SUFFIX = ".origin"
 
@@ -30,12 +30,8 @@ class Origin:
 
     def write(self, verdicts: Path) -> None:
         """Put it beside the file of verdicts, whole or not at all."""
-        target, draft = _place(verdicts), verdicts.with_name(f"{verdicts.name}{_SUFFIX}.new")
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
+        with replacing(_place(verdicts)) as file:
+            file.write(json.dumps(asdict(self), indent=1).encode())
 
 
 def read(verdicts: Path) -> Origin | None:

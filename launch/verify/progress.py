@@ -10,7 +10,9 @@ from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
+from buffer.printable import printable_lines
 from buffer.types import Status
 from launch.progress import duration
 from launch.verify.tally import Tally
@@ -60,6 +62,14 @@ class JudgingProgress:
         elif self._clock() - self._last_line >= self._every_s:
             self._last_line = self._clock()
             print(f"[{duration(seconds):>6}] {tally.total:,}/{self._total:,} judged · {text}", file=self._stream)
+
+    def note(self, text: str) -> None:
+        """Say something once, above the bar."""
+        text = printable_lines(text)
+        if self._bar:
+            self._bar.console.print(Text(text))
+        else:
+            print(f"[{duration(self._clock() - self._started):>6}] {text}", file=self._stream, flush=True)
 
     def close(self) -> None:
         if self._bar:

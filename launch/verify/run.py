@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from buffer.errors import UserError
+from buffer.printable import printable
 from buffer.types import Status
 from launch.verify import answers, origin, verdicts
 from launch.verify.answers import Checked
@@ -17,9 +20,10 @@ from launch.verify.judging import Ready, judge_all
 from launch.verify.origin import Origin
 from launch.verify.progress import JudgingProgress
 from launch.verify.tally import Tally, plan_table, verdict_table
-from launch.verify.verdicts import Recorded, VerdictFile, to_line
+from launch.verify.verdicts import Recorded, VerdictFile, to_line, writing
 from launch.verify.window import Window
 from rewards.base import Verifier
+from rewards.infra_errors import InfraError, InfraErrors
 from rewards.registry import build_verifier
 from rewards.settings import RewardSettings
 
@@ -50,6 +54,14 @@ class Named(Mapping[str, Verifier]):
         return name in self._settings.verifiers
 
 
+@dataclass(slots=True)
+class Told:
+    """What verifiers had to say while they judged: notes, and what kept answers from being judged."""
+
+    notes: list[str] = field(default_factory=list)
+    errors: InfraErrors = field(default_factory=InfraErrors)
+
+
 def verify(settings: RewardSettings, source: Path, target: Path, console: Console, retry_infra: bool = False) -> Tally:
     """Give every answer of `source` a line in `target`, going on where an earlier call was ended, and print the table.
 
@@ -58,35 +70,35 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
     UserError, before anything is judged, if an answer cannot be judged or `target` holds something else.
     """
     checked = check(settings, source, target)
-    notes: list[str] = []
+    told = Told()
     if retry_infra:
         with VerdictFile(target) as file:
-            _judge_again(settings, source, checked, file, console, notes.append)
+            _judge_again(settings, source, checked, file, console, told)
     with VerdictFile(target) as file:
         # Looked at once more now that nobody else writes it.
         verdicts.check_order(target, file.recorded, [asked.id for asked in checked.asked])
         used = {asked.verifier for asked in checked.asked}
-        Origin(len(checked.asked), checked.digests[len(checked.asked)], _describe(settings, used)).write(target)
+        with writing(target):
+            Origin(len(checked.asked), checked.digests[len(checked.asked)], _describe(settings, used)).write(target)
         tally, done = Tally(), len(file.recorded)
         for asked, verdict in zip(checked.asked, file.recorded):
             tally.add(asked.domain, verdict)
         if done:
-            console.print(
-                f"{done:,} of {len(checked.asked):,} answers had their verdict in {target}",
-                markup=False,
-                highlight=False,
-            )
-        _judge(settings, source, checked, range(done, len(checked.asked)), tally, file.append, notes.append)
+            _say(console, f"{done:,} of {len(checked.asked):,} answers had their verdict in {target}")
+        _judge(settings, source, checked, range(done, len(checked.asked)), tally, file.append, told)
     console.print(verdict_table(tally))
-    for text in dict.fromkeys(notes):
-        console.print(f"Note: {text}", markup=False, highlight=False)
+    for text in dict.fromkeys(told.notes):
+        _say(console, f"Note: {text}")
+    for error in told.errors:
+        if error.answers:
+            _say(console, f"infra_error, {error.answers:,} answers: {error.what}")
     if (lost := tally.all.statuses[Status.INFRA_ERROR]) and not retry_infra:
-        console.print(
-            f"{lost:,} could not be judged (infra_error): --retry-infra judges them again",
-            markup=False,
-            highlight=False,
-        )
+        _say(console, f"{lost:,} could not be judged (infra_error): --retry-infra judges them again")
     return tally
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(Text(printable(text)))
 
 
 def check(settings: RewardSettings, source: Path, target: Path) -> Checked:
@@ -112,9 +124,7 @@ def show_plan(settings: RewardSettings, source: Path, target: Path, console: Con
     console.print(plan_table(Counter((asked.domain, asked.verifier) for asked in checked.asked)))
     done = len(verdicts.recorded(target))
     there = f", {done:,} of them have their verdict in {target}" if done else ""
-    console.print(
-        f"{len(checked.asked):,} answers can be judged{there}. Nothing was judged.", markup=False, highlight=False
-    )
+    _say(console, f"{len(checked.asked):,} answers can be judged{there}. Nothing was judged.")
 
 
 def _judge_again(
@@ -123,13 +133,13 @@ def _judge_again(
     checked: Checked,
     file: VerdictFile,
     console: Console,
-    note: Callable[[str], None],
+    told: Told,
 ) -> None:
     verdicts.check_order(file.path, file.recorded, [asked.id for asked in checked.asked])
     places = [place for place, verdict in enumerate(file.recorded) if verdict.status is Status.INFRA_ERROR]
-    console.print(f"{len(places):,} answers had an infra error and are judged again", markup=False, highlight=False)
+    _say(console, f"{len(places):,} answers had an infra error and are judged again")
     lines: list[bytes] = []
-    _judge(settings, source, checked, places, Tally(), lines.extend, note)
+    _judge(settings, source, checked, places, Tally(), lines.extend, told)
     file.replace(dict(zip(places, lines, strict=True)))
 
 
@@ -140,9 +150,9 @@ def _judge(
     places: Sequence[int],
     tally: Tally,
     write: Callable[[Iterable[bytes]], None],
-    note: Callable[[str], None],
+    told: Told,
 ) -> None:
-    """Judge the answers at these places. `write` is given their lines, in order, `note` what verifiers have to say."""
+    """Judge the answers at these places. `write` is given their lines, in order."""
     if not places:
         return
 
@@ -157,8 +167,13 @@ def _judge(
     needed = sorted({checked.asked[place].verifier for place in places})
     chosen = {name: settings.verifiers[name] for name in needed}
     with JudgingProgress(tally.total + len(places), tally.total) as progress:
+
+        def failed(failures: Sequence[InfraError]) -> None:
+            for error in told.errors.add(failures):
+                progress.note(f"A verifier failed (infra_error; told once for each kind):\n{error}")
+
         window = Window(answers.read(source, places), WINDOW, BATCH)
-        judge_all(window, chosen, make, take, note, lambda: progress.show(tally))
+        judge_all(window, chosen, make, take, told.notes.append, failed, lambda: progress.show(tally))
 
 
 def _describe(settings: RewardSettings, used: Iterable[str]) -> dict[str, object]:

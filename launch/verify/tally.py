@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from buffer.printable import printable
 from buffer.types import Status
 from launch.verify.verdicts import Recorded
 
@@ -60,11 +61,11 @@ def verdict_table(tally: Tally) -> Table:
         reasons = "  ".join(f"{reason}\N{NO-BREAK SPACE}{n:,}" for reason, n in count.reasons.most_common())
         total = count.statuses.total()
         table.add_row(
-            Text(name),
+            Text(printable(name)),
             f"{total:,}",
             *(_share(count.statuses[Status.SCORED], total), mean),
             *(_share(count.statuses[status], total) for status in (Status.UNPARSEABLE, Status.INFRA_ERROR)),
-            Text(reasons),
+            Text(printable(reasons)),
             style="bold" if count is tally.all else None,
         )
     return table
@@ -74,7 +75,7 @@ def plan_table(counts: Mapping[tuple[str, str], int]) -> Table:
     """Answers by (domain, verifier), for `--dry-run`."""
     table = _table("domain", "verifier", "answers")
     for (domain, verifier), n in sorted(counts.items()):
-        table.add_row(Text(domain), Text(verifier), f"{n:,}")
+        table.add_row(Text(printable(domain)), Text(verifier), f"{n:,}")
     return table
 
 

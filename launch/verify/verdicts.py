@@ -8,13 +8,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from buffer.errors import UserError
+from buffer.errors import RunError, UserError
 from buffer.types import Status, Verdict
+from launch.drafts import replacing
 from launch.verify.worker import json_or_repr
 
 _BEGINNING = b'{"id": '
@@ -47,8 +49,21 @@ def to_line(task_id: str, verdict: Verdict) -> bytes:
     return json.dumps(record, allow_nan=False).encode() + b"\n"
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What keeps verdicts from being written (a full disk, a quota, a lost mount) as a `RunError`."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error.strerror or error}; what is judged so far is kept, and the same "
+            "command goes on from there"
+        ) from error
+
+
 class VerdictFile:
-    """Appends verdicts; at most one process at a time. Opening it removes a torn last line and nothing else.
+    """Appends verdicts; at most one process at a time. Opening it removes a torn last line and nothing else. `RunError`
+    if it cannot be written.
 
     recorded  the verdicts that were there when it was opened
     """
@@ -71,24 +86,21 @@ class VerdictFile:
     def append(self, lines: Iterable[bytes]) -> None:
         """Write whole lines and hand them to the system before returning."""
         data = b"".join(lines)
-        while data:
-            data = data[self._file.write(data) :]
+        with writing(self.path):
+            while data:
+                data = data[self._file.write(data) :]
 
     def replace(self, lines: Mapping[int, bytes]) -> None:
         """Other lines for some verdicts, by place: all of them or, if this process is killed meanwhile, none."""
         self._file.seek(0)
         kept = self._file.read().splitlines(keepends=True)
-        draft = self.path.with_name(f"{self.path.name}.new")
-        with draft.open("wb") as new:
+        with writing(self.path), replacing(self.path) as new:
             new.writelines(lines.get(place, line) for place, line in enumerate(kept))
-            new.flush()
-            os.fsync(new.fileno())
-        draft.replace(self.path)
 
     def close(self) -> None:
         if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
+            with self._file, writing(self.path):
+                os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:
         return self

@@ -18,9 +18,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from buffer.errors import UserError
+from buffer.printable import printable_lines
 from buffer.types import Status, Task, Verdict
 from rewards.base import Answer
-from rewards.judging import Judge
+from rewards.infra_errors import InfraError
+from rewards.judging import Judge, Judgement
 from rewards.registry import build_verifier
 from rewards.settings import VerifierSettings
 
@@ -62,8 +64,11 @@ def answers_to_json(answers: Sequence[Answer]) -> bytes:
     return json.dumps(records).encode()
 
 
-def verdicts_from_json(data: bytes) -> list[Verdict]:
-    return [Verdict(Status(status), score, detail) for status, score, detail in json.loads(data)]
+def judged_from_json(data: bytes) -> tuple[list[Verdict], list[InfraError]]:
+    """The verdicts of a batch, and what kept answers of it from being judged."""
+    message = json.loads(data)
+    verdicts = [Verdict(Status(status), score, detail) for status, score, detail in message["verdicts"]]
+    return verdicts, [InfraError(**error) for error in message["failures"]]
 
 
 def _serve(judge: Judge, connection: Connection) -> None:
@@ -71,7 +76,7 @@ def _serve(judge: Judge, connection: Connection) -> None:
         while True:
             records = json.loads(connection.recv_bytes())
             answers = [Answer(Task(**record["task"]), record["text"], record["truncated"]) for record in records]
-            _send(connection, [_plain(verdict) for verdict in judge.judge(answers).verdicts])
+            _send(connection, _plain(judge.judge(answers)))
     except (EOFError, OSError):
         return  # the parent has what it wanted, or is gone
     except BaseException:  # noqa: BLE001  a verifier's SystemExit would end this thread alone, and nobody would know
@@ -83,7 +88,14 @@ def _send(connection: Connection, message: Any) -> None:
     connection.send_bytes(json.dumps(message).encode())
 
 
-def _plain(verdict: Verdict) -> tuple[str, float | None, Mapping[str, Any]]:
+def _plain(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "verdicts": [_plain_verdict(verdict) for verdict in judgement.verdicts],
+        "failures": [asdict(failure) for failure in judgement.failures],
+    }
+
+
+def _plain_verdict(verdict: Verdict) -> tuple[str, float | None, Mapping[str, Any]]:
     score = None if verdict.score is None else float(verdict.score)
     return str(verdict.status), score, {str(key): json_or_repr(value) for key, value in verdict.detail.items()}
 
@@ -93,4 +105,4 @@ def json_or_repr(value: Any) -> Any:
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
-        return repr(value)[:1000]
+        return printable_lines(repr(value), 1000)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from answer_files import answer, verdicts, write
 
+from buffer.printable import printable_lines
 from launch.cli import main
 
 HERE = Path(__file__).parent
@@ -65,6 +66,24 @@ def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, capsy
     source = write(tmp_path / "a.jsonl", [answer(domain="[red]x[/y]")])
     assert main(["verify", "--dry-run", *files(source)]) == 0
     assert "[red]x[/y]" in capsys.readouterr().out
+
+
+def test_what_stands_in_a_file_of_answers_commands_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    evil = "\x1b[2J\x9b31m\u202e\ud800"
+    source = write(
+        tmp_path / "a.jsonl", [answer(domain=f"sums{evil}"), answer(evil, verifier="code", answer={evil: 1})]
+    )
+    assert main(["verify", *files(source)]) == 2
+    told = capsys.readouterr().err
+    source = write(tmp_path / "a.jsonl", [answer(evil, domain=f"sums{evil}")])
+    assert main(["verify", "--dry-run", *files(source)]) == 0
+    assert main(["verify", *files(source)]) == 0
+    assert main(["verify", *files(source)]) == 0
+    said = capsys.readouterr()
+    for text in (told, said.out, said.err):
+        assert text == printable_lines(text)
+    assert "sums�[2J" in said.out
+    assert verdicts(tmp_path / "v.jsonl")[0]["id"] == evil, "files keep what was asked"
 
 
 def test_a_dry_run_checks_and_counts_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -212,6 +231,8 @@ def test_infra_errors_are_judged_again_when_asked_for(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [answer("1", "fail", verifier="traced"), answer("2", verifier="exact")])
     code, out, err = finish([*files(source), *traced(tmp_path), "--set", "rewards.retries=0"])
     assert (code, "1 could not be judged (infra_error): --retry-infra" in out) == (0, True), err
+    assert "infra_error, 1 answers: verifier 'traced' raised OSError: disk full (answer_files.py:" in out
+    assert 'raise OSError("disk full")' in err, "the traceback is told when it happens"
     assert [v["status"] for v in verdicts(tmp_path / "v.jsonl")] == ["infra_error", "scored"]
     (tmp_path / "trace").unlink()
     code, out, err = finish([*files(source), *traced(tmp_path), "--set", "rewards.retries=0", "--retry-infra"])

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import signal
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from answer_files import answer, write
 
-from buffer.errors import UserError
+from buffer.errors import RunError, UserError
 from buffer.types import Verdict
+from launch.drafts import replacing
 from launch.verify import answers, origin
 from launch.verify.origin import Origin
 from launch.verify.verdicts import VerdictFile, check_order, recorded, to_line
@@ -41,6 +47,9 @@ def test_answers_are_read_back_in_order_and_ids_may_repeat(tmp_path: Path) -> No
         ("{", "a:2: not valid JSON"),
         ("[]", "a:2: an answer is an object"),
         ("[" * 100_000, "a:2: nested too deeply"),
+        ('{"n": 1' + "0" * 5000 + "}", "a:2: a whole number has more than 4,300 digits; write it as a string"),
+        ('{"task": 1, "response": "x", "task": 2}', "a:2: the key 'task' stands twice in one object"),
+        ('{"task": {"a": {"b": 1, "b": 1}}}', "a:2: the key 'b' stands twice"),
         (json.dumps({"response": "x"}), "a:2: field 'task' is missing"),
         (json.dumps({"task": answer()["task"]}), "a:2: field 'response' is missing"),
         (json.dumps({**answer(), "response": 4}), "a:2: field 'response' must be a string, not 4"),
@@ -151,6 +160,56 @@ def test_verdicts_are_replaced_where_they_stand(tmp_path: Path) -> None:
         file.replace({1: to_line("2", Verdict.scored(0.0, "wrong"))})
     assert [(verdict.id, verdict.score) for verdict in recorded(path)] == [("1", 1), ("2", 0), ("3", 1)]
     assert [p.name for p in tmp_path.iterdir()] == ["v"]
+
+
+def test_a_draft_is_a_new_file_of_its_own_with_the_modes_that_were_there(tmp_path: Path) -> None:
+    path, others = tmp_path / "v", tmp_path / "others"
+    path.write_bytes(lines("1"))
+    path.chmod(0o640)
+    others.write_text("not to be touched")
+    for known in ("v.new", f".v.{os.getpid()}", "v.origin.new"):  # in a shared folder links may wait where drafts were
+        (tmp_path / known).symlink_to(others)
+    with VerdictFile(path) as file:
+        file.replace({0: to_line("1", Verdict.scored(0.0))})
+        Origin(1, "", {}).write(path)
+    assert others.read_text() == "not to be touched"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert recorded(path)[0].score == 0
+
+
+def test_what_could_not_be_replaced_whole_stays_and_leaves_no_draft(tmp_path: Path) -> None:
+    path = tmp_path / "v"
+    path.write_text("old")
+
+    def replace() -> None:
+        with replacing(path) as file:
+            file.write(b"new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        replace()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["v"]
+
+
+@pytest.fixture
+def file_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Bounds the files that this process may write, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_full_disk_says_so_and_the_same_command_goes_on(tmp_path: Path, file_size: Callable[[int], None]) -> None:
+    path, line = tmp_path / "v", lines("1")
+    with VerdictFile(path) as file:
+        file_size(len(line) + 9)
+        with pytest.raises(RunError, match=r"v cannot be written: File too large; what is judged so far is kept"):
+            file.append([line, lines("2")])
+    with VerdictFile(path) as file:
+        assert [verdict.id for verdict in file.recorded] == ["1"]
 
 
 @pytest.mark.parametrize(
