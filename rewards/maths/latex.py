@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 
 from rewards.maths.characters import as_latex
+from rewards.maths.commands import seen, with_plain_commands
 from rewards.maths.numerals import without_groups
 from rewards.maths.typed import as_typed, undelimited, with_commands
 from rewards.parsing import without_invisible
@@ -20,28 +21,11 @@ class Unreadable(ValueError):
     """The text cannot be read as an answer."""
 
 
-_COMMANDS = {
-    "dfrac": r"\frac", "tfrac": r"\frac", "cfrac": r"\frac", "dbinom": r"\binom", "tbinom": r"\binom",
-    "times": r"\cdot ", "ast": r"\cdot ", "div": "/", "leq": r"\le ", "geq": r"\ge ", "leqslant": r"\le ",
-    "geqslant": r"\ge ", "lt": "<", "gt": ">", "neq": r"\ne ", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[",
-    "rbrack": "]", "lparen": "(", "rparen": ")", "varnothing": r"\emptyset ", "R": r"\mathbb{R}",
-    "infinity": r"\infty ",
-    "lvert": "|", "rvert": "|", "vert": "|", "degree": r"^\circ ", "degrees": r"^\circ ", "backslash": r"\setminus ",
-    "vee": r"\lor ", "simeq": r"\approx ", "dollar": r"\$", "textdollar": r"\$", "textdegree": r"^\circ ",
-    "pounds": "£", "euro": "€",
-    "percent": r"\%", "imath": "i", "displaystyle": " ", "textstyle": " ", "scriptstyle": " ", "limits": "",
-    "nolimits": "", "mathbin": "", "mathrel": "", "mathord": "", "mathop": "", "mathpunct": "", "colon": ":",
-    "lnot": r"\neg ", "gets": r"\leftarrow ", "rightarrow": r"\to ", "implies": r"\Rightarrow ",
-    "quad": " ", "qquad": " ", "left": "", "right": "", "big": "", "Big": "", "bigg": "", "Bigg": "",
-    "bigl": "", "bigr": "", "Bigl": "", "Bigr": "", "biggl": "", "biggr": "", "Biggl": "", "Biggr": "", "middle": "",
-}  # fmt: skip
 _FONTS = (
     "text|textrm|textit|textbf|textsf|texttt|textnormal|textup|mbox|hbox|mathrm|mathit|mathbf|mathsf|mathtt|mathnormal|"
     "bold|boldsymbol|bm|emph"
 )
 _FONT = re.compile(rf"\\(?:{_FONTS})\s*\{{((?:[^{{}}\\]|\\.|\{{[^{{}}]*\}})*)\}}", re.DOTALL)
-_COMMAND = re.compile(r"\\\\|\\([a-zA-Z]+)")  # a line break of a matrix is no command
-_LAYOUT = re.compile(r"\\\\|\\[,!;:> ]|~")
 _SIGN_IN_BRACES = re.compile(r"\{\s*([:=<>+*/-])\s*\}")
 _DOMAIN = re.compile(r"(\\in ?)(?:\\text\{)? ?([RZNQC]) ?\}?(?![a-zA-Z_^{(])")
 _MATRIX = re.compile(r"\\(begin|end)\{(?:[bBp]|small)?(?:matrix|array)\*?\}(?:\{[clr| ]*\})?")
@@ -62,11 +46,8 @@ def clean(latex: str) -> str:
     r"""The same expression, uniform: no `$`, `\left`, spacing or fonts; `\frac` and `\sqrt` with arguments in braces;
     words in `\text{…}`; brackets balanced. Raises `Unreadable` if they are not, or go too deep."""
     text = undelimited(as_latex(without_invisible(latex)).strip())
-    text = without_groups(as_typed(text))
-    text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1] or "", match[0]), text)
-    text = text.replace(r"\left.", "").replace(r"\right.", "").replace("^{\\circ}", r"^\circ ").replace("**", "^")
-    text = text.replace(r"\lbrack", "[").replace(r"\rbrack", "]")
-    text = _LAYOUT.sub(lambda match: {r"\\": r"\\", r"\!": ""}.get(match[0], " "), text)
+    text = with_plain_commands(without_groups(as_typed(seen(text))))
+    text = text.replace("^{\\circ}", r"^\circ ").replace("**", "^")
     text = _SIGN_IN_BRACES.sub(r"\1", text)  # 3{:}40
     text = _MATRIX.sub(lambda match: rf"\{match[1]}{{pmatrix}}", text)
     text = _SUBSCRIPT.sub(r"_{\1}", text)

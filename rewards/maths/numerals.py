@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _COMMA = r"\s*(?:\\!\s*)*,\s*(?:\\!\s*)+"  # what closes up behind it is part of a number; `100,\,200` is a list
-_GROUP_SEPARATOR = rf"(?:{_COMMA}|\s*\{{,\}}\s*|\s*(?:\\[,;: !]|~)\s*)"
+_GROUP_SEPARATOR = rf"(?:{_COMMA}|\s*\{{ ?, ?\}}\s*|\s*(?:\\[,;: !]|~)\s*)"
 _GROUPS = re.compile(rf"(?<=[0-9]){_GROUP_SEPARATOR}(?=[0-9]{{3}}(?![0-9]|\s*/))")
 _SPACED_GROUPS = re.compile(
     r"(?<![0-9.,/^_{\\a-zA-Z ])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9]| [0-9]| ?/| ?\\[dtc]?frac)"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rewards.maths.colons import clock, ratio
 from rewards.maths.forms import Builder, Form, Items, Region, Relation, Value, Words
 from rewards.maths.latex import Unreadable, brackets, clean, plain_words, split, tokens
-from rewards.maths.names import is_label, name
+from rewards.maths.names import is_label, name, named
 from rewards.maths.numerals import based, with_sums
 from rewards.maths.units import strip_unit
 
@@ -71,7 +71,7 @@ def read_clean(text: str) -> Form:
     joined = _JOINER.sub(lambda match: r"\land " if "and" in (match[1], match[2]) else r"\lor ", text)
     pieces, found = split(joined, frozenset({",", ";", r"\lor", r"\land"}))
     if found:
-        return _several([piece for piece in pieces if piece], found)
+        return _systems(joined) or _several([piece for piece in pieces if piece], found)
     sides, operators = split(text, RELATIONS)
     if operators:
         return _relation(sides, operators)
@@ -91,6 +91,15 @@ def read_clean(text: str) -> Form:
         return Items("list", (read_clean(_signed(text, 0)), read_clean(_signed(text, 1))))
     embraced = brackets(text)
     return _value(text) if embraced is None else _group(text, *embraced)
+
+
+def _systems(joined: str) -> Form | None:
+    """`p=5,q=2; p=7,q=2`: several solutions, each of which names several values; None if it is something else."""
+    pieces, found = split(joined, frozenset({";", r"\lor"}))
+    if not found or len(pieces) > MAX_ITEMS or not all("," in piece and "=" in piece for piece in pieces):
+        return None
+    systems = [read_clean(piece) for piece in pieces]
+    return Items("list", tuple(systems)) if all(named(system) for system in systems) else None
 
 
 def _several(items: list[str], joiners: list[str]) -> Form:
@@ -184,6 +193,8 @@ def _group(text: str, left: str, content: str, right: str) -> Form:
         pieces, found = split(content, frozenset(",;"))
     if len(pieces) > MAX_ITEMS:
         raise Unreadable(f"{len(pieces)} items")
+    if (left, [piece.lstrip("+ ") for piece in pieces], right) == ("(", [r"-\infty", r"\infty"], ")"):
+        return Value(r"\mathbb{R}")
     return Items("tuple", tuple(read_clean(piece) for piece in pieces), left, right)
 
 

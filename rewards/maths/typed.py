@@ -25,7 +25,7 @@ _NAMES = re.compile(
 _ROOT = re.compile(r"(?<![\\a-zA-Z])sqrt\s*(?P<under>[0-9]+(?:\.[0-9]+)?|[a-z](?![a-zA-Z]))")
 _UNION = re.compile(r"(?<=[)\]}])\s*(?:\\text\{\s*(?:[Uu]|union)\s*\}|[Uu]|union)\s*(?=[(\[{\\])")
 _MEMBER = re.compile(r"(?<![a-zA-Z\\])([a-zA-Z](?:_\{?\w\}?)?) in (?=[(\[{RZNQC]|\\\{|\\mathbb|\\left)")
-_PERCENT = re.compile(r"(?<=[0-9.)}])\s*(?:percent|per cent|pct)(?![a-zA-Z])\.?")
+_PERCENT = re.compile(r"(?<=[0-9.)}])\s*(?:per ?cent(?:age(?! point))?|pct)(?![a-zA-Z])\.?")
 
 _MATHS_MODE = re.compile(r"\\\\|\\[()\[\]]|\\.|\$\$?", re.DOTALL)
 _PROSE = re.compile(r"[a-zA-Z ,.;:'-]*[a-zA-Z]{2}[a-zA-Z ,.;:'-]*")

@@ -37,7 +37,8 @@ _TAIL = re.compile(
 _CURRENCY = re.compile(r"^(?P<sign>-?)\s*(?P<unit>\\\$|[$€£])\s*")
 _NO_UNITS = frozenset(
     """or and not no none more less than least most about if when mod modulo base is are times percent point where
-    for""".split()  # noqa: SIM905
+    for dozen score gross factorial choose plus minus divided root basis tenths hundredths thousandths halves thirds
+    fourths fifths sixths eighths""".split()  # noqa: SIM905
 )
 _MAX_WORDS = 6
 _FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
@@ -65,6 +66,8 @@ def _strip_tail(text: str) -> tuple[str, str]:
         return text, ""  # the degrees of an angle inside a function, not of the value
     plain = set(re.findall("[a-z]+", words.lower()))
     numbers = re.search(r"(?<![\^{-])[0-9]", words)  # but those of powers
+    if re.match(r"\\text\{\s*(?:squared|cubed)", words):
+        return text, ""  # that is a power
     if numbers or plain & _NO_UNITS or len(plain) > _MAX_WORDS or value[-1] in "+-=<>/^_":
         return text, ""
     for word, zeros in _MULTIPLIERS.items():
