@@ -62,7 +62,7 @@ def same_colon(comparison: Comparison, reference: Form, answer: Form) -> bool:
     ours, theirs = _terms(reference), _terms(answer)
     if ours is None or theirs is None or (len(ours) != len(theirs) and 1 not in (len(ours), len(theirs))):
         return False
-    if isinstance(reference, Clock) and gcd(reference.hour, reference.minute) != 1:
+    if isinstance(reference, Clock) and (reference.second is not None or gcd(reference.hour, reference.minute) != 1):
         return False
     if not comparison.rules.evaluate and all(map(is_number, ours)) and not all(map(is_number, theirs)):
         return False
@@ -93,7 +93,7 @@ def _same_time(reference: Clock, answer: Clock) -> bool:
     """A mark in the answer is ignored if the reference has none and could have either; a missing one is wrong."""
     if (reference.second is None) != (answer.second is None) and not (reference.half and answer.half):
         return False
-    if reference.half and not answer.half and answer.hour <= 12:
+    if reference.half and not answer.half and 1 <= answer.hour <= 12:
         return False
     if answer.half and not reference.half and 1 <= reference.hour <= 12:
         reference = Clock(reference.hour, reference.minute, reference.second, answer.half)

@@ -32,6 +32,7 @@ _MATRIX = re.compile(r"\\(begin|end)\{(?:[bBp]|small)?(?:matrix|array)\*?\}(?:\{
 _SUBSCRIPT = re.compile(r"_ ?([0-9]+|[a-zA-Z])")
 _CASED = re.compile(r"(?<![\\a-zA-Z])(?:[A-Z][a-z]+|[a-zA-Z]{4,})(?![a-zA-Z])")
 _OUTWARD = re.compile(r"([\[\]])([^\[\],;]*[,;][^\[\],;]*)([\[\]])")
+_INDEX_FOLLOWS = re.compile(r" ?_")
 _TOKEN = re.compile(r"\\(?:begin|end)\{[a-zA-Z]+\*?\}|\\[a-zA-Z]+|\\.|.", re.DOTALL)
 _TAKES = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # how many arguments
 _ROOT_INDEX = re.compile(r"\s*\[[^\[\]]*\]")
@@ -153,6 +154,8 @@ def _plain_font(match: re.Match[str]) -> str:
     content = re.sub(r"\{([^{}]*)\}", r"\1", match[1].strip())
     if content in ("e", "i", "d") or not re.search(r"[^\W\d_]", content) or re.fullmatch(r"\([A-Z]\)", content):
         return f" {content} " if content.isalpha() else content
+    if re.fullmatch(r"[0-9A-Fa-f]+", content) and _INDEX_FOLLOWS.match(match.string, match.end()):
+        return content
     number = re.fullmatch(r"([-+$0-9.,:/ ]*[0-9])\s*([^0-9]+)", content)
     if number:
         return rf"{number[1]}\text{{ {number[2].strip()}}}"

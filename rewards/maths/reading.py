@@ -24,6 +24,7 @@ _LETTER_IN_FONT = re.compile(r"\\text\{ ?([a-zA-Z])\}")
 _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}(?![a-zA-Z])")  # shorter ones may be products of variables
 _NAMED = re.compile(r"\\(?:begin|end|operatorname|mathbb|mathcal)\{[a-zA-Z]+\*?\}|_\{[a-zA-Z]+\}")
 _SHORT_WORDS = frozenset("yes no odd one two all any dne na".split())  # noqa: SIM905
+_POINT = re.compile(r"(?P<name>[A-Z]'*(?:_\{\w\})?) ?(?P<at>\(.*[0-9].*\))")
 _NO_SPACE_IN_LIST = re.compile(r",(?! )")
 _ALL = re.compile(
     r"(?:the set of )?(?:all )?(real numbers?|reals?|integers|natural numbers|rational numbers)(?: [a-z])?"
@@ -90,7 +91,15 @@ def read_clean(text: str) -> Form:
     if re.search(r"\\(?:pm|mp)(?![a-zA-Z])", text) and brackets(text) is None:
         return Items("list", (read_clean(_signed(text, 0)), read_clean(_signed(text, 1))))
     embraced = brackets(text)
-    return _value(text) if embraced is None else _group(text, *embraced)
+    return _point(text) or _value(text) if embraced is None else _group(text, *embraced)
+
+
+def _point(text: str) -> Form | None:
+    """`A(1,2)`: a point with its name; None if it is something else."""
+    match = _POINT.fullmatch(text)
+    if match is None or brackets(match["at"]) is None or not split(match["at"][1:-1], frozenset(","))[1]:
+        return None
+    return Relation((match["name"].strip(), match["at"]), ("=",), read_clean(match["at"]))
 
 
 def _systems(joined: str) -> Form | None:
@@ -109,7 +118,8 @@ def _several(items: list[str], joiners: list[str]) -> Form:
     if len(items) == 1:
         return read_clean(items[0])
     forms = [read_clean(item) for item in items]
-    if r"\lor" in joiners and r"\land" not in joiners and all(_is_region(form) or is_interval(form) for form in forms):
+    joined = any(map(_is_region, forms)) or all(map(is_interval, forms))
+    if r"\lor" in joiners and r"\land" not in joiners and joined and all(map(_is_part, forms)):
         return Region(tuple(forms), (r"\cup",) * (len(forms) - 1))
     if r"\land" in joiners and r"\lor" not in joiners and all(_is_region(form) for form in forms):
         return Region(tuple(forms), (r"\cap",) * (len(forms) - 1))
@@ -118,6 +128,11 @@ def _several(items: list[str], joiners: list[str]) -> Form:
 
 def _is_region(form: Form) -> bool:
     return isinstance(form, Relation) and set(form.operators) <= _INEQUALITIES
+
+
+def _is_part(form: Form) -> bool:
+    """Whether it may be a part of a union: an inequality, an interval, or `x=0`."""
+    return is_interval(form) or (isinstance(form, Relation) and set(form.operators) <= {*_INEQUALITIES, "="})
 
 
 def is_interval(form: Form) -> bool:
@@ -225,7 +240,7 @@ def _built(member: str, condition: str) -> Form | None:
     whole = domain in ("", r"\mathbb{R}") and (isinstance(holds, Region) or _is_region(holds))
     if whole and all(isinstance(one, Relation) and name(variable) in one.sides for one in about):
         return holds
-    return Builder("".join(member.split()), holds)
+    return Builder("".join((variable if domain == r"\mathbb{R}" else member).split()), holds)
 
 
 def _value(text: str) -> Form:

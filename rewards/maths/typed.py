@@ -23,6 +23,7 @@ _NAMES = re.compile(
     r"|(?<![\\a-zA-Z0-9_])(?:infinity|inf|oo)(?![a-zA-Z_({])"
 )
 _ROOT = re.compile(r"(?<![\\a-zA-Z])sqrt\s*(?P<under>[0-9]+(?:\.[0-9]+)?|[a-z](?![a-zA-Z]))")
+_VECTOR = re.compile(r"(?:^|(?<=[=\s]))<([^<>=]*,[^<>=]*)>(?=\s*(?:$|,))")
 _UNION = re.compile(r"(?<=[)\]}])\s*(?:\\text\{\s*(?:[Uu]|union)\s*\}|[Uu]|union)\s*(?=[(\[{\\])")
 _MEMBER = re.compile(r"(?<![a-zA-Z\\])([a-zA-Z](?:_\{?\w\}?)?) in (?=[(\[{RZNQC]|\\\{|\\mathbb|\\left)")
 _PERCENT = re.compile(r"(?<=[0-9.)}])\s*(?:per ?cent(?:age(?! point))?|pct)(?![a-zA-Z])\.?")
@@ -33,6 +34,7 @@ _PROSE = re.compile(r"[a-zA-Z ,.;:'-]*[a-zA-Z]{2}[a-zA-Z ,.;:'-]*")
 
 def as_typed(text: str) -> str:
     """The LaTeX of what ASCII stands for; ASCII relations and names only."""
+    text = _VECTOR.sub(r"\\langle \1\\rangle ", text)
     for pattern, latex in _RELATIONS:
         text = pattern.sub(latex.replace("\\", r"\\"), text)
     text = _PERCENT.sub(lambda _: r"\%", text)
