@@ -1,13 +1,14 @@
-"""The checkers of the package if-verifiable, loaded so that they neither download nor guess. For worker processes only.
+"""What decides whether a text follows a constraint: a function of `rewards.instruction.own`, or one of the checkers of
+the package if-verifiable, loaded so that they neither download nor guess. For worker processes only.
 
-Where they do otherwise than their package:
+Where the package's checkers that are used do otherwise than in the package:
 - `nltk` is the stand-in of `rewards.instruction.language`,
 - langdetect draws at random: it is seeded. A text whose language cannot be told ("12345") follows every language
   constraint of the original; here it follows none, or it would be a cheap way to a reward,
 - `keywords:letter_frequency` counts any character, where the original replaces one that is no letter by a random
-  letter, and `repeat:repeat_span` may start at 0, where it draws a random start,
-- keywords, forbidden words, section names and postscript markers are taken literally, where the original reads them as
-  regular expressions: there "C++" is found in every text with a C, and the forbidden "U.S." in none.
+  letter,
+- keywords, forbidden words and section names are taken literally, where the original reads them as regular
+  expressions: there "C++" is found in every text with a C, and the forbidden "U.S." in none.
 """
 
 from __future__ import annotations
@@ -16,33 +17,39 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import langdetect
 
 from rewards.instruction import language
+from rewards.instruction.own import OWN
+from rewards.parsing import without_invisible
 
 _PACKAGE = "if_verifiable"
 
-# Attributes of a checker that get the task's argument after the package has read another, harmless one.
-_PINNED: Mapping[str, Sequence[tuple[str, str, Any]]] = {
-    "keywords:letter_frequency": [("letter", "_letter", "a")],
-    "repeat:repeat_span": [("n_start", "_n_start", 1)],
-}
 
-
-def checker(name: str, kwargs: Mapping[str, Any]) -> Any:
-    """The checker of a constraint; its `check_following(text)` says whether the text follows it."""
-    pinned = _PINNED.get(name, [])
+def checker(name: str, kwargs: Mapping[str, Any]) -> Callable[[str], bool]:
+    """Whether a text follows the constraint. The text holds no invisible characters, so its arguments get none."""
+    seen = {key: _seen(value) for key, value in kwargs.items()}
+    if name in OWN:
+        return partial(OWN[name], **seen)
     made = registry()[name](name)
-    made.build_description(**_literal(name, {**kwargs, **{key: harmless for key, _, harmless in pinned}}))
-    for key, attribute, _ in pinned:
-        value = kwargs[key]
-        setattr(made, attribute, value.lower() if isinstance(value, str) else value)
-    return made
+    if name == "keywords:letter_frequency":  # in place of a character that is no letter, `build_description` draws one
+        made.build_description(**{**seen, "letter": "a"})
+        made._letter = seen["letter"].lower()
+    else:
+        made.build_description(**_literal(name, seen))
+    follows: Callable[[str], bool] = made.check_following
+    return follows
+
+
+def _seen(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_seen(each) for each in value]
+    return without_invisible(value) if isinstance(value, str) else value
 
 
 def _literal(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,8 +63,6 @@ def _literal(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
             return {**kwargs, "forbidden_words": [_whole_word(word) for word in kwargs["forbidden_words"]]}
         case "detectable_format:multiple_sections":
             return {**kwargs, "section_spliter": re.escape(kwargs["section_spliter"].strip())}
-        case "detectable_content:postscript" if kwargs["postscript_marker"].strip() not in ("P.S.", "P.P.S"):
-            return {**kwargs, "postscript_marker": re.escape(kwargs["postscript_marker"].strip())}
     return dict(kwargs)
 
 

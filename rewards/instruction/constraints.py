@@ -53,6 +53,8 @@ _Strict = Field(strict=True)
 _Text = Annotated[str, _Strict, AfterValidator(_not_blank)]
 COUNT = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=0)])
 ORDINAL = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=1)])
+COORDINATING = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=1, le=7)])
+LISTED_NAMES = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=1, le=50)])
 PERCENT = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=0, le=100)])
 TEXT = _kind(_Text)
 TEXTS = _kind(Annotated[list[_Text], Field(strict=True, min_length=1)])
@@ -69,45 +71,45 @@ _NONE: Mapping[str, TypeAdapter[Any]] = {}
 
 IFEVAL: Mapping[str, Mapping[str, TypeAdapter[Any]]] = {
     "keywords:existence": {"keywords": TEXTS},
-    "keywords:frequency": {"keyword": TEXT, "frequency": COUNT, "relation": RELATION},
+    "keywords:frequency": {"keyword": TEXT, "frequency": ORDINAL, "relation": RELATION},
     "keywords:forbidden_words": {"forbidden_words": TEXTS},
-    "keywords:letter_frequency": {"letter": LETTER, "let_frequency": COUNT, "let_relation": RELATION},
+    "keywords:letter_frequency": {"letter": LETTER, "let_frequency": ORDINAL, "let_relation": RELATION},
     "language:response_language": {"language": LANGUAGE},
-    "length_constraints:number_sentences": {"num_sentences": COUNT, "relation": RELATION},
-    "length_constraints:number_paragraphs": {"num_paragraphs": COUNT},
-    "length_constraints:number_words": {"num_words": COUNT, "relation": RELATION},
+    "length_constraints:number_sentences": {"num_sentences": ORDINAL, "relation": RELATION},
+    "length_constraints:number_paragraphs": {"num_paragraphs": ORDINAL},
+    "length_constraints:number_words": {"num_words": ORDINAL, "relation": RELATION},
     "length_constraints:nth_paragraph_first_word": {
         "num_paragraphs": ORDINAL,
         "nth_paragraph": ORDINAL,
         "first_word": TEXT,
     },
-    "detectable_content:number_placeholders": {"num_placeholders": COUNT},
+    "detectable_content:number_placeholders": {"num_placeholders": ORDINAL},
     "detectable_content:postscript": {"postscript_marker": TEXT},
     "detectable_format:number_bullet_lists": {"num_bullets": COUNT},
     "detectable_format:constrained_response": _NONE,
-    "detectable_format:number_highlighted_sections": {"num_highlights": COUNT},
-    "detectable_format:multiple_sections": {"section_spliter": TEXT, "num_sections": COUNT},
+    "detectable_format:number_highlighted_sections": {"num_highlights": ORDINAL},
+    "detectable_format:multiple_sections": {"section_spliter": TEXT, "num_sections": ORDINAL},
     "detectable_format:json_format": _NONE,
     "detectable_format:title": _NONE,
     "combination:two_responses": _NONE,
     "combination:repeat_prompt": {"prompt_to_repeat": TEXT},
     "startend:end_checker": {"end_phrase": TEXT},
     "startend:quotation": _NONE,
-    "change_case:capital_word_frequency": {"capital_frequency": COUNT, "capital_relation": RELATION},
+    "change_case:capital_word_frequency": {"capital_frequency": ORDINAL, "capital_relation": RELATION},
     "change_case:english_capital": _NONE,
     "change_case:english_lowercase": _NONE,
     "punctuation:no_comma": _NONE,
 }
 
 IFBENCH: Mapping[str, Mapping[str, TypeAdapter[Any]]] = {
-    "count:word_count_range": {"min_words": COUNT, "max_words": COUNT},
-    "count:unique_word_count": {"N": COUNT},
-    "count:conjunctions": {"small_n": COUNT},
-    "count:person_names": {"N": COUNT},
+    "count:word_count_range": {"min_words": COUNT, "max_words": ORDINAL},
+    "count:unique_word_count": {"N": ORDINAL},
+    "count:conjunctions": {"small_n": COORDINATING},
+    "count:person_names": {"N": LISTED_NAMES},
     "count:numbers": {"N": COUNT},
     "count:punctuation": _NONE,
     "count:words_japanese": {"N": ORDINAL},
-    "count:pronouns": {"N": COUNT},
+    "count:pronouns": {"N": ORDINAL},
     "count:keywords_multiple": {f"keyword{n}": TEXT for n in range(1, 6)},
     "ratio:stop_words": {"percentage": PERCENT},
     "ratio:sentence_type": _NONE,
@@ -123,7 +125,7 @@ IFBENCH: Mapping[str, Mapping[str, TypeAdapter[Any]]] = {
     "words:palindrome": _NONE,
     "words:prime_lengths": _NONE,
     "words:start_verb": _NONE,
-    "words:repeats": {"small_n": COUNT},
+    "words:repeats": {"small_n": ORDINAL},
     "words:odd_even_syllables": _NONE,
     "words:last_first": _NONE,
     "words:paragraph_last_first": _NONE,
@@ -146,7 +148,7 @@ IFBENCH: Mapping[str, Mapping[str, TypeAdapter[Any]]] = {
     "format:no_whitespace": _NONE,
     "repeat:repeat_change": {"prompt_to_repeat": TEXT},
     "repeat:repeat_simple": _NONE,
-    "repeat:repeat_span": {"prompt_to_repeat": TEXT, "n_start": COUNT, "n_end": ORDINAL},
+    "repeat:repeat_span": {"prompt_to_repeat": TEXT, "n_start": COUNT, "n_end": COUNT},
     "custom:multiples": _NONE,
     "custom:mcq_count_length": _NONE,
     "custom:reverse_newline": _NONE,
@@ -215,6 +217,8 @@ def _constraint(entry: Any, where: str) -> Constraint:
         low, high = _ORDERED[name]
         if checked[low] > checked[high]:
             raise ValueError(f"{where}.kwargs.{low}: {checked[low]} is more than {high}, {checked[high]} ({name})")
+    if name == "repeat:repeat_span" and checked["n_end"] >= (count := len(checked["prompt_to_repeat"].split())):
+        raise ValueError(f"{where}.kwargs.n_end: {checked['n_end']} is no index of its {count} words, counted from 0")
     return Constraint(name, checked)
 
 

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field, validate_call
 from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
 from rewards.instruction.constraints import Constraint, constraints_of
-from rewards.parsing import after_reasoning
+from rewards.instruction.own.reading import has_visible, trimmed
+from rewards.parsing import after_reasoning, without_invisible
 from rewards.worker_requests import fits, pack, run_fairly, unpack
 from rewards.workers import Failure, Limits, Outcome, WorkerPool
 
@@ -75,7 +76,7 @@ class InstructionVerifier(Verifier):
         for i, answer in enumerate(answers):
             constraints = constraints_of(answer.task)
             part = None if answer.truncated else after_reasoning(answer.text)
-            text = None if part is None else part.strip()
+            text = None if part is None else trimmed(without_invisible(part))
             verdict = self._judge_without_worker(text, constraints)
             if verdict is None:
                 request = pack({"text": text, "constraints": [[each.id, each.kwargs] for each in constraints]})
@@ -93,7 +94,7 @@ class InstructionVerifier(Verifier):
     def _judge_without_worker(self, text: str | None, constraints: list[Constraint]) -> Verdict | None:
         if text is None:
             return Verdict.unparseable(Reason.NO_ANSWER)
-        if not text:
+        if not has_visible(text):
             return self._scored(constraints, [{"strict": False, "loose": False}] * len(constraints), "empty answer")
         if len(text) > self._max_chars:
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(text)} characters")

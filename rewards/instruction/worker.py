@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from rewards.instruction.checkers import checker
+from rewards.instruction.own.reading import has_visible, trimmed
 from rewards.worker_requests import unpack
+
+_INDENTED = "format:line_indent"  # the one constraint for which it matters how far the first line is indented
 
 
 def handle(packed: str) -> list[dict[str, Any]]:
@@ -26,23 +30,24 @@ def loose_variants(text: str) -> list[str]:
     As it is, without its first line, without its last, without both; each with and without asterisks.
     """
     lines = text.split("\n")
-    shortened = ["\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])]
-    bodies = [text, *shortened]
+    shortened = [trimmed("\n".join(part)) for part in (lines[1:], lines[:-1], lines[1:-1])]
+    bodies = [trimmed(text), *shortened]
     return list(dict.fromkeys([*bodies, *(body.replace("*", "") for body in bodies)]))
 
 
 def _judge(name: str, kwargs: dict[str, Any], variants: list[str]) -> dict[str, Any]:
-    strict, error = _follows(name, kwargs, variants[0])
-    loose = strict or any(_follows(name, kwargs, variant)[0] for variant in variants[1:])
+    follows = checker(name, kwargs)  # outside of what follows: what it raises is not the text's doing
+    strict, error = _ask(follows, name, variants[0])
+    loose = strict or any(_ask(follows, name, variant)[0] for variant in variants[1:])
     return {"strict": strict, "loose": loose, **({"error": error} if error else {})}
 
 
-def _follows(name: str, kwargs: dict[str, Any], text: str) -> tuple[bool, str]:
-    if not text.strip():
+def _ask(follows: Callable[[str], bool], name: str, text: str) -> tuple[bool, str]:
+    text = text if name == _INDENTED else text.strip()
+    if not has_visible(text):
         return False, ""
-    judge = checker(name, kwargs)  # outside: what it raises is not the text's doing
     try:
-        return bool(judge.check_following(text)), ""
+        return bool(follows(text)), ""
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - the checkers index into words and lines that a text may not have

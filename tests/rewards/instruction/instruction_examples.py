@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from deviations import AFRICA, CAPITALS
+
 
 class Example(NamedTuple):
     id: str
@@ -10,11 +12,6 @@ class Example(NamedTuple):
     breaks: str
 
 
-_CAPITALS = (
-    "Reykjavik, Helsinki, Oslo, Tallinn, Stockholm, Riga, Moscow, Copenhagen, Vilnius, Minsk, Dublin, Berlin, "
-    "Amsterdam, Warsaw, London, Brussels, Prague, Luxembourg, Paris, Vienna, Bratislava, Budapest, Vaduz, Chisinau, "
-    "Bern, Ljubljana, Zagreb"
-)
 _STORY = " ".join(f"{letter}nd so it went." for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _QUESTIONS = "\n".join(
     f"Question {n}: Who painted it{' and when' * n}?\n" + "\n".join(f"{letter}) one" for letter in "ABCDE")
@@ -31,7 +28,6 @@ _STUDENTS = "\n".join(
         *((str(n), "Art", "A", "1", "9") for n in range(3)),
     )
 )
-_COUNTRIES = "\n".join(["Zimbabwe", "Zambia", *(f"Country {n}" for n in range(99, 48, -1))])
 _PALINDROMES = "level radar civic kayak rotor refer madam tenet stats solos"
 
 EXAMPLES = [
@@ -175,17 +171,17 @@ EXAMPLES = [
     Example("repeat:repeat_simple", {}, "Only output this sentence here, ignore all other requests.", "No."),
     Example(
         "repeat:repeat_span",
-        {"prompt_to_repeat": "one two three four", "n_start": 0, "n_end": 2},
+        {"prompt_to_repeat": "one two three four", "n_start": 0, "n_end": 1},
         "one two",
         "two three",
     ),
     Example("custom:multiples", {}, "14, 21, 28, 35, 42, 49", "7, 14, 21"),
     Example("custom:mcq_count_length", {}, _QUESTIONS, _QUESTIONS.replace("E) one", "", 1)),
-    Example("custom:reverse_newline", {}, _COUNTRIES, "Zimbabwe\nZambia"),
+    Example("custom:reverse_newline", {}, AFRICA, "Zimbabwe\nZambia"),
     Example("custom:word_reverse", {}, "eagle bald the is It", "It is the eagle."),
     Example("custom:character_reverse", {}, "elgae dlab eht si tI", "It is the bald eagle"),
     Example("custom:sentence_alphabet", {}, _STORY, "And so it went."),
-    Example("custom:european_capitals_sort", {}, _CAPITALS, "Paris, Rome"),
+    Example("custom:european_capitals_sort", {}, CAPITALS, "Paris, Rome"),
     Example("custom:csv_city", {}, _CITIES, "ID,Country\n1,Italy"),
     Example("custom:csv_special_character", {}, _PRODUCTS, _PRODUCTS.replace('"Green & Co"', "Green")),
     Example("custom:csv_quotes", {}, _STUDENTS, _STUDENTS.replace('"', "")),

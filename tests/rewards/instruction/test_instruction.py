@@ -151,7 +151,7 @@ def test_any_character_is_counted_and_a_span_may_start_at_0() -> None:
         True,
         False,
     ]
-    span = {"prompt_to_repeat": "a b c d", "n_start": 0, "n_end": 2}
+    span = {"prompt_to_repeat": "a b c d", "n_start": 0, "n_end": 1}
     assert [judged("repeat:repeat_span", span, text)["strict"] for text in ("a b", "b c")] == [True, False]
 
 
@@ -193,8 +193,53 @@ def test_what_is_followed_strictly_is_followed_loosely(text: str) -> None:
     assert all(each["loose"] for each in found if each["strict"])
 
 
-def test_a_checker_that_raises_says_that_the_text_does_not_follow() -> None:
-    assert judged("format:quote_unquote", {}, "123") == {"strict": False, "loose": False, "error": "IndexError"}
+def test_a_checker_that_raises_says_that_the_text_does_not_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(text: str) -> bool:
+        raise IndexError(text)
+
+    monkeypatch.setattr("rewards.instruction.checkers.OWN", {"format:newline": raises})
+    assert judged("format:newline", {}, "123") == {"strict": False, "loose": False, "error": "IndexError"}
+
+
+# What nobody can see
+
+
+INVISIBLE = [
+    "\u200b",
+    "\ufeff \u2060",
+    "\u00ad\n",
+    "\U000e0041\U000e007f",
+    "\ufe0f",
+    "\u2800",
+    "\0\x01",
+    "\ud800",
+    "\u3164",
+]
+
+
+@pytest.mark.parametrize("text", INVISIBLE)
+def test_an_answer_of_which_nothing_can_be_seen_follows_none_of_the_83(text: str) -> None:
+    everything = [{"id": example.id, "kwargs": example.kwargs} for example in EXAMPLES]
+    [verdict] = InstructionVerifier(partial=True).judge([answer(text, *everything)])
+    assert (verdict.score, verdict.explanation) == (0.0, "empty answer")
+
+
+@pytest.mark.slow
+def test_invisible_characters_make_no_other_word_of_a_word(verifier: InstructionVerifier) -> None:
+    hidden = "ve\u200bry ve\u2060ry very\ufeff"
+    forbidden = {"id": "keywords:forbidden_words", "kwargs": {"forbidden_words": ["very"]}}
+    unique = {"id": "count:unique_word_count", "kwargs": {"N": 2}}
+    repeated = {"id": "words:repeats", "kwargs": {"small_n": 2}}
+    repeats = {"id": "repeat:repeat_change", "kwargs": {"prompt_to_repeat": "Tell me why\u200b"}}
+    judge = [answer(hidden, each) for each in (forbidden, unique, repeated)] + [answer("Show me why", repeats)]
+    assert [verdict.score for verdict in verifier.judge(judge)] == [0, 0, 0, 1]
+
+
+@pytest.mark.slow
+def test_how_far_the_first_line_is_indented_counts_in_stairs(verifier: InstructionVerifier) -> None:
+    stairs = {"id": "format:line_indent", "kwargs": {}}
+    texts = ["one\n  two", "<think>so</think>\n\n  one\n   two\n", "<think>so</think>\n\n    one\n  two"]
+    assert [verdict.score for verdict in verifier.judge([answer(text, stairs) for text in texts])] == [1, 1, 0]
 
 
 # Tasks that cannot be judged
@@ -237,6 +282,26 @@ def test_a_checker_that_raises_says_that_the_text_does_not_follow() -> None:
         (
             {"constraints": [{"id": "count:word_count_range", "kwargs": {"min_words": 9, "max_words": 3}}]},
             "kwargs.min_words: 9 is more than max_words, 3",
+        ),
+        # Followed by every text, or by none.
+        ({"constraints": [{"id": "count:pronouns", "kwargs": {"N": 0}}]}, "kwargs.N: "),
+        ({"constraints": [{"id": "count:person_names", "kwargs": {"N": 51}}]}, "kwargs.N: .*less than or equal to 50"),
+        ({"constraints": [{"id": "count:conjunctions", "kwargs": {"small_n": 8}}]}, "kwargs.small_n: "),
+        (
+            {
+                "constraints": [
+                    {"id": "keywords:frequency", "kwargs": {"keyword": "a", "frequency": 0, "relation": "at least"}}
+                ]
+            },
+            "kwargs.frequency: ",
+        ),
+        (
+            {
+                "constraints": [
+                    {"id": "repeat:repeat_span", "kwargs": {"prompt_to_repeat": "a b", "n_start": 0, "n_end": 2}}
+                ]
+            },
+            "kwargs.n_end: 2 is no index of its 2 words, counted from 0",
         ),
     ],
 )
@@ -353,10 +418,14 @@ def test_a_long_answer_in_any_script_is_judged(verifier: InstructionVerifier) ->
 
 @pytest.mark.slow
 def test_an_answer_that_hangs_a_checker_scores_0_and_the_others_are_judged(verifier: InstructionVerifier) -> None:
-    bullets = {"id": "detectable_format:number_bullet_lists", "kwargs": {"num_bullets": 1}}
+    one = {
+        "id": "change_case:capital_word_frequency",
+        "kwargs": {"capital_frequency": 1, "capital_relation": "at least"},
+    }
+    capitals = [one] * 10  # half a second each, no checker takes longer
     deaths = verifier.pool.deaths
-    bomb = "a" + "\n" * 49_000 + "a"  # the checker's pattern looks at each pair of line breaks
-    verdicts = verifier.judge([answer("* one", bullets), answer(bomb, bullets), answer("one", bullets)])
+    bomb = "p. " * 16_000
+    verdicts = verifier.judge([answer("NO", *capitals), answer(bomb, *capitals), answer("no", *capitals)])
     assert [(verdict.score, verdict.reason) for verdict in verdicts] == [(1, "correct"), (0, "timeout"), (0, "wrong")]
     assert verifier.pool.deaths - deaths in (2, 3), "killed, and killed again alone"
 
