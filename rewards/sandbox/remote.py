@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from buffer.printable import printable
 from rewards.sandbox.base import Ending, Job, JobResult
 from rewards.sandbox.frames import Report, conclude, payload_of
 from rewards.sandbox.slot import SlotFailure
@@ -32,6 +33,7 @@ harness.run(payload, os.open("{_RESULT}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 """
 _GRACE_S = 10.0  # beyond a job's own deadline: the way there and back, and waiting for a place
 _CONNECT_S = 5.0
+_WORDS = 500  # characters that the service has for what it says
 
 
 class RemoteSlot:
@@ -42,7 +44,9 @@ class RemoteSlot:
         self._client: httpx.Client | None = None
 
     def start(self) -> None:
-        self._client = self._client or httpx.Client()
+        # Proxies as the machine sets them, but no proxy stands before the machine itself.
+        local = httpx.URL(self._url).host in ("localhost", "127.0.0.1", "::1")
+        self._client = self._client or httpx.Client(trust_env=not local)
 
     def wait_ready(self) -> None:
         """A harmless program must come back, so that a wrong address ends the run before it begins."""
@@ -57,7 +61,7 @@ class RemoteSlot:
         answer = self._post(job, _request(job, nonce))
         run = answer.get("run_result")
         if not isinstance(run, dict) or answer.get("status") == "SandboxError":
-            raise SlotFailure(f"{self._url}: {answer.get('status')}: {str(answer.get('message'))[:500]}")
+            raise SlotFailure(printable(f"{self._url}: {answer.get('status')}: {answer.get('message')}", _WORDS))
         seconds = float(run.get("execution_time") or 0.0)
         late = run.get("status") == "TimeLimitExceeded"
         status = run.get("return_code")
@@ -85,7 +89,7 @@ class RemoteSlot:
             response.raise_for_status()
             answer = response.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise SlotFailure(f"{self._url}: {type(error).__name__}: {error}") from error
+            raise SlotFailure(printable(f"{self._url}: {type(error).__name__}: {error}", _WORDS)) from error
         if not isinstance(answer, dict):
             raise SlotFailure(f"{self._url}: did not answer with a JSON object")
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Backend = Literal["auto", "zygote", "oneshot", "landlock", "remote"]
@@ -33,6 +34,19 @@ class SandboxSettings(BaseModel):
     def _remote_has_an_address(self) -> Self:
         if (self.backend == "remote") != (self.remote_url is not None):
             raise ValueError("remote_url, such as http://sandbox:8080, and backend: remote go together")
-        if self.remote_url is not None and not self.remote_url.startswith(("http://", "https://")):
-            raise ValueError(f"remote_url must begin with http:// or https://, not {self.remote_url!r}")
+        if self.remote_url is not None:
+            _check_url(self.remote_url)
         return self
+
+
+def _check_url(text: str) -> None:
+    """It is kept in recipes, shown in messages and put into verdicts, so nothing secret may be in it."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"remote_url: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.userinfo or url.fragment:
+        shown = "" if "@" in text or "?" in text or "#" in text else f": {text!r}"
+        raise ValueError(
+            "remote_url must be an address such as http://sandbox:8080, no user, password or query in it" + shown
+        )

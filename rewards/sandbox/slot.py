@@ -27,6 +27,7 @@ from rewards.sandbox.meter import Meter
 from rewards.sandbox.uids import UserId
 
 START_DEADLINE_S = 60.0
+_STOPPED_S = 1.0
 _REPORT_S = 2.0  # a killed job's end must be told within this, or the whole box is killed
 _LAST_WORDS_S = 0.5
 _CLOSE_S = 5.0
@@ -95,6 +96,11 @@ class Slot:
         """The process that everything of this slot descends from."""
         return self._keeper.pid if self._keeper else None
 
+    @property
+    def user(self) -> int | None:
+        """The user id that its jobs run as; None: this process's."""
+        return self._uid.number if self._uid else None
+
     def start(self) -> None:
         """Start the box, without waiting until it is ready. SlotFailure if that fails at once."""
         if self._keeper is not None:
@@ -106,7 +112,7 @@ class Slot:
         self._group = new_group()
         try:
             cgroup = str(self._group.path) if self._group else ""
-            command = keeper_command(self._box, theirs.fileno(), self._uid.number if self._uid else None, cgroup)
+            command = keeper_command(self._box, theirs.fileno(), self.user, cgroup)
             self._keeper = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -219,8 +225,12 @@ class Slot:
         deadline = started + job.limits.wall_s
         meter = Meter(self._zygote, self._base_bytes, self._group)
         killed: Ending | None = None
+        looked = started
         try:
             while not (message := self._receive(max(0.0, min(meter.tick_s, deadline - time.monotonic())))):
+                # Who did not come to look for so long was stopped, and the job perhaps with it: not its fault.
+                deadline += max(0.0, time.monotonic() - looked - _STOPPED_S)
+                looked = time.monotonic()
                 killed = Ending.TIMEOUT if time.monotonic() >= deadline else meter.beyond(job.limits)
                 if killed is not None:
                     self._send({"kill": True}, [])
