@@ -73,8 +73,10 @@ def _train(args: argparse.Namespace) -> int | None:
 
         from launch import preflight
         from launch.dry_run import show
+        from launch.trial import try_verifiers
 
-        show(recipe, preflight.check(recipe, planned_nodes(args)).plan, Console())
+        checked = preflight.check(recipe, planned_nodes(args))
+        show(recipe, checked.plan, try_verifiers(recipe.rewards, checked.tasks), Console())
         return 0
     from launch.train import train
 

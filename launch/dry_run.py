@@ -8,7 +8,9 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from buffer.printable import printable_lines
 from launch.keys import Key
 from launch.loading import to_yaml
 from launch.memory import gib
@@ -17,14 +19,14 @@ from launch.plan import split_rows
 from launch.recipe import Recipe, notes
 
 
-def show(recipe: Recipe, plan: Plan, console: Console) -> None:
-    """The resolved recipe, the plan and what is worth knowing."""
+def show(recipe: Recipe, plan: Plan, found: Sequence[str], console: Console) -> None:
+    """The resolved recipe, the plan and what is worth knowing, `found` by trying the verifiers included."""
     console.rule("Recipe, as resolved")
     console.print(to_yaml(recipe), markup=False, highlight=False, soft_wrap=True, end="")
     console.rule("Plan")
     console.print(plan_table(plan))
-    for note in [*notes(recipe), *split_rows(plan, recipe.learner.sequence_parallel)]:
-        console.print(f"Note: {note}", markup=False, highlight=False)
+    for note in [*notes(recipe), *split_rows(plan, recipe.learner.sequence_parallel), *found]:
+        console.print(Text(f"Note: {printable_lines(note)}"))
     console.print("All checks passed. Nothing was started.", highlight=False)
 
 

@@ -21,6 +21,7 @@ from launch.recorder import Recorder
 from launch.resuming import check_resumable, policy_folder
 from launch.run_folder import RunFolder
 from launch.signals import cancel_on_sigterm
+from launch.trial import try_verifiers
 from launch.warm_start import warm_start
 from rollout.admission import Admission
 from rollout.chat import ChatCodec
@@ -37,7 +38,8 @@ def train(recipe: Recipe, resumed: RunFolder | None = None) -> None:
     if resumed is not None:
         check_resumable(resumed, recipe)
     if not on_a_cluster():
-        preflight.check(recipe, local_nodes())  # before Ray takes its seconds
+        checked = preflight.check(recipe, local_nodes())  # before Ray takes its seconds
+        try_verifiers(recipe.rewards, checked.tasks)
     join_ray()
     try:
         nodes, node_ids = ray_nodes()

@@ -71,6 +71,14 @@ class Verifier(Protocol):
         than elsewhere; shown when a run starts, and in its table."""
         return []
 
+    def may_be_tried(self) -> bool:
+        """Whether `--dry-run` and the start of a run may start it on their machine and have it judge one harmless
+        answer; not what costs money or asks a service. May be called without `start`."""
+        return True
+
+    def within(self, deadline_s: float) -> None:
+        """Told before any task is checked: the recipe's `deadline_s`, seconds after which its actor is killed."""
+
     def check_task(self, task: Task) -> None:
         """Raise UserError if this task could never be judged (no reference, a malformed one). Needs no `start`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -88,6 +88,13 @@ class ComposeVerifier(Verifier):
     def notes(self) -> list[str]:
         return [f"{name}: {note}" for name, verifier in self._verifiers.items() for note in verifier.notes()]
 
+    def within(self, deadline_s: float) -> None:
+        for verifier in self._verifiers.values():
+            getattr(verifier, "within", lambda _: None)(deadline_s)
+
+    def may_be_tried(self) -> bool:
+        return all(getattr(verifier, "may_be_tried", lambda: True)() for verifier in self._verifiers.values())
+
     def close(self) -> None:
         with ExitStack() as closing:  # goes on where one raises
             for verifier in self._verifiers.values():
@@ -104,6 +111,16 @@ class ComposeVerifier(Verifier):
                 self._verifiers[name].check_task(_task_of(task, name, part))
             except UserError as error:
                 raise UserError(f"part {name!r}: {error}") from error
+
+    def check_tasks(self, tasks: Sequence[Task], told: Callable[[int], None]) -> dict[int, str]:
+        """What its parts say of tasks that only their workers can tell to be beyond judging."""
+        refused: dict[int, str] = {}
+        for name, part in self._parts.items():
+            if (look := getattr(self._verifiers[name], "check_tasks", None)) is not None:
+                places = [i for i, task in enumerate(tasks) if part.judges(task.domain)]
+                found = look([_task_of(tasks[i], name, part) for i in places], told)
+                refused |= {places[i]: f"part {name!r}: {why}" for i, why in found.items()}
+        return refused
 
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         said: list[dict[str, Verdict]] = [{} for _ in answers]

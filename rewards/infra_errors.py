@@ -6,7 +6,7 @@ A verifier's failure is no answer's fault, so nothing in the answers shows it: w
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from buffer.types import Status, Verdict
 from rewards.base import Reason
 
 _WHAT_CHARS, _TRACEBACK_CHARS = 300, 4000
-_LINKS = 3  # exceptions of a chain, the last raised first
+_LINKS = 4  # exceptions of a chain, the last raised first
 _FIRST_FRAMES, _LAST_FRAMES = 4, 8  # of a deep stack: where the verifier begins, and where it failed
 KINDS = 20  # kinds that are told one by one; a verifier whose every failure looks new must not fill the screen
 # How a failure travels in the detail of an infra error, from where it is caught to where it is told.
@@ -32,7 +32,8 @@ class InfraError:
     what       it in one line, the verifier's name first
     traceback  of the exception, if one was raised: its outermost frames and its innermost ones
     answers    how many answers it left without a verdict for good; 0 if judging them again helped
-    broken     the verifier broke its contract (it raised, or returned no verdicts), which is a defect of its code
+    broken     a defect of the verifier's code, as far as one can tell: it returned no verdicts, or raised something
+               that no file, network or other machine has caused
     """
 
     kind: str
@@ -53,7 +54,8 @@ def raised(verifier: str, error: BaseException) -> Verdict:
     said = printable(f"{type(error).__name__}: {_message(error)}", _WHAT_CHARS)
     what = f"verifier {verifier!r} raised {said}{f' ({where})' if where else ''}"
     kind = f"{verifier} {type(error).__name__} {where}"
-    return _verdict(what, kind, _traceback(error, trace))
+    broken = not any(isinstance(link, OSError) for link in _chain(error))
+    return _verdict(what, kind, _traceback(error, trace), broken)
 
 
 def no_verdicts(verifier: str, returned: Any, answers: int) -> Verdict | None:
@@ -70,7 +72,7 @@ def no_verdicts(verifier: str, returned: Any, answers: int) -> Verdict | None:
     else:
         return None
     what = f"verifier {verifier!r}: judge returned {wrong}; {right}"
-    return _verdict(what, gist(what), "")
+    return _verdict(what, gist(what))
 
 
 def collected(verifier: str, verdicts: Iterable[Verdict]) -> list[InfraError]:
@@ -121,7 +123,7 @@ class InfraErrors:
                 self.others += failure.answers
         return new
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[InfraError]:
         """Those that cost most first."""
         return iter(sorted(self._kinds.values(), key=lambda failure: -failure.answers))
 
@@ -131,8 +133,8 @@ class InfraErrors:
         return sum(failure.answers for failure in self._kinds.values()) + self.others
 
 
-def _verdict(what: str, kind: str, trace: str) -> Verdict:
-    return Verdict.infra_error(Reason.INFRA, what, **{_KEY: {"kind": kind, "traceback": trace, "broken": True}})
+def _verdict(what: str, kind: str, trace: str = "", broken: bool = True) -> Verdict:
+    return Verdict.infra_error(Reason.INFRA, what, **{_KEY: {"kind": kind, "traceback": trace, "broken": broken}})
 
 
 def _of(verifier: str, verdict: Verdict) -> InfraError:
@@ -149,16 +151,23 @@ def _of(verifier: str, verdict: Verdict) -> InfraError:
 def _traceback(error: BaseException, trace: TracebackType | None) -> str:
     """As Python prints it, causes included, without our frames; long stacks and texts are cut in their middle."""
     parts: list[str] = []
-    link: BaseException | None = error
-    while link is not None and len(parts) < _LINKS:
+    for link in _chain(error):
         frames = traceback.extract_tb(trace if link is error else link.__traceback__)
         shown = traceback.format_list(frames)
         if (left_out := len(shown) - _FIRST_FRAMES - _LAST_FRAMES) > 0:
             shown[_FIRST_FRAMES:-_LAST_FRAMES] = [f"  … {left_out} more frames …\n"]
         said = printable_lines(_message(link), _WHAT_CHARS)
         parts.append(f"Traceback (most recent call last):\n{''.join(shown)}{type(link).__name__}: {said}")
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return printable_lines(middle_cut("\n\nand then:\n\n".join(reversed(parts)), _TRACEBACK_CHARS))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception, what it was raised from, and so on."""
+    link: BaseException | None = error
+    for _ in range(_LINKS):
+        if link is not None:
+            yield link
+            link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
 
 
 def _place(trace: TracebackType | None) -> str:

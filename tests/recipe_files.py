@@ -46,6 +46,11 @@ def tasks() -> list[Any]:
     return [Task(f"sum/{n}", f"{n}+1=", "addition", "exact", answer=str(n + 1)) for n in (1, 2)]
 
 
+def no_traces(seed: int, count: int) -> list[str]:
+    """What a recipe may name by mistake: it is called like a generator of traces, and gives none."""
+    return ["no trace"]
+
+
 def build_policy(out_dir: Path, seed: int) -> Path:
     """A builder that a recipe names; never called before a run starts."""
     raise AssertionError("nothing is built while a recipe is checked")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from buffer.types import Task
 from data.json_lines import parse_line
 from data.tasks import task_of
 from rewards.base import Answer, Verifier
+from rewards.loading import check_tasks
 from rewards.registry import check_task
 
 _FIELDS = ("task", "response", "truncated")
@@ -48,6 +49,7 @@ def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[in
     asked: list[Asked] = []
     problems: list[str] = []
     hashed, digests = hashlib.sha256(), {}
+    placed: list[tuple[str, Task]] = []
     accepted: Task | None = None  # several answers to one task usually stand one after the other
     for number, line in _lines(path):
         where = f"{path}:{number}"
@@ -59,12 +61,14 @@ def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[in
             if task != accepted:
                 _check_task(verifiers, task, where)
                 accepted = task
+                placed.append((where, replace(task, prompt="")))
             asked.append(Asked(number, task.id, task.domain, task.verifier))
         except UserError as error:
             problems.append(str(error))
     if problems:
         more = f"\n... and {len(problems) - _SHOWN} more lines" if len(problems) > _SHOWN else ""
         raise UserError("\n".join(problems[:_SHOWN]) + more)
+    check_tasks(verifiers, placed)
     if not asked:
         raise UserError(f"--input {path} holds no answers; write one object a line: {_RIGHT}")
     digests[len(asked)] = hashed.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,10 @@ from buffer.errors import UserError
 from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
 from rewards.llm_judge.cache import Reply, ReplyCache, key_of
-from rewards.llm_judge.client import Client, Patience, Refused, Unavailable
+from rewards.llm_judge.client import Client, Patience, Refused, Unavailable, Unreadable
 from rewards.llm_judge.loop import LoopThread
 from rewards.llm_judge.prompt import INSTRUCTIONS, Rubric, read_reply, response_schema
-from rewards.parsing import Extraction, find_answer
+from rewards.parsing import Extraction, find_answer, without_invisible
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -50,9 +50,11 @@ class LlmJudgeVerifier(Verifier):
                      one out. The temperature is 0, unless you set it here
     cache_size       replies kept in memory; cache_file: and, on disk, for other runs and processes of this machine
 
-    No answer found is unparseable (no_answer). An endpoint that is not reached, or whose reply is not the JSON asked
-    for, is an infra error. One that refuses this answer (HTTP 400, 413 or 422: too long for it, for one) but takes
-    another to the same task scores it 0 (output_limit): what the judge will not read must not be a way out.
+    No answer found is unparseable (no_answer). An endpoint that is not reached is an infra error, and so is one whose
+    reply is not the JSON asked for, or that refuses the request (HTTP 400, 413 or 422) or fails at it (500). But where it
+    then takes a harmless answer to the same task, and not this one once more, this one scores 0 (output_limit for a
+    refusal, else unreadable): what the judge will not read must not be a way out. An answer costs at most
+    2 x `attempts` + 1 requests.
     """
 
     @validate_call(config=ConfigDict(strict=True))
@@ -117,6 +119,9 @@ class LlmJudgeVerifier(Verifier):
                 f"model {self._model!r} is not served at {self._base_url}, which serves {', '.join(served)}"
             )
 
+    def may_be_tried(self) -> bool:
+        return False  # its endpoint may be up only when the run is, and may cost money
+
     def close(self) -> None:
         with self._lock:
             running, self._running = self._running, None
@@ -148,7 +153,7 @@ class LlmJudgeVerifier(Verifier):
         return [verdict or said[key] for verdict, key in zip(verdicts, keys, strict=True)]
 
     def _without_judge(self, found: str | None) -> Verdict | None:
-        if found is None or not found.strip():
+        if found is None or not without_invisible(found).strip():
             return Verdict.unparseable(Reason.NO_ANSWER)
         if len(found) > self._max_chars:
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(found)} characters")
@@ -167,34 +172,40 @@ class LlmJudgeVerifier(Verifier):
         missing = [key for key in requests if key not in known]
 
         async def everything() -> list[Verdict | Reply]:
-            return await asyncio.gather(*(self._ask(client, requests[key], probes[key]) for key in missing))
+            witnesses = _Witnesses(client, self._read)
+            return await asyncio.gather(*(self._ask(client, requests[key], probes[key], witnesses) for key in missing))
 
-        # Each is held to the deadline, from its turn on; an answer that is refused may need it twice.
+        # Each is held to the deadline, from its turn on; an answer that is refused may need it three times.
         rounds = math.ceil(len(missing) / self._concurrency)
-        said = dict(zip(missing, loop.run(everything(), 2 * rounds * self._patience.deadline_s + _SLACK_S)))
+        said = dict(zip(missing, loop.run(everything(), 3 * rounds * self._patience.deadline_s + _SLACK_S)))
         self._cache.put({key: reply for key, reply in said.items() if not isinstance(reply, Verdict)})
         return {
             key: reply if isinstance(reply, Verdict) else self._verdict(reply) for key, reply in (known | said).items()
         }
 
-    async def _ask(self, client: Client, request: Mapping[str, Any], probe: Mapping[str, Any]) -> Verdict | Reply:
+    async def _ask(
+        self, client: Client, request: Mapping[str, Any], probe: Mapping[str, Any], witnesses: _Witnesses
+    ) -> Verdict | Reply:
         """What the judge said or, if it said nothing that can be read, what that makes of the answer."""
         try:
             return await client.ask(request, self._read)
+        except Unavailable as error:
+            about = isinstance(error, Unreadable) or (isinstance(error, Refused) and error.content)
+            if not about or not await witnesses.say_it_works(probe):
+                return Verdict.infra_error(Reason.INFRA, str(error))
+        try:  # once more, now that the judge was seen to work
+            return await client.ask(request, self._read, attempts=1)
         except Refused as refusal:
-            if refusal.content and await self._takes(client, probe):
+            if refusal.content:
                 why = f"the judge takes other answers, but not this: {refusal}"
                 return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, why)
             return Verdict.infra_error(Reason.INFRA, str(refusal))
+        except Unreadable as error:
+            return Verdict.scored(
+                0.0, Reason.UNREADABLE, f"the judge can be read on other answers, but not this: {error}"
+            )
         except Unavailable as error:
             return Verdict.infra_error(Reason.INFRA, str(error))
-
-    async def _takes(self, client: Client, probe: Mapping[str, Any]) -> bool:
-        try:
-            await client.ask(probe, self._read)
-        except Unavailable:
-            return False
-        return True
 
     def _known(self, key: str) -> Reply | None:
         reply = self._cache.get(key)
@@ -218,6 +229,28 @@ class LlmJudgeVerifier(Verifier):
 
                 self._running = loop, loop.run(client(), _SLACK_S)
             return self._running
+
+
+class _Witnesses:
+    """Harmless answers to the tasks of one batch, each shown to the judge once at most."""
+
+    def __init__(self, client: Client, read: Callable[[str], Reply]) -> None:
+        self._client, self._read = client, read
+        self._said: dict[str, asyncio.Task[bool]] = {}
+
+    async def say_it_works(self, probe: Mapping[str, Any]) -> bool:
+        """Whether the judge gives this probe a reply that can be read."""
+        key = key_of(probe)
+        if key not in self._said:
+            self._said[key] = asyncio.create_task(self._ask(probe))
+        return await self._said[key]
+
+    async def _ask(self, probe: Mapping[str, Any]) -> bool:
+        try:
+            await self._client.ask(probe, self._read)
+        except Unavailable:
+            return False
+        return True
 
 
 def _checked_url(base_url: str) -> str:

@@ -87,7 +87,10 @@ def test_a_bad_record_is_named_by_file_and_line(tmp_path: Path, lines: list[obje
             {"warm_start": {"traces": "recipe_files:tasks", "steps": 100}},
             "is called as traces(seed=..., count=..., **args)",
         ),
-        ({"warm_start": {"traces": "builtins:dict", "steps": 100}}, "builtins:dict gives data.traces.Trace, not str"),
+        (
+            {"warm_start": {"traces": "recipe_files:no_traces", "steps": 100}},
+            "recipe_files:no_traces gives data.traces.Trace, not str",
+        ),
         (
             {
                 "warm_start": {

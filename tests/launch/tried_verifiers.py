@@ -1,0 +1,42 @@
+"""Verifiers as they are tried before a run: broken ones, and ones that cannot judge here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from buffer.types import Verdict
+from rewards.base import Answer, Verifier
+
+
+class Fine(Verifier):
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [Verdict.scored(0.0) for _ in answers]
+
+
+class Raises(Verifier):
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        raise KeyError("x")
+
+
+class Floats(Verifier):
+    def judge(self, answers: Sequence[Answer]) -> Any:
+        return [1.0] * len(answers)
+
+
+class Offline(Verifier):
+    """Its service cannot be reached from here."""
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        try:
+            raise ConnectionRefusedError(111, "Connection refused")
+        except OSError as error:
+            raise RuntimeError("the grader does not answer") from error
+
+
+class NeverStarts(Fine):
+    def start(self) -> None:
+        raise RuntimeError("no GPU here")
+
+
+class AsksNotToBe(Raises):
+    def may_be_tried(self) -> bool:
+        return False
