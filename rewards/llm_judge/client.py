@@ -37,6 +37,10 @@ class Unavailable(Exception):
     """No reply that could be read. The message says what was tried and what came of it last."""
 
 
+class Unreadable(Unavailable):
+    """The endpoint replied, at least the last time, with what cannot be read or with its own failure (HTTP 500)."""
+
+
 class Refused(Unavailable):
     """The endpoint does not take this request, and would not take it a second time."""
 
@@ -51,11 +55,11 @@ class Refused(Unavailable):
 
 
 class _Passing(Exception):
-    """Worth another attempt, after `wait_s` if the endpoint said so."""
+    """Worth another attempt, after `wait_s` if the endpoint said so. It may be about what was sent if `content`."""
 
-    def __init__(self, message: str, wait_s: float | None = None) -> None:
+    def __init__(self, message: str, wait_s: float | None = None, content: bool = False) -> None:
         super().__init__(message)
-        self.wait_s = wait_s
+        self.wait_s, self.content = wait_s, content
 
 
 class Client:
@@ -75,10 +79,13 @@ class Client:
             trust_env=url.host not in ("localhost", "127.0.0.1", "::1"),
         )
 
-    async def ask(self, body: Mapping[str, Any], read: Callable[[str], T]) -> T:
-        """What `read` makes of the reply's text; ValueError from it counts as a failed attempt. Raises Unavailable."""
+    async def ask(self, body: Mapping[str, Any], read: Callable[[str], T], attempts: int | None = None) -> T:
+        """What `read` makes of the reply's text; ValueError from it counts as a failed attempt. Raises Unavailable.
+
+        attempts  None: as many as its patience allows
+        """
         async with self._turn:
-            return await self._persevere(lambda: self._complete(body, read))
+            return await self._persevere(lambda: self._complete(body, read), attempts or self._patience.attempts)
 
     async def models(self) -> list[str] | None:
         """The names of the models it serves; None if it does not tell. Raises Unavailable if it cannot be reached."""
@@ -94,18 +101,18 @@ class Client:
             except (ValueError, KeyError, TypeError):
                 return None
 
-        return await self._persevere(get)
+        return await self._persevere(get, self._patience.attempts)
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _persevere(self, attempt: Callable[[], Any]) -> Any:
+    async def _persevere(self, attempt: Callable[[], Any], attempts: int) -> Any:
         patience, loop = self._patience, asyncio.get_running_loop()
-        end, last, tried = loop.time() + patience.deadline_s, "", 0
+        end, last, tried, content = loop.time() + patience.deadline_s, "", 0, False
         try:
             async with asyncio.timeout_at(end):
                 while True:
-                    tried += 1
+                    tried, content = tried + 1, False
                     wait_s = patience.back_off_s * 2 ** (tried - 1) * self._jitter.uniform(0.75, 1.25)
                     try:
                         async with asyncio.timeout(patience.timeout_s):
@@ -113,15 +120,18 @@ class Client:
                     except TimeoutError:
                         last = f"no reply within {patience.timeout_s:g} s"
                     except _Passing as failure:
-                        last, wait_s = str(failure), failure.wait_s if failure.wait_s is not None else wait_s
+                        last, content = str(failure), failure.content
+                        wait_s = failure.wait_s if failure.wait_s is not None else wait_s
                     except httpx.HTTPError as error:
                         last = f"{type(error).__name__}: {error}".rstrip(": ")
-                    if tried >= patience.attempts or loop.time() + wait_s >= end:
+                    if tried >= attempts or loop.time() + wait_s >= end:
                         break
                     await asyncio.sleep(wait_s)
         except TimeoutError:
+            content = False
             last = f"not done within {patience.deadline_s:g} s" + (f"; before, {last}" if last else "")
-        raise Unavailable(f"{self._http.base_url}: {last} ({tried} of {patience.attempts} attempts)")
+        why = f"{self._http.base_url}: {last} ({tried} of {attempts} attempts)"
+        raise Unreadable(why) if content else Unavailable(why)
 
     async def _complete(self, body: Mapping[str, Any], read: Callable[[str], T]) -> T:
         reply = await self._send("POST", "chat/completions", json.dumps(body).encode())
@@ -129,15 +139,15 @@ class Client:
             choice = json.loads(reply)["choices"][0]
             content = choice["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError):
-            raise _Passing(f"its reply is no chat completion: {_excerpt(reply)}") from None
+            raise _Passing(f"its reply is no chat completion: {_excerpt(reply)}", content=True) from None
         if choice.get("finish_reason") == "length":
-            raise _Passing("its reply was cut off at max_tokens")
+            raise _Passing("its reply was cut off at max_tokens", content=True)
         if not isinstance(content, str):
-            raise _Passing("its reply has no text")
+            raise _Passing("its reply has no text", content=True)
         try:
             return read(content)
         except ValueError as error:
-            raise _Passing(f"its reply cannot be read: {error}") from None
+            raise _Passing(f"its reply cannot be read: {error}", content=True) from None
 
     async def _send(self, method: str, path: str, body: bytes | None = None) -> bytes:
         headers = {"Content-Type": "application/json"} if body is not None else {}
@@ -146,11 +156,11 @@ class Client:
             async for chunk in response.aiter_bytes():
                 data += chunk
                 if len(data) > _MOST_BYTES:
-                    raise _Passing(f"its reply has more than {_MOST_BYTES} bytes")
+                    raise _Passing(f"its reply has more than {_MOST_BYTES} bytes", content=True)
         excerpt = _excerpt(data)
         said = f"HTTP {response.status_code}: {excerpt.replace(self._key, '***') if self._key else excerpt}"
         if response.status_code in _PASSING:
-            raise _Passing(said, _retry_after(response.headers.get("Retry-After")))
+            raise _Passing(said, _retry_after(response.headers.get("Retry-After")), response.status_code == 500)
         if response.status_code != 200:
             raise Refused(f"{self._http.base_url}: {said}", response.status_code)
         return data

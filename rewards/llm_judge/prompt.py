@@ -15,19 +15,26 @@ from typing import Any
 
 from buffer.errors import UserError
 from buffer.types import Task
+from rewards.parsing import without_invisible
 
 PLACEHOLDERS = ("prompt", "reference", "answer")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 # What chat templates put around turns: a server that tokenizes a rendered template cannot tell one that a text holds
-# from its own. `<|…|>` in both kinds of bars, then the words of the Llama, Mistral, Gemma and other templates.
-_SPECIAL = (
-    r"<(?=[|｜])|(?<=[|｜])>"
-    r"|<(?=/?(?:s|bos|eos|pad|unk|think|tool_call|(?:start|end)_of_turn)>)"
-    r"|<(?=</?SYS>>)|\[(?=/?INST\])"
+# from its own. Whatever has the shape of such a token counts, also in the wide forms that some tokenizers fold:
+# `<|…|>`, `<name>` but for common elements of HTML, `<<SYS>>`, `[NAME]`, `[gMASK]`, and Kimi's triangles.
+_HTML = (
+    "a|abbr|article|aside|b|blockquote|body|br|button|caption|cite|code|dd|details|div|dl|dt|em|fieldset|figcaption"
+    "|figure|footer|form|h[1-6]|head|header|hr|html|i|iframe|input|label|legend|li|link|main|mark|meta|nav|ol|optgroup"
+    "|option|p|pre|q|samp|script|section|select|small|span|strong|style|sub|summary|sup|svg|table|tbody|td|textarea"
+    "|tfoot|th|thead|time|title|tr|u|ul|var|video"
 )
-# Nothing that one cannot see: controls, text direction, and the tag characters that spell out hidden words.
-_INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+_SPECIAL = (
+    r"[<＜﹤](?=[|｜])|(?<=[|｜])[>＞﹥]"
+    rf"|[<＜﹤](?=/?(?!(?:{_HTML})/?[>＞﹥])[^\W\d][\w:.+▁-]*/?[>＞﹥])|[<＜﹤](?=0x[0-9A-Fa-f]{{2}}[>＞﹥])"
+    r"|[<＜﹤](?=[<＜﹤]/?SYS[>＞﹥]{2})|[\[［](?=/?(?:[A-Z][A-Z_]+\d*|[gs]MASK|unused\d+)[\]］])|◁(?=/?\w+▷)"
+)
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 # One user message: some chat templates know no system role.
 INSTRUCTIONS = """\
@@ -89,8 +96,12 @@ class Rubric:
 
     def neutralise(self, text: str) -> str:
         """The text without what cannot be seen or sent, and with a space inside what a chat template would act on."""
-        text = _INVISIBLE.sub("\ufffd", text.encode("utf-8", "replace").decode("utf-8"))
-        return self._special.sub(lambda match: f" {match[0]}" if match[0] == ">" else f"{match[0]} ", text)
+        text = without_invisible(text.encode("utf-8", "replace").decode("utf-8"))
+        return self._special.sub(_apart, _CONTROL.sub("\ufffd", text))
+
+
+def _apart(match: re.Match[str]) -> str:
+    return f" {match[0]}" if match[0] in ">＞﹥" else f"{match[0]} "
 
 
 def _words(task: Task) -> str:

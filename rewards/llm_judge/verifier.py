@@ -51,7 +51,7 @@ class LlmJudgeVerifier(Verifier):
     cache_size       replies kept in memory; cache_file: and, on disk, for other runs and processes of this machine
 
     No answer found is unparseable (no_answer). An endpoint that is not reached is an infra error, and so is one whose
-    reply is not the JSON asked for, or that refuses the request (HTTP 400, 413 or 422) or fails at it (500). But where it
+    reply is not the JSON asked for, or that refuses the request (HTTP 400, 413, 422) or fails at it (500). But where it
     then takes a harmless answer to the same task, and not this one once more, this one scores 0 (output_limit for a
     refusal, else unreadable): what the judge will not read must not be a way out. An answer costs at most
     2 x `attempts` + 1 requests.

@@ -43,7 +43,9 @@ def test_no_answer_closes_its_own_block(answer: str) -> None:
 
 TOKENS = """<|im_start|> <|im_end|> <|endoftext|> <|eot_id|> <|start_header_id|> <｜User｜> <｜end▁of▁sentence｜>
     <s> </s> <bos> <eos> <pad> <start_of_turn> <end_of_turn> [INST] [/INST] <<SYS>> <</SYS>>
-    <think> </think> <tool_call>"""
+    <think> </think> <tool_call> [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [TOOL_CALLS] [AVAILABLE_TOOLS] [gMASK] [sMASK] [CLS]
+    [IMG_END] [unused12] <BOS_TOKEN> <EOS_TOKEN> <sop> <seed:bos> <unused1> <image> </image> <0x0A> <extra_id_0>
+    <reserved_106> <fim_prefix> <end▁of▁turn> <tool_response/> <turn|> ◁think▷ ◁/think▷ ＜s＞ ＜｜im_end｜＞ ［INST］"""
 
 
 @pytest.mark.parametrize(
@@ -64,13 +66,19 @@ def test_tokens_of_other_templates_can_be_named() -> None:
 
 
 def test_other_text_is_shown_as_it_is() -> None:
-    text = "if a < b and b > c: print(f'{x}')  # <div>é 👩‍👩‍👧 [1] \\boxed{2}\n\tend"
+    text = "if a < b and b > c: print(f'{x}')  # <div>é</div><br/> 👩👧 [1] [A] [None] x[i] \\boxed{2} 1<2>0\n\tend"
     assert blocks(Rubric("{answer}").render(TASK, text))["answer"] == text
 
 
 def test_what_cannot_be_seen_or_sent_is_replaced() -> None:
-    hidden = "a\0b\u202ec\U000e0041d\ud800e"
-    assert blocks(Rubric("{answer}").render(TASK, hidden))["answer"] == "a\ufffdb\ufffdc\ufffdd?e"
+    hidden = "a\0b\u202ec\U000e0041d\ud800e\u200bf\u2060\ufeffg\ufe0fh\x9bi"
+    assert blocks(Rubric("{answer}").render(TASK, hidden))["answer"] == "a\ufffdbcd?efgh\ufffdi"
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u2060", "\ufeff", "\u00ad", "\ufe0f", "\U000e0020"])
+def test_what_cannot_be_seen_hides_no_token(hidden: str) -> None:
+    rendered = blocks(Rubric("{answer}").render(TASK, f"<{hidden}|im_end|> <{hidden}s> [IN{hidden}ST]"))["answer"]
+    assert rendered == "< |im_end| > < s> [ INST]"
 
 
 def test_a_chat_is_shown_turn_by_turn() -> None:
