@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from buffer.errors import UserError
 from launch.problems import explain, of_other_kind
 from launch.recipe import Recipe
+from launch.secrets import refuse_secrets
 from launch.yaml_tree import Keys, Origins, dotted, parse
 from rewards.settings import RewardSettings
 
@@ -85,6 +86,7 @@ def load_rewards(
     """
     chain = [({"rewards": defaults or {}}, {})] if path is None else _chain(Path(path))
     values, origins = _resolved(chain, overrides)
+    refuse_secrets(values, origins)
     try:
         return _Rewards.model_validate_json(json.dumps(values), strict=True).rewards
     except ValidationError as error:
@@ -107,6 +109,7 @@ def validate(values: Mapping[str, Any], origins: Origins, kind: type[R] = Recipe
     """The recipe of a tree of plain values, strictly: no text is read as a number, no number as a truth value."""
     if (other := of_other_kind(values, origins, kind)) is not None:
         raise UserError(other)
+    refuse_secrets(values, origins)
     try:
         # Read as JSON because only there does pydantic's strict mode take a list for a tuple and a word for an enum.
         return kind.model_validate_json(json.dumps(values), strict=True)
