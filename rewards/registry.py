@@ -58,7 +58,9 @@ def installed() -> list[str]:
 
 def build_verifier(name: str, chosen: VerifierSettings) -> Verifier:
     """The verifier `rewards.verifiers.<name>`, constructed with its args but not started."""
-    return construct(chosen.use, chosen.args, f"rewards.verifiers.{name}")
+    verifier = construct(chosen.use, chosen.args, f"rewards.verifiers.{name}")
+    getattr(verifier, "within", lambda _: None)(chosen.deadline_s)
+    return verifier
 
 
 def construct(use: str, args: Mapping[str, Any], where: str) -> Verifier:
@@ -138,7 +140,9 @@ def _check_args(cls: type[Verifier], args: Mapping[str, Any], where: str) -> Non
 def _argument_errors(error: ValidationError, where: str) -> list[str]:
     """One line for each bad argument of a constructor that pydantic checks (`validate_call`)."""
     return [
-        f"{where}.args.{'.'.join(str(part) for part in entry['loc'])}: {entry['msg']}, not {entry['input']!r}"
+        f"{where}.args.{'.'.join(str(part) for part in entry['loc'])}: {entry['msg']}"
+        # Our own checks say what is wrong, and their input may hold a password.
+        + ("" if entry["type"] == "value_error" else f", not {entry['input']!r}")
         for entry in error.errors()
     ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from rewards.sandbox.base import Call, Ending, Job, JobLimits, JobResult
 from rewards.sandbox.pool import SandboxPool
 from rewards.sandbox.settings import SandboxSettings
 
+_GRACE_S = 2.0  # of `deadline_s`: for what is no job
 _REASONS = {
     Ending.TIMEOUT: Reason.TIMEOUT,
     Ending.MEMORY: Reason.MEMORY,
@@ -79,6 +81,10 @@ class CodeVerifier(Verifier):
         self._languages = {name.lower(): _command(name, given) for name, given in (languages or {}).items()}
         settings = SandboxSettings() if sandbox is None else SandboxSettings.model_validate(sandbox)
         self.pool = SandboxPool(settings, ["numpy"] if preload is None else preload)
+        self._deadline_s = math.inf
+
+    def within(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
 
     def start(self) -> None:
         self.pool.start()
@@ -90,7 +96,15 @@ class CodeVerifier(Verifier):
         self.pool.close()
 
     def check_task(self, task: Task) -> None:
-        language = read_problem(task, self._defaults).language
+        problem = read_problem(task, self._defaults)
+        if problem.limits.wall_s + _slack_s(problem.limits) > self._deadline_s:
+            seconds = problem.limits.cpu_s
+            needed = problem.limits.wall_s + _slack_s(problem.limits)
+            raise UserError(
+                f"task {task.id!r}: metadata.time_limit_s {seconds:g} does not fit the verifier's deadline_s "
+                f"{self._deadline_s:g}: a test may need {needed:g} s (twice, each 2 x {seconds:g} + 1)"
+            )
+        language = problem.language
         if language != "python" and language not in self._languages:
             raise UserError(
                 f"task {task.id!r}: metadata.language {language!r} is not python and has no command in the verifier's "
@@ -119,9 +133,10 @@ class CodeVerifier(Verifier):
         if len(program) > self._max_chars:
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"a program of {len(program)} characters")
         problem = read_problem(task, self._defaults)
+        turn = _Turn(self.pool, self._deadline_s - _slack_s(problem.limits))
         passed, failed = 0, None
         for number, test in enumerate(problem.tests):
-            outcome = self._run(problem, test, program)
+            outcome = self._run(problem, test, program, turn.run)
             if outcome.reason is Reason.INFRA:
                 return Verdict.infra_error(Reason.INFRA, f"test {number}: {outcome.explanation}")
             if outcome.reason is Reason.CORRECT:
@@ -139,22 +154,22 @@ class CodeVerifier(Verifier):
             return Verdict.scored(passed / len(problem.tests), Reason.PARTIAL, _explained(number, outcome), **count)
         return Verdict.scored(0.0, outcome.reason, _explained(number, outcome), **count)
 
-    def _run(self, problem: Problem, test: Test, program: str) -> _Outcome:
+    def _run(self, problem: Problem, test: Test, program: str, run: Callable[[Job], JobResult]) -> _Outcome:
         limits = problem.limits
         if isinstance(test, Assertion) and not test.expression:
             candidate = Job(source=program, limits=limits, prelude=self._prelude)
-            tested = run_assertion(test, candidate, self.pool.run_one)
+            tested = run_assertion(test, candidate, run)
             if tested.ended is not None:
                 return _Outcome(_REASONS[tested.ended.ending], tested.explanation)
             return _Outcome(Reason.CORRECT if tested.passed else Reason.WRONG, tested.explanation)
         if isinstance(test, StdinTest):
-            result = self.pool.run_one(self._program_job(problem, program, test.stdin))
-        elif isinstance(test, CallTest):
-            call = Call(test.function, test.args, test.kwargs)
-            result = self.pool.run_one(Job(source=program, call=call, limits=limits, prelude=self._prelude))
+            result = run(self._program_job(problem, program, test.stdin))
         else:
-            call = Call(expression=test.expression)
-            result = self.pool.run_one(Job(source=program, call=call, limits=limits, prelude=self._prelude))
+            if isinstance(test, CallTest):
+                call = Call(test.function, test.args, test.kwargs)
+            else:
+                call = Call(expression=test.expression, setup=test.setup, then=test.then)
+            result = run(Job(source=program, call=call, limits=limits, prelude=self._prelude))
         if result.ending is not Ending.OK:
             return _Outcome(_REASONS[result.ending], result.explanation)
         return _compare(problem, test, result)
@@ -168,6 +183,26 @@ class CodeVerifier(Verifier):
         return replace(job, source="", argv=argv, files={file: program.encode(errors="replace")})
 
 
+def _slack_s(limits: JobLimits) -> float:
+    """What must be left of an answer's time when a job begins: that it misses its deadline, and once more alone."""
+    return limits.wall_s + _GRACE_S
+
+
+class _Turn:
+    """One answer's use of the pool: its jobs have a bounded time together, and one second run for idling at most."""
+
+    def __init__(self, pool: SandboxPool, seconds: float) -> None:
+        self._pool, self._left_s, self._patient = pool, seconds, True
+
+    def run(self, job: Job) -> JobResult:
+        if self._left_s < job.limits.wall_s:
+            return JobResult(Ending.TIMEOUT, explanation="its tests together take longer than the verifier may")
+        result = self._pool.run_one(job, self._patient)
+        self._left_s -= result.runs * result.wall_s
+        self._patient = self._patient and result.runs == 1
+        return result
+
+
 def _compare(problem: Problem, test: Test, result: JobResult) -> _Outcome:
     if isinstance(test, StdinTest):
         try:
@@ -179,10 +214,8 @@ def _compare(problem: Problem, test: Test, result: JobResult) -> _Outcome:
         right = same_value(test.expected, result.value, from_json=True, tolerance=problem.tolerance)
     elif test.relation is Relation.EQUAL:
         right = same_value(test.expected, result.value, from_json=False, tolerance=problem.tolerance)
-    elif test.relation is Relation.SAME:
-        right = result.value is test.expected
     else:
-        right = bool(result.value) is (test.relation is Relation.TRUE)
+        right = result.value is test.expected
     return _Outcome(Reason.CORRECT if right else Reason.WRONG)
 
 

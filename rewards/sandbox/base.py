@@ -32,14 +32,19 @@ class JobLimits:
 class Call:
     """Call `function`, which the program defines, and bring out what it returns.
 
-    args and kwargs are JSON values, or tuples, sets and the like (`rewards.sandbox.values` says which). With
+    args and kwargs are JSON values, or tuples, sets and the like (`rewards.sandbox.inside.values` says which). With
     `expression`, that Python expression is evaluated in the program's namespace instead; it comes from the data set.
+
+    setup  statements of the data set that run between the program and the expression, in the same namespace
+    then   built-in functions that are called with the value, one after the other, before it leaves: `list`, `bool`
     """
 
     function: str = ""
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     expression: str = ""
+    setup: str = ""
+    then: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class JobResult:
     explanation  words for people: the exception's type and message, the signal, the cause
     raised       name of the exception's type that ended a call, if one did
     box_died     INFRA, and the sandbox itself died with the job in it
+    runs         2 if it was run again, because the first end might not have been the program's doing
     cpu_s        CPU seconds of the job's main process and what it waited for
     """
 
@@ -96,3 +102,4 @@ class JobResult:
     wall_s: float = 0.0
     raised: str = ""
     box_died: bool = False
+    runs: int = 1

@@ -17,6 +17,8 @@ from rewards.sandbox.base import Ending, Job, JobResult
 from rewards.sandbox.inside import values
 
 _STDERR_KEPT = 10_000
+_WORDS = 500  # characters of an explanation
+_ROOM = 10  # levels that arguments may be deeper than results, which come back in as part of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,11 @@ def payload_of(job: Job, nonce: str) -> bytes:
     """What the harness reads."""
     call = job.call and {
         "function": job.call.function,
-        "args": values.encode(list(job.call.args)),
-        "kwargs": values.encode(dict(job.call.kwargs)),
+        "args": values.encode(list(job.call.args), -_ROOM),
+        "kwargs": values.encode(dict(job.call.kwargs), -_ROOM),
         "expression": job.call.expression,
+        "setup": job.call.setup,
+        "then": list(job.call.then),
     }
     files = {name: content.hex() for name, content in job.files.items()}
     task = {"nonce": nonce, "source": job.source, "call": call, "argv": list(job.argv), "files": files}
@@ -48,8 +52,20 @@ def conclude(job: Job, nonce: str, report: Report, stdout: bytes, stderr: bytes,
     flooded = max(map(len, (stdout, stderr, result))) >= job.limits.output_bytes
     ending, value, explanation, *raised = _conclude(job, nonce, report, flooded, result)
     return JobResult(
-        ending, value, stdout, stderr[-_STDERR_KEPT:], explanation, report.cpu_s, report.wall_s, "".join(raised)
+        ending,
+        value,
+        stdout,
+        stderr[-_STDERR_KEPT:],
+        words(explanation),
+        report.cpu_s,
+        report.wall_s,
+        words("".join(raised)),
     )
+
+
+def words(text: str) -> str:
+    """For people, wherever it came from: at most 500 characters, all of which can be printed and encoded."""
+    return "".join(c if c.isprintable() else " " for c in text[:_WORDS])
 
 
 def _conclude(job: Job, nonce: str, report: Report, flooded: bool, result: bytes) -> tuple[Any, ...]:
@@ -73,8 +89,6 @@ def _conclude(job: Job, nonce: str, report: Report, flooded: bool, result: bytes
         if job.call is not None:
             return Ending.CRASH, None, f"ended with exit code {report.status} before it had a result"
         return (Ending.OK, None, "") if report.status == 0 else (Ending.CRASH, None, f"exit code {report.status}")
-    if "jail" in frame:
-        return Ending.INFRA, None, f"the job could not be locked in: {frame['jail']}"
     if "refused" in frame:
         return Ending.INVALID_RESULT, None, frame["refused"]
     if "error" in frame:
@@ -98,8 +112,6 @@ def read_frame(result: bytes, nonce: str) -> dict[str, Any] | None:
         )
     except (ValueError, RecursionError) as error:
         raise values.ValueRefused(f"the frame is not JSON: {type(error).__name__}") from error
-    if isinstance(frame, dict) and set(frame) == {"jail"}:  # written before the program was read
-        return {"jail": str(frame["jail"])}
     if not isinstance(frame, dict) or frame.pop("nonce", None) != nonce:
         raise values.ValueRefused("the frame is not the harness's")
     if set(frame) == {"value"}:

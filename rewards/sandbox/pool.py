@@ -7,15 +7,20 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 from rewards.sandbox.backends import UNSAFE, Probe, box_of, choose, uid_base_of
 from rewards.sandbox.base import Ending, Job, JobResult
+from rewards.sandbox.frames import words
 from rewards.sandbox.remote import RemoteSlot
 from rewards.sandbox.settings import SandboxSettings
 from rewards.sandbox.slot import BoxDied, Slot, SlotFailure
 
 _HARMLESS = Job(source="print(1)")
+# Takes 0.1 s where a core is to be had.
+_BUSY = Job(source="import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass")
+_PROMPT_S = 0.3
 
 
 class _AnySlot(Protocol):
@@ -29,9 +34,10 @@ class SandboxPool:
     """`settings.slots` sandboxes. `run` and `run_one` may be called from any thread.
 
     Blame follows `Verdict`: what the kernel's limits or the job's own CPU time say is the program's doing. A deadline
-    missed without much CPU time, or a box that died, may be the machine's: the job is run once more, alone (no other
-    job in the pool), and what happens then counts. If the box dies again and a harmless program fares no better, it is
-    INFRA. A box that cannot even start is never a job's fault.
+    missed without much CPU time may be the machine's: unless a harmless job in the same slot gets its core at once, the
+    job is run once more, alone (no other job in the pool), and what happens then counts. So it is where a box died; if
+    it dies again and a harmless program fares no better, that is INFRA. A box that cannot even start is never a job's
+    fault.
     """
 
     def __init__(self, settings: SandboxSettings, preload: Sequence[str] = ()) -> None:
@@ -80,20 +86,24 @@ class SandboxPool:
             for slot in slots:
                 self._free.put(slot)
 
-    def run_one(self, job: Job) -> JobResult:
-        """Run a job as soon as a slot is free; always a result, never an exception of the job's making."""
+    def run_one(self, job: Job, patient: bool = True) -> JobResult:
+        """Run a job as soon as a slot is free; always a result, never an exception of the job's making.
+
+        patient  False: a missed deadline counts at once. For the further jobs of a program that was run twice before
+        """
         self.start()
         with self._turn.shared():
-            result = self._try(job)
-        if not _needs_a_second_run(job, result):
+            result, prompt = self._try(job)
+        if result.ending is not Ending.INFRA and (prompt or not patient):
             return result
         with self._turn.alone():
             self.reruns += 1
-            again = self._try(job)
+            again = replace(self._try(job)[0], runs=2)
             if not (result.box_died and again.box_died):
                 return again
-            if self._try(_HARMLESS).ending is Ending.OK:
-                return JobResult(Ending.CRASH, explanation=f"its sandbox died with it twice: {again.explanation}")
+            if self._try(_HARMLESS)[0].ending is Ending.OK:
+                why = f"its sandbox died with it twice: {again.explanation}"
+                return JobResult(Ending.CRASH, explanation=why, runs=2)
             return again
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
@@ -115,19 +125,29 @@ class SandboxPool:
             return RemoteSlot(str(self.settings.remote_url))
         return Slot(box_of(self.backend, self._preload, self.settings.recycle_after), uid_base_of(self.settings))
 
-    def _try(self, job: Job) -> JobResult:
+    def _try(self, job: Job) -> tuple[JobResult, bool]:
+        """What came of it, and False if it missed its deadline on a machine that may have been too busy for it."""
         slot = self._free.get()
         try:
-            return slot.run(job)
+            result = slot.run(job)
+            return result, not _is_idle(job, result) or _is_prompt(slot)
         except SlotFailure as error:
-            return JobResult(Ending.INFRA, explanation=str(error), box_died=isinstance(error, BoxDied))
+            return JobResult(Ending.INFRA, explanation=words(str(error)), box_died=isinstance(error, BoxDied)), True
         finally:
             self._free.put(slot)
 
 
-def _needs_a_second_run(job: Job, result: JobResult) -> bool:
-    idle = result.ending is Ending.TIMEOUT and result.cpu_s < min(job.limits.cpu_s, result.wall_s) / 2
-    return result.ending is Ending.INFRA or idle
+def _is_idle(job: Job, result: JobResult) -> bool:
+    """Late, with little CPU time: it slept, or waited for the machine."""
+    return result.ending is Ending.TIMEOUT and result.cpu_s < min(job.limits.cpu_s, result.wall_s) / 2
+
+
+def _is_prompt(slot: _AnySlot) -> bool:
+    try:
+        busy = slot.run(_BUSY)
+    except SlotFailure:
+        return False
+    return busy.ending is Ending.OK and busy.wall_s < _PROMPT_S
 
 
 class _Turn:

@@ -2,9 +2,12 @@
 
 Plain: null, true, false, strings, lists, whole numbers below 2**53. Everything else is an object with one key, which
 names its type: {"int": "-1f"} (hexadecimal), {"float": "0x1.8p+0" | "nan" | "inf" | "-inf"}, {"tuple": […]},
-{"dict": [[key, value], …]}, {"set": […]}, {"frozenset": […]}, {"bytes": "00ff"}, {"complex": [float, float]}.
+{"dict": [[key, value], …]}, {"set": […]}, {"frozenset": […]}, {"bytes": "00ff"}, {"complex": [float, float]},
+{"range": [start, stop, step]}.
 
-`encode` runs beside hostile code, `decode` outside: it takes nothing on trust, and builds nothing but these types.
+`encode` runs beside hostile code, `decode` outside: it takes nothing on trust, and builds nothing but these types, in
+time proportional to the text. Hence a set or a dict has at most 20,000 members that are no text: Python hashes numbers
+and tuples in a way that lets their sender make all of them collide.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 MAX_DEPTH = 100
+MAX_MEMBERS = 20_000  # of a set or a dict, texts aside
+_ALIKE = 50  # members whose hashes are equal
 _SAFE = 1 << 53
 
 
@@ -45,6 +50,8 @@ def encode(value: Any, depth: int = 0) -> Any:
         return {"frozenset": [encode(each, depth + 1) for each in frozenset.__iter__(value)]}
     if isinstance(value, bytes):
         return {"bytes": bytes.hex(value)}
+    if isinstance(value, range):
+        return {"range": [encode(each) for each in (value.start, value.stop, value.step)]}
     if isinstance(value, complex):
         return {"complex": [float.hex(value.real), float.hex(value.imag)]}
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
@@ -54,8 +61,8 @@ def encode(value: Any, depth: int = 0) -> Any:
 
 def decode(plain: Any, depth: int = 0) -> Any:
     """The value that `encode` gave `plain` for. ValueRefused if there is none."""
-    if depth > 2 * MAX_DEPTH:
-        raise ValueRefused("nested too deeply")
+    if depth > MAX_DEPTH:
+        raise ValueRefused(f"nested deeper than {MAX_DEPTH}")
     if plain is None or isinstance(plain, bool | str):
         return plain
     if isinstance(plain, int):
@@ -77,7 +84,9 @@ def decode(plain: Any, depth: int = 0) -> Any:
 
 def _decode_typed(kind: str, content: Any, depth: int) -> Any:
     if kind == "dict":
-        return {decode(key, depth): decode(each, depth) for key, each in content}
+        pairs = [(decode(key, depth), decode(each, depth)) for key, each in content]
+        _check_hashes([key for key, _ in pairs])
+        return dict(pairs)
     if isinstance(content, str):
         if kind == "int":
             return int(content, 16)
@@ -92,8 +101,22 @@ def _decode_typed(kind: str, content: Any, depth: int) -> Any:
         members = [decode(each, depth) for each in content]
         if kind == "tuple":
             return tuple(members)
+        if kind == "range":
+            start, stop, step = members
+            return range(start, stop, step)
+        _check_hashes(members)
         if kind == "set":
             return set(members)
         if kind == "frozenset":
             return frozenset(members)
     raise ValueRefused(f"no type of value: {kind!r}")
+
+
+def _check_hashes(members: list[Any]) -> None:
+    """ValueRefused if a table of them could take more than proportional time to build."""
+    others = [each for each in members if not isinstance(each, str | bytes)]
+    if len(others) > MAX_MEMBERS:
+        raise ValueRefused(f"a set or dict of more than {MAX_MEMBERS} members that are no text")
+    hashes = sorted(map(hash, others))
+    if any(one == other for one, other in zip(hashes, hashes[_ALIKE:])):
+        raise ValueRefused(f"more than {_ALIKE} members of a set or dict have the same hash")

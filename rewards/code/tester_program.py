@@ -1,0 +1,152 @@
+"""The tester's program: it runs in a sandbox of its own, with the test in it and nothing of the candidate's.
+
+`run` runs the test with stand-ins for what the candidate defines. A call whose result is not known yet ends it and says
+which call that is. `foresee` runs the test with a result that goes along with everything, to see what it will call.
+"""
+
+import ast
+import builtins
+import contextlib
+import copy
+import sys
+
+
+class _CallNeeded(BaseException):
+    pass
+
+
+class _Enough(BaseException):
+    pass
+
+
+def run(source, setup, names, candidate, answers):
+    """["passed"], ["failed", why] or ["call", key, name, args, kwargs].
+
+    answers  by key: [True, value], or [False, name of the exception, its message]
+    """
+    needed = []
+
+    def call(name, args, kwargs):
+        key = _key(name, args, kwargs)
+        if key not in answers:
+            needed.extend(["call", key, name, list(args), kwargs])
+            raise _CallNeeded
+        returned, *rest = answers[key]
+        if returned:
+            return copy.deepcopy(rest[0])
+        raise _exception(*rest)
+
+    try:
+        _execute(source, source, setup, names, candidate, call)
+    except _CallNeeded:
+        return needed
+    except Exception as error:  # noqa: BLE001 - whatever the test raises
+        return ["failed", f"{type(error).__name__}: {error}"[:300]]
+    return needed or ["passed"]
+
+
+def foresee(source, setup, names, candidate, truth, most):
+    """The calls that the test would make, each [key, name, args, kwargs], if whatever it asks of results were `truth`.
+
+    `most` + 1 at most.
+    """
+    found = {}
+    left = [2 * most]
+
+    def call(name, args, kwargs):
+        left[0] -= 1
+        if "<any>" not in repr((args, kwargs)):  # else it depends on an earlier result
+            key = _key(name, args, kwargs)
+            found[key] = copy.deepcopy([key, name, list(args), kwargs])
+        if len(found) > most or not left[0]:
+            raise _Enough
+        return _any(truth)
+
+    with contextlib.suppress(_Enough, Exception):
+        _execute(_Unasserted().visit(ast.parse(source)), source, setup, names, candidate, call)
+    return list(found.values())
+
+
+def _execute(code, source, setup, names, candidate, call):
+    def stand_in(name):
+        return lambda *args, **kwargs: call(name, args, kwargs)
+
+    if any(word in source + setup for word in ("random", "secrets", "uuid")):
+        _draw_the_same_each_time()
+    scope = {"__name__": "__test__", "__builtins__": builtins}
+    exec(compile(setup, "<setup>", "exec"), scope)  # noqa: S102 - the data set's
+    for name in names:
+        scope[name] = stand_in(candidate if candidate and name == "candidate" else name)
+    exec(compile(code, "<test>", "exec"), scope)  # noqa: S102 - the data set's
+
+
+def _key(name, args, kwargs):
+    text = repr((name, args, kwargs))
+    if len(text) <= 1000:
+        return text
+    import hashlib  # takes longer than most tests
+
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _exception(name, message):
+    """Of the same type, if it is a built-in one that does not steer iterators, which would hide it."""
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception) and kind not in (StopIteration, StopAsyncIteration):
+        try:
+            return kind(message)
+        except TypeError:  # its constructor wants more
+            pass
+    return Exception(f"{name}: {message}")
+
+
+def _draw_the_same_each_time():
+    """The test is run from its beginning more than once: what it draws must not differ."""
+    import random
+
+    random.seed(0)
+    seed, plain = random.seed, random.Random
+    same = {"__init__": lambda self, x=None: plain.__init__(self, 0 if x is None else x)}
+    vars(random).update(
+        seed=lambda a=None, version=2: seed(0 if a is None else a, version),
+        Random=type("Random", (plain,), same),
+        _urandom=plain(1).randbytes,
+    )
+    if "numpy" in sys.modules:
+        drawing = sys.modules["numpy"].random
+        drawing.seed(0)
+        default_rng = drawing.default_rng
+        drawing.default_rng = lambda seed=None: default_rng(0 if seed is None else seed)
+
+
+class _Unasserted(ast.NodeTransformer):
+    """The test without its verdict."""
+
+    def visit_Assert(self, node):
+        return ast.copy_location(ast.Expr(node.test), node)
+
+
+_GIVES_ITSELF = """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow neg pos abs round
+    getitem call and or xor invert lshift rshift divmod matmul enter"""
+
+
+def _any(truth):
+    """A result that goes along with everything."""
+
+    class Any:
+        def __getattr__(self, name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return self
+
+        def __iter__(self):
+            return iter(())
+
+    itself = Any()
+    for name in _GIVES_ITSELF.split():
+        setattr(Any, f"__{name}__", lambda *_, **__: itself)
+    for name in ("bool", "eq", "ne", "lt", "le", "gt", "ge", "contains"):
+        setattr(Any, f"__{name}__", lambda *_: truth)
+    for name, value in {"len": 0, "hash": 0, "int": 0, "index": 0, "float": 0.0, "repr": "<any>", "exit": None}.items():
+        setattr(Any, f"__{name}__", lambda *_, value=value: value)
+    return itself
