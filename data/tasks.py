@@ -14,6 +14,7 @@ from buffer.types import Task
 from data.json_lines import parse_line
 from data.settings import DataSettings, TaskSource
 from rewards.base import Verifier
+from rewards.loading import check_tasks
 from rewards.registry import check_task
 
 _FIELDS = {f.name for f in fields(Task)}
@@ -51,14 +52,17 @@ def check_sources(settings: DataSettings, verifiers: Mapping[str, Verifier]) -> 
     """
     held_out: list[Task] = []
     where_held: dict[str, str] = {}
+    placed: list[tuple[str, Task]] = []
     for source in settings.held_out:
         held_out += _read_checked(source, verifiers, where_held)
+    placed += zip(where_held.values(), held_out, strict=True)
     prompts = {_prompt_key(task) for task in held_out}
 
     train, excluded = [], 0
     where_trained: dict[str, str] = {}
     for source in settings.train:
         tasks = _read_checked(source, verifiers, where_trained)
+        placed += ((where_trained[task.id], task) for task in tasks)
         kept = tuple(t for t in tasks if t.id not in where_held and _prompt_key(t) not in prompts)
         if not kept:
             raise UserError(
@@ -67,6 +71,7 @@ def check_sources(settings: DataSettings, verifiers: Mapping[str, Verifier]) -> 
             )
         train.append(kept)
         excluded += len(tasks) - len(kept)
+    check_tasks(verifiers, placed)
     total = sum(source.weight for source in settings.train)
     weights = tuple(source.weight / total for source in settings.train)
     return TaskSets(tuple(train), weights, tuple(held_out), excluded)

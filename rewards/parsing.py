@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Extraction = Literal["tag", "boxed", "text", "code"]
 
@@ -13,6 +13,14 @@ THINK: Markers = ("<think>", "</think>")
 
 # An escaped character is consumed whole, so that `\{` opens nothing and `\\boxed` (a line break, then text) is no box.
 _BRACES = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
+
+# Between the boxes of an enumeration: the ends of mathematics and of bold type, one joint, a name.
+_AROUND_BOX = r"(?:[ \t$*]|\\[()\[\]]|\\(?:quad|[,;: ])|\n(?![ \t]*\n))*"
+_JOINT = r"(?:[,;]|(?:[,;]\s)?(?:\band\b|\bor\b|\\text\s*\{\s*(?:and|or)\s*\}|\\(?:lor|land|text\{,\})(?![a-zA-Z])))"
+_NAME = r"(?P<name>[a-zA-Z](?:_(?:[a-zA-Z0-9]|\{[a-zA-Z0-9]{1,9}\}))?'*)\s?=" + _AROUND_BOX
+_BETWEEN_BOXES = re.compile(rf"{_AROUND_BOX}{_JOINT}{_AROUND_BOX}(?:{_NAME})?")
+_BEFORE_BOX = re.compile(rf"(?<![a-zA-Z0-9_\\=]){_NAME}$")
+_NAME_CHARS = 40
 
 # What is drawn as nothing: Unicode's Default_Ignorable_Code_Point and interlinear annotations, which hold every format
 # character (category Cf) but the few that have a shape (Arabic number signs and the like), and the empty Braille cell.
@@ -83,20 +91,57 @@ def last_boxed(text: str, reasoning: Markers | None = THINK) -> str | None:
     never closed (a truncated one) does not count. `\{` and `\}` are characters, not braces. An empty box is an answer.
     """
     answer = after_reasoning(text, reasoning)
-    if answer is None:
+    boxes = _boxes(answer) if answer is not None else []
+    return boxes[-1].content if boxes else None
+
+
+def last_boxes(text: str, reasoning: Markers | None = THINK) -> str | None:
+    r"""As `last_boxed`; but where boxes are enumerated up to the last one, the contents of all of them, as one list.
+
+    Enumerated are boxes with nothing between them but one `,`, `;`, "and" or "or" (also `, and`, in `\text{…}` or not),
+    white space without a blank line, dollar signs and the like around mathematics, and the name of what follows:
+    `\boxed{3} and \boxed{-3}` is `3, -3`, and `$x = \boxed{3}$, $y = \boxed{4}$` (each has a name) `x = 3, y = 4`.
+    Any other word ends the list: of `\boxed{2}, then \boxed{3}` the answer is 3. So no box adds a second guess: the
+    reference has to be the whole list.
+    """
+    answer = after_reasoning(text, reasoning)
+    boxes = _boxes(answer) if answer is not None else []
+    if answer is None or not boxes:
         return None
-    open_braces: list[int | None] = []  # for each open brace, where its box's content starts; None for a plain brace
-    last: tuple[int, int] | None = None
+    first = len(boxes) - 1
+    names: list[str | None] = []
+    while first and boxes[first - 1].end < boxes[first].begin:
+        between = _BETWEEN_BOXES.fullmatch(answer, boxes[first - 1].end, boxes[first].begin)
+        if between is None:
+            break
+        names.insert(0, between["name"])
+        first -= 1
+    joined = boxes[first:]
+    before = _BEFORE_BOX.search(answer, max(0, joined[0].begin - _NAME_CHARS), joined[0].begin)
+    names.insert(0, before["name"] if before else None)
+    if len(joined) > 1 and all(names):
+        return ", ".join(f"{name} = {box.content}" for name, box in zip(names, joined, strict=True))
+    return ", ".join(box.content for box in joined)
+
+
+class _Box(NamedTuple):
+    begin: int  # of the command
+    end: int  # behind its closing brace
+    content: str
+
+
+def _boxes(answer: str) -> list[_Box]:
+    """The boxes whose braces balance, in the order in which they open."""
+    open_braces: list[tuple[int, int] | None] = []  # where a box and its content start; None for a plain brace
+    found: list[_Box] = []
     for token in _BRACES.finditer(answer):
         if token["box"]:
-            open_braces.append(token.end())
+            open_braces.append(token.span())
         elif token["open"]:
             open_braces.append(None)
-        elif token["close"] and open_braces:
-            start = open_braces.pop()
-            if start is not None and (last is None or start > last[0]):
-                last = (start, token.start())
-    return answer[slice(*last)].strip() if last else None
+        elif token["close"] and open_braces and (box := open_braces.pop()) is not None:
+            found.append(_Box(box[0], token.end(), answer[box[1] : token.start()].strip()))
+    return sorted(found)
 
 
 def without_invisible(text: str) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rewards.maths.comparing import Arithmetic, Comparison
+from rewards.maths.comparing import Arithmetic
 from rewards.maths.forms import Form, Items, Region, Relation, Value
 from rewards.maths.latex import Unreadable
 from rewards.maths.names import is_label
 from rewards.maths.reading import read, read_clean
-from rewards.maths.rules import MathsRules
 
 
 def fault_of(reference: str, arithmetic: Arithmetic) -> str | None:
@@ -33,9 +32,3 @@ def fault(form: Form, arithmetic: Arithmetic) -> str | None:
         sides = [read_clean(side) for side in form.sides[:-1] if not is_label(side)]
         return next((found for side in (*sides, form.last) if (found := fault(side, arithmetic))), None)
     return None
-
-
-def equals_itself(reference: str, rules: MathsRules, arithmetic: Arithmetic) -> bool:
-    """Whether the reference as an answer would be right, without looking at its text."""
-    forms = read(reference, reference=True)
-    return any(Comparison(rules, arithmetic).same(form, form) for form in forms)

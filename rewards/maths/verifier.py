@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -14,17 +15,19 @@ from rewards.base import Answer, Reason, Verifier
 from rewards.exact import references
 from rewards.maths.comparing import Comparison, chosen
 from rewards.maths.latex import Unreadable, text_key
-from rewards.maths.numbers import NeedsLibrary, PlainArithmetic
+from rewards.maths.loading import faults, needs_worker, plain_fault
+from rewards.maths.numbers import PlainArithmetic
 from rewards.maths.reading import read
 from rewards.maths.rules import MathsRules, rules_from, rules_of
-from rewards.parsing import THINK, last_boxed
+from rewards.parsing import THINK, last_boxed, last_boxes, without_invisible
 from rewards.worker_requests import run_fairly
-from rewards.workers import Failure, Limits, Outcome, WorkerPool
+from rewards.workers import MAX_REQUEST_BYTES, Failure, Limits, Outcome, WorkerPool
 
 _HANDLER = "rewards.maths.worker:handle"
 _HARMLESS = "1"
 _WARM_UP = {"references": [r"\frac{\sqrt{2}}{2}", "x^2+2x+1"], "answer": "(x+1)^2", "rules": {}}
 MAX_REFERENCE_CHARS = 5000
+_MAX_REFERENCE_BYTES = MAX_REQUEST_BYTES // 2  # of all references of a task, as JSON
 
 
 class MathsVerifier(Verifier):
@@ -57,7 +60,8 @@ class MathsVerifier(Verifier):
         self._max_chars = max_chars
         self._rules = rules_from(rules or {})
         self._reasoning = (reasoning[0], reasoning[1]) if reasoning else THINK
-        self.pool = WorkerPool(_HANDLER, _WARM_UP, processes, Limits(cpu_s, wall_s, memory_mb))
+        self._limits = Limits(cpu_s, wall_s, memory_mb)
+        self.pool = WorkerPool(_HANDLER, _WARM_UP, processes, self._limits)
 
     def start(self) -> None:
         self.pool.start()
@@ -67,24 +71,34 @@ class MathsVerifier(Verifier):
 
     def check_task(self, task: Task) -> None:
         rules_of(task, self._rules)
-        for reference in references(task):
-            try:
-                bare = _bare(reference)
-                if len(bare) > MAX_REFERENCE_CHARS:
-                    raise Unreadable(f"{len(bare)} characters, more than {MAX_REFERENCE_CHARS}")
-                read(bare)
-            except Unreadable as error:
-                raise UserError(
-                    f"task {task.id!r}: answer: {_short(reference)} cannot be read: {error}; right would be LaTeX such "
-                    r"as '\\frac{1}{2}', '(1, 2]' or '\\text{no solution}'"
-                ) from error
+        accepted = [_bare(reference) for reference in references(task)]
+        for reference in accepted:
+            fault = _too_long(reference) or plain_fault(reference)
+            if fault:
+                raise UserError(_refusal(task, reference, fault))
+        if len(json.dumps(accepted)) > _MAX_REFERENCE_BYTES:
+            raise UserError(f"task {task.id!r}: answer: its references together are too long")
+
+    def check_tasks(self, tasks: Sequence[Task], told: Callable[[int], None]) -> dict[int, str]:
+        """What is wrong with those of the tasks (all passed `check_task`) whose references no worker can judge."""
+        open_: dict[int, list[str]] = {}
+        for place, task in enumerate(tasks):
+            if waiting := [bare for reference in references(task) if needs_worker(bare := _bare(reference))]:
+                open_[place] = waiting
+        found = faults([bare for waiting in open_.values() for bare in waiting], self._limits, told)
+        return {
+            place: _refusal(tasks[place], bare, found[bare])
+            for place, waiting in open_.items()
+            for bare in waiting
+            if bare in found
+        }
 
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         verdicts: list[Verdict | None] = []
         # Samples of one group often agree: each distinct answer to the same references is compared once.
         to_compare: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
         for i, answer in enumerate(answers):
-            boxed = last_boxed(answer.text, self._reasoning)
+            boxed = last_boxes(without_invisible(answer.text), self._reasoning)
             accepted = tuple(_bare(reference) for reference in references(answer.task))
             rules = rules_of(answer.task, self._rules)
             verdict = self._judge_without_worker(boxed, accepted, rules)
@@ -99,11 +113,19 @@ class MathsVerifier(Verifier):
             }
             for answer, accepted, rules in to_compare
         ]
-        outcomes = run_fairly(self.pool, requests, lambda request: {**request, "answer": _HARMLESS})
+        outcomes = self._compare(requests)
         for outcome, indices in zip(outcomes, to_compare.values(), strict=True):
             for i in indices:
                 verdicts[i] = _verdict(outcome)
         return [verdict for verdict in verdicts if verdict is not None]
+
+    def _compare(self, requests: Sequence[dict[str, Any]]) -> list[Outcome]:
+        fitting = [i for i, request in enumerate(requests) if len(json.dumps(request)) < MAX_REQUEST_BYTES]
+        outcomes = [Outcome(failure=Failure.MEMORY, detail="too long for a worker")] * len(requests)
+        run = run_fairly(self.pool, [requests[i] for i in fitting], lambda request: {**request, "answer": _HARMLESS})
+        for i, outcome in zip(fitting, run, strict=True):
+            outcomes[i] = outcome
+        return outcomes
 
     def _judge_without_worker(self, boxed: str | None, accepted: tuple[str, ...], rules: MathsRules) -> Verdict | None:
         """The verdict if text and plain numbers are enough for it; None if a worker has to look at the answer."""
@@ -125,6 +147,8 @@ class MathsVerifier(Verifier):
             theirs = read(answer)
         except Unreadable as error:
             return Verdict.unparseable(Reason.UNREADABLE, str(error))
+        except Exception as error:  # noqa: BLE001 - the other answers of the batch must not suffer for it
+            return Verdict.scored(0.0, Reason.CRASH, f"reading it raised {type(error).__name__}")
         comparison = Comparison(rules, PlainArithmetic())
         needs_library, reference_read = False, False
         for reference in accepted:
@@ -138,7 +162,7 @@ class MathsVerifier(Verifier):
                     try:
                         if comparison.same(ours, form):
                             return Verdict.scored(1.0, Reason.CORRECT)
-                    except (NeedsLibrary, Unreadable):
+                    except Exception:  # noqa: BLE001 - not only NeedsLibrary: a worker tells whose fault it is
                         needs_library = True
         if not reference_read:
             return Verdict.infra_error(Reason.INFRA, "the task's reference cannot be read")
@@ -147,6 +171,7 @@ class MathsVerifier(Verifier):
 
 def _bare(latex: str) -> str:
     """The expression without the box and spaces around it."""
+    latex = without_invisible(latex)
     return (last_boxed(latex, None) or latex).strip()
 
 
@@ -157,6 +182,19 @@ def _key(latex: str) -> str:
         return text_key(latex)
     except Unreadable:
         return latex
+
+
+def _too_long(reference: str) -> str:
+    return (
+        f"{len(reference)} characters, more than {MAX_REFERENCE_CHARS}" if len(reference) > MAX_REFERENCE_CHARS else ""
+    )
+
+
+def _refusal(task: Task, reference: str, fault: str) -> str:
+    return (
+        f"task {task.id!r}: answer: {_short(reference)} cannot be read: {fault}; right would be LaTeX such as "
+        r"'\\frac{1}{2}', '(1, 2]' or '\\text{no solution}'"
+    )
 
 
 def _short(text: str) -> str:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.parsing import after_reasoning, extract_tag, find_answer, last_boxed, last_code_block, without_invisible
+from rewards.parsing import (
+    after_reasoning,
+    extract_tag,
+    find_answer,
+    last_boxed,
+    last_boxes,
+    last_code_block,
+    without_invisible,
+)
 
 
 @pytest.mark.parametrize(
@@ -161,3 +169,57 @@ def test_every_format_character_is_invisible_but_those_with_a_shape() -> None:
     formats = [chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) == "Cf"]
     shaped = [each for each in formats if without_invisible(each)]
     assert {unicodedata.name(each).split()[0] for each in shaped} == {"ARABIC", "SYRIAC", "KAITHI", "EGYPTIAN"}
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{3} and \boxed{-3}", "3, -3"),
+        (r"so $\boxed{3}$ or $\boxed{-3}$.", "3, -3"),
+        (r"\(\boxed{3}\), \(\boxed{4}\) and \(\boxed{5}\)", "3, 4, 5"),
+        (r"\boxed{3}, and \boxed{4}", "3, 4"),
+        (r"\boxed{3};\boxed{4}", "3, 4"),
+        (r"**\boxed{3}** and" + "\n" + r"**\boxed{4}**", "3, 4"),
+        (r"$\boxed{3}\text{ and }\boxed{4}$", "3, 4"),
+        (r"$x = \boxed{3}$, $y = \boxed{4}$", "x = 3, y = 4"),
+        (r"$x_1=\boxed{3}$ and $x_2=\boxed{4}$", "x_1 = 3, x_2 = 4"),
+        (r"$\boxed{3}$, $y = \boxed{4}$", "3, 4"),
+        (r"\boxed{(1,2)} and \boxed{(3,4)} are the points", "(1,2), (3,4)"),
+        (r"\boxed{2}, then \boxed{3}", "3"),
+        (r"\boxed{2} wait \boxed{3}", "3"),
+        (r"\boxed{2} or rather \boxed{3}", "3"),
+        (r"\boxed{2} or, better, \boxed{3}", "3"),
+        (r"\boxed{2}. \boxed{3}", "3"),
+        (r"\boxed{2}," + "\n\n" + r"\boxed{3}", "3"),
+        (r"\boxed{2}" + "\n" + r"\boxed{3}", "3"),
+        (r"\boxed{2}, , \boxed{3}", "3"),
+        (r"\boxed{1}; wait \boxed{2} and \boxed{3}", "2, 3"),
+        (r"\boxed{\boxed{2} and \boxed{3}}", "2, 3"),
+        (r"\boxed{\boxed{3}}", "3"),
+        (r"\boxed{2} and \boxed{3", "2"),
+        (r"\boxed{2} band \boxed{3}", "3"),
+        (r"x = \boxed{3}", "3"),
+        (r"<think>\boxed{2} and </think>\boxed{3}", "3"),
+        ("none", None),
+        (r"</think><think>\boxed{3}", r"3"),
+    ],
+)
+def test_boxes_that_are_enumerated_are_one_answer(text: str, answer: str | None) -> None:
+    assert last_boxes(text) == answer
+
+
+@given(st.lists(st.sampled_from([r"\boxed{", r"\fbox{", "{", "}", "\\", "1", "and", ",", " ", "$", "x=", "\n"])))
+def test_enumerated_boxes_end_with_the_last_one(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    last, listed = last_boxed(text, None), last_boxes(text, None)
+    assert listed == last or (last is not None and listed is not None and listed.endswith(last))
+
+
+def test_boxes_are_read_in_linear_time() -> None:
+    for text in (
+        r"\boxed{" * 30_000,
+        r"\boxed{1}, " * 20_000,
+        "x_" * 50_000 + r"\boxed{1}",
+        " " * 100_000 + r"\boxed{1}",
+    ):
+        last_boxes(text)

@@ -1,0 +1,80 @@
+"""Tasks are loaded: what only a worker can tell of their references, that they can be judged at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rewards.maths.judgeable import fault_of
+from rewards.maths.numbers import NeedsLibrary, PlainArithmetic
+from rewards.workers import MAX_REQUEST_BYTES, Failure, Limits, WorkerPool
+
+_EXAMINER = "rewards.maths.worker:examine"
+_WARM_UP = {"references": [r"\frac{\sqrt{2}}{2}", "x^2+2x+1"]}
+_TOGETHER = 16  # references in one request
+_MOST_PROCESSES = 16
+_AT_ONCE = 64  # requests between two reports
+
+_faults: dict[str, str] = {}  # of all that this process has looked at: a recipe's tasks are checked more than once
+
+
+def plain_fault(reference: str) -> str | None:
+    """Why a reference could never be judged, as far as text and plain numbers tell; None if they tell nothing."""
+    try:
+        return fault_of(reference, PlainArithmetic())
+    except NeedsLibrary:
+        return None
+
+
+def needs_worker(reference: str) -> bool:
+    """Whether text and plain numbers do not tell if a reference can be judged."""
+    try:
+        fault_of(reference, PlainArithmetic())
+    except NeedsLibrary:
+        return True
+    return False
+
+
+def faults(references: Sequence[str], limits: Limits, told: Callable[[int], None]) -> dict[str, str]:
+    """Why references could never be judged, of those that could not. `told` hears how many have been looked at.
+
+    Each may use half of an answer's CPU time (`limits`): the other half is the answer's.
+    """
+    waiting = [reference for reference in dict.fromkeys(references) if reference not in _faults]
+    if waiting:
+        halved = Limits(limits.cpu_s / 2, limits.wall_s, limits.memory_mb)
+        cores = len(os.sched_getaffinity(0))
+        pool = WorkerPool(_EXAMINER, _WARM_UP, max(1, min(cores, _MOST_PROCESSES, len(waiting) // 8)), halved)
+        try:
+            _examine(waiting, pool, told)
+        finally:
+            pool.close()
+    return {reference: _faults[reference] for reference in references if _faults.get(reference)}
+
+
+def _examine(waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]) -> None:
+    batches = [waiting[i : i + _TOGETHER] for i in range(0, len(waiting), _TOGETHER)]
+    for begin in range(0, len(batches), _AT_ONCE):
+        some = batches[begin : begin + _AT_ONCE]
+        alone = _ask(pool, some)
+        _ask(pool, [[reference] for reference in alone])
+        told(min((begin + _AT_ONCE) * _TOGETHER, len(waiting)))
+
+
+def _ask(pool: WorkerPool, batches: Sequence[Sequence[str]]) -> list[str]:
+    """Note the faults of each batch; the references of those that came to grief, which have to be asked about alone."""
+    requests: list[dict[str, Any]] = [{"references": list(batch)} for batch in batches]
+    asked = [i for i, request in enumerate(requests) if len(json.dumps(request)) < MAX_REQUEST_BYTES - 1]
+    again = [reference for i, batch in enumerate(batches) if i not in set(asked) for reference in batch]
+    for i, outcome in zip(asked, pool.run([requests[i] for i in asked]), strict=True):
+        if outcome.failure is None:
+            _faults.update(zip(batches[i], outcome.value["faults"], strict=True))
+        elif len(batches[i]) > 1:
+            again += batches[i]
+        elif outcome.failure is Failure.INFRA and not outcome.raised:
+            continue  # the machine's doing: nothing is known of the reference
+        else:
+            _faults[batches[i][0]] = f"comparing it with anything ends in a {outcome.failure} ({outcome.detail})"
+    return again
