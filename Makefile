@@ -22,7 +22,7 @@ setup: .venv/ready
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and "requirements/cpu.lock is for Python 3.11, not %d.%d: make PYTHON=python3.11" % v)'
 	@echo "Setting up .venv from requirements/cpu.lock (a minute or two, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet uv==0.13.9
+	@$(BIN)/python -m pip install --quiet pip==26.3 uv==0.13.9
 	@$(BIN)/python -m pip install --quiet --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' requirements/cpu.lock)
 	@grep -v '^torch==' requirements/cpu.lock > .venv/rest.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r .venv/rest.txt

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from buffer.errors import UserError
 from buffer.plugins import resolve
+from buffer.printable import printable
 from buffer.types import Task
 from data.tasks import TaskSets, check_sources
 from data.traces import Trace
@@ -118,11 +119,12 @@ def loading_tokenizer(folder: Path) -> Iterator[None]:
 def check_domains(tasks: Sequence[Task]) -> None:
     """Refuse a domain that cannot be the last part of a metric's name: `reward/<domain>`, `eval/pass_at_1/<domain>`."""
     for domain, task in {task.domain: task for task in tasks}.items():
-        if "/" in domain or domain in ("mean", "all"):
+        if "/" in domain or domain in ("mean", "all") or printable(domain) != domain:
+            better = printable(domain).replace("/", ".").replace("�", "")
             raise UserError(
                 f"task {task.id!r} has the domain {domain!r}, which cannot be part of a metric's name; use one without "
-                "a slash that is neither 'mean' nor 'all', such as "
-                f"{domain.replace('/', '.') if '/' in domain else domain + '_'!r}"
+                "slashes and control characters that is neither 'mean' nor 'all', such as "
+                f"{better if better and better not in ('mean', 'all') else domain + '_'!r}"
             )
 
 

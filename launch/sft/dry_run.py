@@ -7,7 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from buffer.printable import printable, printable_lines
 from launch.dry_run import plan_table
 from launch.loading import to_yaml
 from launch.nodes import Node
@@ -33,7 +35,7 @@ def show(recipe: SftRecipe, nodes: Sequence[Node], console: Console) -> None:
     console.print(plan_table(plan))
     split = split_rows(plan, recipe.learner.sequence_parallel)
     for note in [*notes(recipe), *split, *(data.notes if data else ())]:
-        console.print(f"Note: {note}", markup=False, highlight=False)
+        console.print(Text(f"Note: {printable_lines(note)}"))
     console.print("All checks passed. Nothing was started.", highlight=False)
 
 
@@ -44,9 +46,8 @@ def _data_table(data: SftData) -> Table:
     rows = [(stage.settings.name, stage.sources, f"{stage.steps:,}") for stage in data.stages]
     for name, sources, steps in [*rows, ("held out", data.held_out, "–")]:
         for source in sources:
-            table.add_row(
-                name, source.name, source.domain, f"{len(source):,}", f"{source.tokens:,}",
-                f"{int(source.lengths.max()):,}", steps,
-            )  # fmt: skip
+            names = (Text(printable(text)) for text in (name, source.name, source.domain))
+            sizes = (len(source), source.tokens, int(source.lengths.max()))
+            table.add_row(*names, *(f"{size:,}" for size in sizes), steps)
             name = steps = ""
     return table

@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from buffer.printable import printable
 from launch.progress import duration
 from launch.run_folder import RunFolder, write_atomically
 from launch.summary import ending, without_nan
@@ -90,25 +91,26 @@ class SftSummary:
         if self.eval_before or any(stage.eval_loss for stage in self.stages):
             parts.append(self._losses())
         parts.append(self._numbers())
-        parts += [Text(f"Forgotten: {text}", style="yellow") for text in self.forgotten]
+        parts += [Text(printable(f"Forgotten: {text}"), style="yellow") for text in self.forgotten]
         return Group(*parts)
 
     def _losses(self) -> Table:
         """Held-out loss: a row a domain, a column a stage."""
         ends = [stage for stage in self.stages if stage.eval_loss]
-        table = Table("held-out loss, nats/token", "before", *(f"after {s.name}" for s in ends), box=box.SIMPLE_HEAD)
+        after = (Text(printable(f"after {s.name}")) for s in ends)
+        table = Table("held-out loss, nats/token", "before", *after, box=box.SIMPLE_HEAD)
         for column in table.columns[1:]:
             column.justify = "right"
         for domain in dict.fromkeys([*self.eval_before, *(d for s in ends for d in s.eval_loss)]):
             values = [self.eval_before.get(domain), *(s.eval_loss.get(domain) for s in ends)]
-            table.add_row(domain, *(_loss(value) for value in values))
+            table.add_row(Text(printable(domain)), *(_loss(value) for value in values))
         return table
 
     def _numbers(self) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
         for stage in self.stages:
             table.add_row(
-                f"stage {stage.name}",
+                Text(printable(f"stage {stage.name}")),
                 f"{stage.steps} steps, {stage.tokens:,} tokens trained, loss {_loss(stage.first_loss)} → "
                 f"{_loss(stage.last_loss)}",
             )

@@ -43,7 +43,7 @@ def test_what_cannot_judge_here_is_told_and_what_must_not_be_tried_is_not() -> N
         (
             "Raises",
             [
-                "rewards.verifiers.mine: tried on the answer 'I do not know.' to task 'of mine': verifier 'mine' raised ",
+                "rewards.verifiers.mine: tried on the answer 'I do not know.' to task 'of mine': verifier 'mine' raise",
                 'raise KeyError("x")',
             ],
         ),
