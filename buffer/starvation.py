@@ -44,10 +44,11 @@ class Streak:
         self._groups[reason] += 1
         for trajectory in group.trajectories:
             assert trajectory.verdict is not None
-            self._trajectories[trajectory.verdict.status] += 1
+            verdict = trajectory.verdict
+            self._trajectories[Status.UNPARSEABLE if verdict.was_unparseable else verdict.status] += 1
             self._trajectories["truncated"] += trajectory.truncated
-            if trajectory.verdict.status is Status.INFRA_ERROR:
-                self._caused(trajectory.verdict.explanation)
+            if verdict.status is Status.INFRA_ERROR:
+                self._caused(verdict.explanation)
         self._score_sum += float(np.nansum(raw_scores(group)))
         if self._groups.total() >= self._limit:
             raise Starvation(self._message())
@@ -89,7 +90,8 @@ class Streak:
         )
 
     def _by_what_was_judged(self, total: int) -> str:
-        if self._groups[Reason.ZERO_VARIANCE] * 2 >= self._groups.total():
+        unread = self._trajectories[Status.UNPARSEABLE] * 2 >= total  # of which many may have scored 0 alike
+        if self._groups[Reason.ZERO_VARIANCE] * 2 >= self._groups.total() and not unread:
             return (
                 "Try tasks that the policy solves sometimes but not always (easier ones if the mean score is low, "
                 "harder ones if it is high), a larger rollout.group_size, or a longer learner.warm_start."

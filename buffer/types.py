@@ -81,6 +81,11 @@ class Verdict:
             object.__setattr__(self, "detail", {**self.detail, **bounded})
 
     @property
+    def was_unparseable(self) -> bool:
+        """Whether the answer could not be found or read, even if the recipe makes that score 0."""
+        return self.status is Status.UNPARSEABLE or self.detail.get("unparseable") is True
+
+    @property
     def nbytes(self) -> int:
         """Roughly what the detail holds, in bytes."""
         return _nbytes(self.detail)

@@ -104,7 +104,7 @@ def _records(episode: Episode) -> list[EvalRecord]:
                     task_id=episode.group.task.id,
                     sample=index,
                     passed=verdict.score is not None and verdict.score >= 1,
-                    parseable=verdict.status is Status.SCORED,
+                    parseable=not verdict.was_unparseable,
                     truncated=trajectory.truncated,
                     tokens=len(trajectory.response_ids),
                 )

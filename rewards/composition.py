@@ -156,7 +156,7 @@ class ComposeVerifier(Verifier):
         total = round(
             math.fsum(self._parts[name].share * _score(verdict) for name, verdict in weighted.items()), _DIGITS
         )
-        # What scores 0 for being unparseable still counts as that (rewards.judging.was_unparseable).
+        # What scores 0 for being unparseable still counts as that (Verdict.was_unparseable).
         lost = all(verdict.status is Status.UNPARSEABLE for verdict in weighted.values())
         return Verdict.scored(total, _reason(list(weighted.values())), unparseable=True if lost else None)
 

@@ -86,7 +86,7 @@ class Judge:
             apply_policy(without_cause(verdicts[i]), self._unparseable, answers[i].truncated)
             for i in range(len(answers))
         ]
-        counts.update(str(Status.UNPARSEABLE if was_unparseable(verdict) else verdict.status) for verdict in final)
+        counts.update(str(Status.UNPARSEABLE if verdict.was_unparseable else verdict.status) for verdict in final)
         counts.update(f"reason/{verdict.reason}" for verdict in final)
         return Judgement(final, self._clock() - begin, +counts, tuple(failures))
 
@@ -110,11 +110,6 @@ def apply_policy(verdict: Verdict, unparseable: Unparseable, truncated: bool) ->
     if forgiven or verdict.status is not Status.UNPARSEABLE:
         return verdict
     return Verdict(Status.SCORED, 0.0, {**verdict.detail, "unparseable": True})
-
-
-def was_unparseable(verdict: Verdict) -> bool:
-    """Whether the answer could not be found or read, even if the recipe makes that score 0."""
-    return verdict.status is Status.UNPARSEABLE or verdict.detail.get("unparseable") is True
 
 
 def _ask(name: str, verifier: Verifier, answers: list[Answer]) -> list[Verdict]:

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from buffer.types import Status, Verdict
-from rewards.judging import was_unparseable
 
 _WORD = re.compile(r"[a-z0-9_]{1,40}")
 
@@ -27,7 +26,7 @@ class Tally:
         for verdict in verdicts:
             if verdict.score is not None:
                 scores.append(verdict.score)
-            status = Status.UNPARSEABLE if was_unparseable(verdict) else verdict.status
+            status = Status.UNPARSEABLE if verdict.was_unparseable else verdict.status
             self._statuses[domain][status] += 1
             self._totals[domain][status] += 1
             # A verifier of somebody else's may say anything; a metric's name is a word.

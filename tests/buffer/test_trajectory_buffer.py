@@ -244,12 +244,16 @@ def test_starvation_ends_the_run_with_counts_by_reason_and_advice() -> None:
     assert "easier ones if the mean score is low" in message
 
 
+UNREAD_ZERO = Verdict.scored(0.0, "no_answer", unparseable=True)  # as rewards.unparseable: score_zero makes it
+
+
 @pytest.mark.parametrize(
     ("verdicts", "truncated", "advice"),
     [
         ((UNPARSEABLE, UNPARSEABLE), [0, 1], "rollout.max_response_tokens"),
         ((INFRA_ERROR, INFRA_ERROR), [], r"rewards\.verifiers\.\*\.deadline_s"),
         ((UNPARSEABLE, UNPARSEABLE), [], "learner.warm_start"),
+        ((UNREAD_ZERO, UNREAD_ZERO), [], "0 were scored, 2 unparseable.*in the answer format that the verifiers read"),
     ],
 )
 def test_the_advice_follows_the_cause(verdicts: tuple[Any, Any], truncated: list[int], advice: str) -> None:

@@ -51,3 +51,8 @@ def test_what_could_not_be_judged_is_left_out_and_counted() -> None:
     assert result.unjudged == {"sums": (3, 10)}
     assert (result.results.domains["sums"].tasks, result.results.domains["sums"].asked) == (7, 10)
     assert evaluated([RIGHT] * 10).unjudged == {}
+
+
+def test_an_unreadable_answer_that_scores_0_is_still_no_parseable_one() -> None:
+    unread = Verdict.scored(0.0, "no_answer", unparseable=True)
+    assert evaluated([RIGHT] * 6 + [unread] * 4).results.domains["sums"].parseable == 0.6

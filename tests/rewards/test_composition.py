@@ -14,7 +14,6 @@ from rewards import registry
 from rewards.base import Answer
 from rewards.composition import ComposeVerifier
 from rewards.contract import check_contract
-from rewards.judging import was_unparseable
 from rewards.settings import RewardSettings
 
 
@@ -103,13 +102,13 @@ def test_a_part_that_cannot_be_judged_decides_the_whole_which_is_never_a_zero(
 def test_a_part_may_score_0_where_it_is_unparseable() -> None:
     verifier = compose(right=part("right", weight=0.8), style=part("style", weight=0.2, unparseable="zero"))
     verdict = judge(verifier, "right=1 style=?")
-    assert (verdict.score, verdict.reason, was_unparseable(verdict)) == (0.8, "partial", False)
+    assert (verdict.score, verdict.reason, verdict.was_unparseable) == (0.8, "partial", False)
     assert verdict.detail["parts"]["style"] == {"status": "unparseable", "score": None, "reason": "no_answer"}
 
 
 def test_what_scores_0_only_because_it_is_unparseable_still_counts_as_that() -> None:
     verdict = judge(compose(right=part("right", unparseable="zero")), "?")
-    assert (verdict.score, verdict.reason, was_unparseable(verdict)) == (0, "no_answer", True)
+    assert (verdict.score, verdict.reason, verdict.was_unparseable) == (0, "no_answer", True)
 
 
 @pytest.mark.parametrize(("unparseable", "score"), [("mask", None), ("zero", 0)])

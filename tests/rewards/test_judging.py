@@ -11,7 +11,7 @@ from plugin_verifiers import Scripted
 from buffer.errors import UserError
 from buffer.types import Status, Task, Verdict
 from rewards.base import Answer
-from rewards.judging import Judge, was_unparseable
+from rewards.judging import Judge
 
 RIGHT, WRONG = Verdict.scored(1.0, "correct"), Verdict.scored(0.0, "wrong")
 INFRA = Verdict.infra_error("infra", "the machine")
@@ -94,7 +94,7 @@ UNPARSEABLE = Verdict.unparseable("unreadable", "no number", position=3)
 def test_an_unparseable_answer_is_masked_unless_the_recipe_says_otherwise() -> None:
     judgement, _ = judge([[RIGHT, UNPARSEABLE]], [answer("x"), answer("y")])
     assert judgement.verdicts == [RIGHT, UNPARSEABLE]
-    assert [was_unparseable(verdict) for verdict in judgement.verdicts] == [False, True]
+    assert [verdict.was_unparseable for verdict in judgement.verdicts] == [False, True]
 
 
 def test_with_score_zero_an_unparseable_answer_scores_0_keeps_its_reason_and_can_still_be_counted() -> None:
@@ -105,7 +105,7 @@ def test_with_score_zero_an_unparseable_answer_scores_0_keeps_its_reason_and_can
     assert (right, wrong) == (RIGHT, WRONG)
     assert unparseable == Verdict.scored(0, "unreadable", "no number", position=3, unparseable=True)
     assert empty == Verdict.scored(0, "no_answer", "truncated", unparseable=True)
-    assert [was_unparseable(verdict) for verdict in judgement.verdicts] == [False, True, False, True]
+    assert [verdict.was_unparseable for verdict in judgement.verdicts] == [False, True, False, True]
     assert (judgement.counts["scored"], judgement.counts["unparseable"]) == (2, 2)
 
 
@@ -115,7 +115,7 @@ def test_score_zero_if_complete_makes_only_a_response_that_ended_by_itself_pay()
     judgement = Judge(verifiers, retries=0, unparseable="score_zero_if_complete").judge(answers)
     assert [verdict.score for verdict in judgement.verdicts] == [1.0, 0.0, None, None]
     assert judgement.verdicts[2] == UNPARSEABLE
-    assert [was_unparseable(verdict) for verdict in judgement.verdicts] == [False, True, True, True]
+    assert [verdict.was_unparseable for verdict in judgement.verdicts] == [False, True, True, True]
     assert (judgement.counts["scored"], judgement.counts["unparseable"]) == (1, 3)
 
 
