@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from buffer.types import Status, Verdict
 from rewards.base import Answer, Verifier
+from rewards.infra_errors import no_verdicts
 
 HOSTILE_TEXTS = {
     "empty": "",
@@ -98,8 +99,8 @@ def check_still_well(verifier: Verifier, right: Answer, wrong: Answer) -> None:
 
 def _judge(verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
     verdicts = verifier.judge(answers)
-    assert len(verdicts) == len(answers), f"{len(answers)} answers must give as many verdicts, not {len(verdicts)}"
-    assert all(isinstance(verdict, Verdict) for verdict in verdicts), "judge must return buffer.types.Verdict objects"
+    broken = no_verdicts(type(verifier).__name__, verdicts, len(answers))
+    assert broken is None, broken.explanation
     for verdict in verdicts:
         try:
             json.dumps(dict(verdict.detail), allow_nan=False)

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from buffer.printable import printable
@@ -97,7 +97,7 @@ class SftSummary:
     def _losses(self) -> Table:
         """Held-out loss: a row a domain, a column a stage."""
         ends = [stage for stage in self.stages if stage.eval_loss]
-        after = (Text(printable(f"after {s.name}")) for s in ends)
+        after = (Column(Text(printable(f"after {s.name}"))) for s in ends)
         table = Table("held-out loss, nats/token", "before", *after, box=box.SIMPLE_HEAD)
         for column in table.columns[1:]:
             column.justify = "right"

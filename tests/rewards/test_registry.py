@@ -135,7 +135,7 @@ def test_a_good_plug_in_keeps_the_contract() -> None:
 @pytest.mark.parametrize(
     ("cls", "complaint"),
     [
-        (plugin_verifiers.Forgetful, "4 answers must give as many verdicts, not 1"),
+        (plugin_verifiers.Forgetful, "verifier 'Forgetful': judge returned 1 verdict for 4 answers"),
         (plugin_verifiers.ZeroForNothing, "truncated response without an answer"),
         (plugin_verifiers.Fickle, "NUL characters: judged twice"),
         (plugin_verifiers.BlamesTheMachine, "NUL characters: is the answer's doing"),
