@@ -18,6 +18,7 @@ from rewards.maths.written import is_final
 
 _CHOICE = re.compile(r"[A-J]")
 _CHOSEN = re.compile(r"\(\s*([A-J])\s*\)\s*(?P<rest>.*)|([A-J])\s*[).:]\s*(?P<more>.*)", re.DOTALL)
+_ANOTHER_CHOICE = re.compile(r"^\s*(?:or|and|,|;|/|\\)|(?<![a-zA-Z\\])[A-J](?![a-zA-Z])")
 
 
 class Arithmetic(Protocol):
@@ -58,7 +59,7 @@ def chosen(latex: str) -> str | None:
     if _CHOICE.fullmatch(text):
         return text
     match = _CHOSEN.fullmatch(text)
-    if match is None or re.search(r"\([A-J]\)", match["rest"] or match["more"] or ""):
+    if match is None or _ANOTHER_CHOICE.search(match["rest"] or match["more"] or ""):
         return None
     return match[1] or match[3]
 
@@ -132,7 +133,7 @@ class Comparison:
         if kinds == {"tuple"}:
             return self._same_brackets(reference, answer) and self._in_order(ours, theirs)
         if "tuple" in kinds:
-            return False
+            return kinds == {"tuple", "list"} and same_relation(self, reference, answer)  # x>1, x<5 is (1,5)
         if kinds == {"list"} and self.rules.order == "fixed":
             return self._in_order(ours, theirs)
         if kinds == {"list"}:

@@ -25,6 +25,7 @@ _INTEGER = re.compile(r"[0-9]+", re.ASCII)
 _DECIMAL = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]([+-]?[0-9]+))?", re.ASCII)
 _FUNCTION_NAMES = frozenset("f g h p q u v w y F G H P Q R S T E".split())  # noqa: SIM905
 _REPEATING = re.compile(r"([0-9]*)\.([0-9]*)\\(?:overline|bar|dot)\{([0-9]+)\}")
+_COEFFICIENT = re.compile(r"(?<![0-9a-zA-Z})\].^_/])([0-9]+) ?/ ?([0-9]+)(?= ?[a-zA-Z(\\])(?! ?\\(?:cdot|end|text))")
 _MAX_BITS = 70_000  # of a power that is written out; 2^{2024} has 2025
 _MAX_FACTORIAL = 3_000
 
@@ -105,10 +106,19 @@ def is_defined(value: Any) -> bool:
 
 
 def _for_the_parser(latex: str) -> str:
-    """Prime and capital I become names of their own: the parser drops the one and takes the other for sqrt(-1)."""
+    """What the parser takes for something else, put in words that it knows.
+
+    Primes, capital I and E with an index become names of their own (it drops the primes, and takes the letters for
+    sqrt(-1) and for a power of ten); `2/3x` is read from left to right, as `\\frac{2}{3}x`.
+    """
     text = _REPEATING.sub(_repeating, latex)
     text = re.sub(r"([a-zA-Z])('+)", lambda match: f"{match[1]}_{{{9990 + len(match[2])}}}", text)
+    if "'" in text:
+        raise Unreadable("a prime behind something that is no letter")
     text = re.sub(r"(?<![a-zA-Z\\])I(?![a-zA-Z_])", "Q_{9990} ", text)
+    text = re.sub(r"(?<![a-zA-Z\\])E_\{?([a-zA-Z0-9]+)\}?", r"Q_{9980\1} ", text)
+    text = re.sub(r"\\operatorname ?\{((?:arc)?(?:sin|cos|tan|cot|sec|csc))\}", r"\\\1 ", text)
+    text = _COEFFICIENT.sub(r"\\frac{\1}{\2}", text)
     return text.replace("[", "(").replace("]", ")") if r"\sqrt[" not in text and r"\begin" not in text else text
 
 
@@ -164,6 +174,8 @@ def _carried_out(node: Any) -> Any:
             value = Huge(f"factorial of {arguments[0]}")
         else:
             value = node.func(*arguments)
+    elif isinstance(node, sympy.Derivative) and node.expr.is_Symbol and node.expr not in node.variables:
+        value = sympy.Symbol(f"derivative {node.expr} {node.variables}")  # dy/dx, of a y that nobody knows
     else:
         value = node.doit()
     if value in (sympy.nan, sympy.zoo):

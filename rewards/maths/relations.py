@@ -67,7 +67,7 @@ def _states(comparison: Comparison, answer: Relation, reference: Form) -> bool:
     if not _is_equation(answer):
         return False
     first, *others = answer.sides
-    stated = [*(read_clean(side) for side in others[:-1]), answer.last]
+    stated = [*(read_clean(side) for side in others[:-1] if not is_label(side)), answer.last]
     if not is_label(first) and not comparison.arithmetic.varies(first):
         stated.insert(0, read_clean(first))
     return all(comparison.computed.same(reference, side) for side in stated) and any(
@@ -77,7 +77,7 @@ def _states(comparison: Comparison, answer: Relation, reference: Form) -> bool:
 
 def _same_statement(comparison: Comparison, reference: Relation, answer: Relation) -> bool:
     if _is_equation(reference) and _is_equation(answer) and is_label(reference.sides[0]) and is_label(answer.sides[0]):
-        if unspaced(reference.sides[0]) != unspaced(answer.sides[0]):
+        if _names(reference) != _names(answer):
             return False
         return _states(comparison, answer, reference.last)
     if reference.operators == answer.operators:
@@ -97,6 +97,11 @@ def _same_statement(comparison: Comparison, reference: Relation, answer: Relatio
         (reference.sides[0], reference.sides[1]), (answer.sides[0], answer.sides[1])
     )
     return sign != 0 and theirs == (ours if sign > 0 else _FLIPPED.get(ours, ours))
+
+
+def _names(relation: Relation) -> set[str]:
+    """`p = q = 1` names two."""
+    return {unspaced(side) for side in relation.sides[:-1] if is_label(side)}
 
 
 def _same_side(comparison: Comparison, ours: str, theirs: str) -> bool:

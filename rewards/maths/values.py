@@ -133,7 +133,7 @@ def region(form: Form, read: Any) -> sympy.Set | None:
             return None
         whole: Any = parts[0]
         for operator, part in zip(form.operators, parts[1:]):
-            whole = _joined(operator, whole, part)
+            whole = _joined(operator, whole, part) if whole is not None else None
         return whole
     if isinstance(form, Items):
         values = [read(item.latex) if isinstance(item, Value) else None for item in form.items]
@@ -149,11 +149,15 @@ def region(form: Form, read: Any) -> sympy.Set | None:
 
 
 def _joined(operator: str, one: Any, other: Any) -> Any:
+    """Two sets in one. Commas part conditions that all hold, or, if they never do, cases; none may be idle, for
+    `x>1, x>2` would be two guesses."""
     if operator == r"\cup":
         return one.union(other)
     if operator == r"\setminus":
         return one - other
     both = one.intersect(other)
+    if operator == "," and both in (one, other):
+        return None
     return one.union(other) if operator == "," and both.is_empty is True else both
 
 
@@ -166,8 +170,8 @@ def _reference(latex: str) -> Any:
 
 def _without_functions(*expressions: sympy.Expr) -> tuple[sympy.Expr, ...]:
     """Calls of functions that nobody knows (`f(x)`) as variables, the same one for the same call."""
-    calls = sorted(set().union(*(one.atoms(AppliedUndef) for one in expressions)), key=str)
-    names = {call: sympy.Symbol(f"call_{number}") for number, call in enumerate(calls)}
+    calls = set().union(*(one.atoms(AppliedUndef) for one in expressions))
+    names = {call: sympy.Symbol(f"call {call}") for call in calls}
     return tuple(one.xreplace(names) for one in expressions)
 
 

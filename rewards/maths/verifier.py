@@ -19,7 +19,7 @@ from rewards.maths.loading import faults, needs_worker, plain_fault
 from rewards.maths.numbers import PlainArithmetic
 from rewards.maths.reading import read
 from rewards.maths.rules import MathsRules, rules_from, rules_of
-from rewards.parsing import THINK, last_boxed, last_boxes, without_invisible
+from rewards.parsing import THINK, last_boxes, without_invisible
 from rewards.worker_requests import run_fairly
 from rewards.workers import MAX_REQUEST_BYTES, Failure, Limits, Outcome, WorkerPool
 
@@ -172,7 +172,7 @@ class MathsVerifier(Verifier):
 def _bare(latex: str) -> str:
     """The expression without the box and spaces around it."""
     latex = without_invisible(latex)
-    return (last_boxed(latex, None) or latex).strip()
+    return (last_boxes(latex, None) or latex).strip()
 
 
 @lru_cache(maxsize=4096)
