@@ -166,7 +166,7 @@ def _carried_out(node: Any) -> Any:
     elif isinstance(node, (sympy.Add, sympy.Mul, sympy.Pow, sympy.Function)):
         arguments = [_carried_out(argument) for argument in node.args]
         if not all(is_value(argument) for argument in arguments):
-            return node.doit()
+            return _of_matrices(node, arguments)
         _check_infinities(node, arguments)
         if isinstance(node, sympy.Pow):
             value = _power(*arguments)
@@ -181,6 +181,14 @@ def _carried_out(node: Any) -> Any:
     if value in (sympy.nan, sympy.zoo):
         raise _Undefined
     return value
+
+
+def _of_matrices(node: Any, arguments: list[Any]) -> Any:
+    if not isinstance(node, sympy.Function):
+        return node.doit()
+    if isinstance(node, sympy.Abs) and is_matrix(arguments[0]) and arguments[0].is_square:
+        return arguments[0].det()
+    raise Unreadable("a function of a matrix")
 
 
 def _check_infinities(node: Any, arguments: list[Any]) -> None:

@@ -142,7 +142,8 @@ def region(form: Form, read: Any) -> sympy.Set | None:
         if form.kind == "set":
             return sympy.FiniteSet(*values)
         if form.kind == "tuple" and len(values) == 2:
-            return sympy.Interval(*values, left_open=form.left == "(", right_open=form.right == ")")
+            interval = sympy.Interval(*values, left_open=form.left == "(", right_open=form.right == ")")
+            return None if interval is sympy.S.EmptySet else interval  # (7, 3) is a pair
         return None
     value = read(form.latex) if isinstance(form, Value) else None
     return value if isinstance(value, sympy.Set) else None

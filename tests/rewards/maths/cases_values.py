@@ -133,6 +133,9 @@ UNEQUAL: list[tuple[str, str]] = [
     ("y=2x+1", r"2x+1=\begin{pmatrix}1\\2\end{pmatrix}"),
     ("(0,1)", "(0,i^i)"),
     (r"(0,1)\cup(2,3)", r"(0,i^i)\cup(2,3)"),
+    (r"\emptyset", "(3,1)"),
+    (r"(x,y)=(7,3)", r"\emptyset"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"||\begin{pmatrix}1\\2\end{pmatrix}||"),
     # a letter and another one
     ("B", r"\text{(B)}\text{ or C}"),
     ("B", "B. or C"),
