@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from rewards.maths.characters import as_latex
 from rewards.maths.commands import seen, with_plain_commands
@@ -69,9 +70,14 @@ def text_key(latex: str) -> str:
     return re.sub(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])", "", text).rstrip(".!")
 
 
-def tokens(text: str) -> Iterator[tuple[str, int, int]]:
+@lru_cache(maxsize=256)
+def tokens(text: str) -> list[tuple[str, int, int]]:
     """Each token (a command, an escaped character, an environment's begin or end, a character), where it starts, and
     how many brackets are open around it (for a bracket itself: outside of it). The brackets must balance."""
+    return list(_tokens(text))
+
+
+def _tokens(text: str) -> Iterator[tuple[str, int, int]]:
     depth = 0
     for match in _TOKEN.finditer(text):
         token = match[0]
@@ -95,7 +101,7 @@ def split(text: str, separators: frozenset[str]) -> tuple[list[str], list[str]]:
 
 def brackets(text: str) -> tuple[str, str, str] | None:
     r"""`(opening, content, closing)` if one pair of brackets other than `{}` embraces the whole text."""
-    listed = list(tokens(text))
+    listed = tokens(text)
     if len(listed) < 2 or listed[0][0] not in _OPENING or listed[0][0] == "{":
         return None
     if any(depth == 0 for _, _, depth in listed[1:-1]) or listed[-1][0] not in _CLOSING:
@@ -212,7 +218,7 @@ def _argument(text: str, position: int, depth: int, round_too: bool = False) -> 
         raise Unreadable(f"more than {MAX_DEPTH} commands within commands")
     if match[0] == "{" or (round_too and match[0] == "("):
         rest = text[position:]
-        end = next(start for token, start, level in tokens(rest) if start and level == 0 and token in _CLOSING)
+        end = next(start for token, start, level in _tokens(rest) if start and level == 0 and token in _CLOSING)
         return "{" + _with_braces(rest[1:end], depth + 1) + "}", position + end + 1
     if match[0] == r"\text":
         raise Unreadable(r"\text as an argument needs braces")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from rewards.maths.colons import clock, ratio
 from rewards.maths.forms import Builder, Form, Items, Region, Relation, Value, Words
 from rewards.maths.latex import Unreadable, brackets, clean, plain_words, split, tokens
-from rewards.maths.names import is_label, name, named
+from rewards.maths.names import is_label, name
 from rewards.maths.numerals import based, with_sums
 from rewards.maths.units import strip_unit
 
@@ -105,10 +105,18 @@ def _point(text: str) -> Form | None:
 def _systems(joined: str) -> Form | None:
     """`p=5,q=2; p=7,q=2`: several solutions, each of which names several values; None if it is something else."""
     pieces, found = split(joined, frozenset({";", r"\lor"}))
-    if not found or len(pieces) > MAX_ITEMS or not all("," in piece and "=" in piece for piece in pieces):
+    if not found or len(pieces) > MAX_ITEMS or not all(map(_is_system, pieces)):
         return None
-    systems = [read_clean(piece) for piece in pieces]
-    return Items("list", tuple(systems)) if all(named(system) for system in systems) else None
+    return Items("list", tuple(read_clean(piece) for piece in pieces))
+
+
+def _is_system(piece: str) -> bool:
+    """Whether it gives values to two or more different names (from its text: what is read twice at each depth of
+    brackets would take exponential time)."""
+    equations, found = split(piece, frozenset({",", r"\land"}))
+    sides = [split(equation, frozenset({"="}))[0] for equation in equations]
+    names = [name(pair[0]) for pair in sides if len(pair) == 2 and all(pair)]
+    return bool(found) and len(names) == len(equations) == len(set(names)) and None not in names
 
 
 def _several(items: list[str], joiners: list[str]) -> Form:
@@ -219,24 +227,21 @@ def _set(content: str) -> Form:
     for separator in (r"\mid", "|", ":"):
         pieces, found = split(content, frozenset({separator}))
         if found and pieces[0]:
-            built = _built(pieces[0], content[content.index(separator, len(pieces[0])) + len(separator) :].strip())
-            if built is not None:
-                return built
+            condition = content[content.index(separator, len(pieces[0])) + len(separator) :].strip()
+            if split(condition, RELATIONS)[1] or r"\text" in condition or _WORD.search(condition):
+                return _built(pieces[0], condition)
     pieces, _ = split(content, frozenset(",;"))
     if len(pieces) > MAX_ITEMS:
         raise Unreadable(f"{len(pieces)} items")
     return Items("set", _flat([read_clean(piece) for piece in pieces]))
 
 
-def _built(member: str, condition: str) -> Form | None:
-    r"""What a set-builder describes: `\{x \mid x>2\}` just says x>2. None if it is something else."""
-    holds = read_clean(condition) if condition else None
+def _built(member: str, condition: str) -> Form:
+    r"""What a set-builder describes: `\{x \mid x>2\}` just says x>2."""
+    holds = read_clean(condition)
     variable, _, domain = (part.strip() for part in member.partition(r"\in "))
-    about = (
-        [holds] if not isinstance(holds, Items | Region) else holds.items if isinstance(holds, Items) else holds.parts
-    )
-    if not all(isinstance(one, Relation | Words) for one in about) or holds is None:
-        return None
+    several = holds.items if isinstance(holds, Items) else holds.parts if isinstance(holds, Region) else ()
+    about = several or (holds,)
     whole = domain in ("", r"\mathbb{R}") and (isinstance(holds, Region) or _is_region(holds))
     if whole and all(isinstance(one, Relation) and name(variable) in one.sides for one in about):
         return holds

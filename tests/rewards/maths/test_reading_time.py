@@ -1,0 +1,75 @@
+"""No text makes reading slow: it runs in the verifier's own process. Deadlines are generous; exponential time is not."""
+
+import contextlib
+
+import pytest
+
+from rewards.maths.comparing import Comparison
+from rewards.maths.latex import Unreadable, text_key
+from rewards.maths.numbers import NeedsLibrary, PlainArithmetic
+from rewards.maths.reading import read
+from rewards.maths.rules import MathsRules
+
+NESTED = [
+    r"\{x|x>1, *\}",
+    r"\{x|x, *\}",
+    "(a=1,b=2;c=3,*)",
+    "{1,*}",
+    "A(1,*)",
+    "1:(*)",
+    "(1 or *)",
+    "]1,*[",
+    r"√(*)",
+    r"\sqrt{*}",
+]
+
+
+@pytest.mark.timeout(60)  # read twice at each depth, it would take for ever
+@pytest.mark.parametrize("pair", NESTED)
+@pytest.mark.parametrize("depth", [30, 59])
+def test_what_is_nested_is_read_once(pair: str, depth: int) -> None:
+    before, after = pair.split("*")
+    with contextlib.suppress(Unreadable):
+        read(before * depth + "1" + after * depth)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "½",
+        "³√",
+        "√",
+        "¹⁄₂",
+        "$x$ ",
+        "$",
+        r"\(",
+        "x>1 or ",
+        "x=1,y=2;",
+        "1 000 ",
+        r",\!111",
+        "<1,",
+        "0x",
+        "P(",
+        "_{1}",
+        "]1,",
+    ],
+)
+def test_what_is_long_is_read_in_time(piece: str) -> None:
+    text = (piece * 5000)[:5000]
+    for variant in (text, f"x={text}", f"({text})"):
+        with contextlib.suppress(Unreadable):
+            read(variant)
+        with contextlib.suppress(Unreadable):
+            text_key(variant)
+
+
+@pytest.mark.timeout(60)
+def test_many_names_are_compared_in_time() -> None:
+    reference = ", ".join(f"x_{{{i}}}={i}" for i in range(200))
+    answer = ", ".join(f"x_{{{i}}}={i}" for i in reversed(range(200)))
+    comparison = Comparison(MathsRules(), PlainArithmetic())
+    [ours], [theirs] = read(reference, reference=True), read(answer)
+    assert comparison.same(ours, theirs)
+    with contextlib.suppress(NeedsLibrary):
+        assert not comparison.same(ours, read(answer.replace("=199", "=198"))[0])
