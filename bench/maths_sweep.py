@@ -137,21 +137,33 @@ def _judge(cases: list[Case]) -> list[Judged]:
     verifier = MathsVerifier(processes=2)
     verifier.start()
     try:
-        return [_judge_one(verifier, case) for case in cases]
+        tasks = [Task(f"{case.test}[{case.index}]", "?", "maths", "math", _mathematics(case.gold)) for case in cases]
+        refused = _refused(verifier, tasks)
+        return [_judge_one(verifier, case, task, refused.get(task.id)) for case, task in zip(cases, tasks, strict=True)]
     finally:
         verifier.close()
 
 
-def _judge_one(verifier: MathsVerifier, case: Case) -> Judged:
-    reference, answer = _mathematics(case.gold), _mathematics(case.prediction)
-    task = Task(f"{case.test}[{case.index}]", "?", "maths", "math", reference)
+def _refused(verifier: MathsVerifier, tasks: list[Task]) -> dict[str, str]:
+    """Why tasks are refused when they are loaded, by id."""
+    why, taken = {}, []
+    for task in tasks:
+        try:
+            verifier.check_task(task)
+            taken.append(task)
+        except UserError as error:
+            why[task.id] = str(error)
+    found = verifier.check_tasks(taken, lambda looked_at: None)
+    return why | {taken[place].id: fault for place, fault in found.items()}
+
+
+def _judge_one(verifier: MathsVerifier, case: Case, task: Task, refusal: str | None) -> Judged:
+    answer = _mathematics(case.prediction)
+    if refusal is not None:
+        return Judged(case, task.answer, answer, None, refusal)
     response = answer if r"\boxed" in answer else rf"\boxed{{{answer}}}"
-    try:
-        verifier.check_task(task)
-    except UserError as error:
-        return Judged(case, reference, answer, None, str(error))
     [verdict] = verifier.judge([Answer(task, response)])
-    return Judged(case, reference, answer, verdict, f"{verdict.reason} {verdict.explanation}".strip())
+    return Judged(case, task.answer, answer, verdict, f"{verdict.reason} {verdict.explanation}".strip())
 
 
 def _rule(case: Case) -> str | None:
