@@ -29,8 +29,9 @@ _FCNTLS = (0, 1, 2, 3, 4, 1030, 1032)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_S
 _PRCTLS = (3, 15, 16, 21, 23, 39, 0x53564D41)  # PR_GET_DUMPABLE, names, PR_GET_SECCOMP, …, PR_SET_VMA
 # SETOWN, SETSIG, SETOWN_EX: signals to others. SETLEASE, NOTIFY: others' files. SETPIPE_SZ, seals, write hints.
 _REFUSED_FCNTLS = (8, 10, 15, 1024, 1026, 1031, 1033, 1036, 1038)
-# Undumpable, a job would hide its memory from whoever measures it. SET_SECCOMP, SET_MM, SCHED_CORE: kernel surface.
-_REFUSED_PRCTLS = (kernel.PR_SET_DUMPABLE, 22, 35, 62)
+# Undumpable, a job would hide its memory from whoever measures it. Kernel surface: SET_SECCOMP, SET_MM,
+# SET_SYSCALL_USER_DISPATCH, SCHED_CORE.
+_REFUSED_PRCTLS = (kernel.PR_SET_DUMPABLE, 22, 35, 59, 62)
 # Memory taken out of the resident set without being given back, merged with that of others, or poisoned.
 _REFUSED_ADVICE = (12, 20, 21, 100, 101)  # MADV_MERGEABLE, MADV_COLD, MADV_PAGEOUT, MADV_HWPOISON, MADV_SOFT_OFFLINE
 _MAP_SHARED, _MAP_ANONYMOUS, _MAP_HUGETLB = 0x01, 0x20, 0x40000

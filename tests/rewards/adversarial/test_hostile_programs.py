@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import select
+import socket
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import pytest
 from programs import HOSTILE, LIMITS, Hostile
 
 from rewards.sandbox import Ending, Job, SandboxSettings, processes
+from rewards.sandbox.attempts import Canary
 from rewards.sandbox.backends import STRONGEST_FIRST, probe
 from rewards.sandbox.pool import SandboxPool
+from rewards.sandbox.slot import Slot
 
 # Programs that no deadline ends sleep for longer than that, or for ever.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
@@ -31,15 +35,41 @@ def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
     del os.environ["REPRISE_TEST"]
 
 
+@dataclass
+class Outside:
+    """What lies outside of a sandbox, and must be as it was."""
+
+    canary: Canary
+    segment: int
+    sockets: list[socket.socket]
+    given: bytes  # all of it in one JSON line, for the programs
+
+    def changes(self) -> list[str]:
+        received = [each for each in self.sockets if select.select([each], [], [], 0)[0]]
+        return self.canary.changes() + ["something was received"] * bool(received)
+
+
 @pytest.fixture(scope="module")
-def canary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file in a folder that anyone may read and write: only the sandbox stands before it."""
+def outside(pool: SandboxPool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    """Things of the very user that jobs run as, where anyone may go: only the sandbox stands before them."""
     folder = tmp_path_factory.mktemp("canary")
-    for each in (folder, folder.parent, folder.parent.parent):
-        os.chmod(each, 0o777)
-    path = folder / "canary"
-    path.write_text("a reference answer")
-    return path
+    for each in (folder.parent, folder.parent.parent):
+        os.chmod(each, 0o755)
+    [slot] = pool._slots
+    assert isinstance(slot, Slot)
+    canary = Canary(folder, slot.user)
+    libc = ctypes.CDLL(None, use_errno=True)
+    segment = libc.shmget(0, 4096, 0o1666)
+    sockets = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+    path, abstract = str(tmp_path_factory.mktemp("s") / "s"), f"\0reprise-adversary-{os.getpid()}"
+    for each, address in zip(sockets, (path, abstract), strict=True):
+        each.bind(address)
+    os.chmod(path, 0o777)
+    given = {"canary": str(canary.path), "owner": os.getpid(), "segment": segment, "socket": path, "abstract": abstract}
+    yield Outside(canary, segment, sockets, json.dumps(given).encode())
+    for each in sockets:
+        each.close()
+    assert libc.shmctl(segment, 0, 0) == 0, "the segment is still there, to be removed"
 
 
 @pytest.mark.parametrize("backend", STRONGEST_FIRST)
@@ -49,15 +79,14 @@ def test_the_backend_works_on_this_machine(backend: str) -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
-def test_a_hostile_program_ends_as_it_must(pool: SandboxPool, hostile: Hostile, canary: Path) -> None:
-    given = json.dumps({"canary": str(canary), "owner": os.getpid()}).encode()
-    stdin = given if hostile.stdin is None else hostile.stdin
+def test_a_hostile_program_ends_as_it_must(pool: SandboxPool, hostile: Hostile, outside: Outside) -> None:
+    stdin = outside.given if hostile.stdin is None else hostile.stdin
     limits = LIMITS if hostile.call is None else replace(LIMITS, cpu_s=2, wall_s=4)
     result = pool.run_one(Job(hostile.source, stdin, hostile.call, limits))
     assert result.ending in hostile.on.get(pool.backend, hostile.endings), result
     if hostile.prints is not None and result.ending is Ending.OK:
         assert result.stdout.decode().strip() == hostile.prints
-    assert list(canary.parent.iterdir()) == [canary]
+    assert outside.changes() == []
     assert jobs_of(pool) == [], "no process of the job may be left"
     honest = pool.run_one(HONEST)
     assert (honest.ending, honest.stdout.strip()) == (Ending.OK, b"HONEST"), "the next job must find all as it was"
