@@ -129,6 +129,6 @@ def infra_error_watch(bound: float) -> ShareWatch:
         "infra_error",
         bound,
         "could not be judged (infra_error)",
-        f"rewards.infra_error_warning {bound:g}; they are lost to training, which is biased if the verifier fails on "
-        "answers of one kind. What it failed with is told when it first happens, in summary.json and in the report",
+        f"rewards.infra_error_warning {bound:g}: they are lost to training, and bias it if the verifier fails on one "
+        "kind of answer; summary.json says under infra_errors what it failed with",
     )
