@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Tolerance:
 
 
 EXACT = Tolerance()
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def same_text(expected: str, actual: str, tolerance: Tolerance = EXACT) -> bool:
@@ -62,10 +64,9 @@ def _same_words(expected: list[str], actual: list[str], tolerance: Tolerance) ->
 
 
 def _same_number(expected: str, actual: str, tolerance: Tolerance) -> bool:
-    try:
-        a, b = float(expected), float(actual)
-    except ValueError:
+    if not (_NUMBER.fullmatch(expected) and _NUMBER.fullmatch(actual)):
         return False
+    a, b = float(expected), float(actual)
     return math.isfinite(a) and math.isfinite(b) and tolerance.allows(a, b)
 
 
@@ -111,7 +112,10 @@ def _json_keys(result: Mapping[Any, Any]) -> dict[str, Any] | None:
         if not isinstance(key, str):
             if not (key is None or isinstance(key, bool | int | float)):
                 return None
-            key = json.dumps(key)
+            try:
+                key = json.dumps(key)
+            except ValueError:  # an integer of more digits than Python writes, and so no key of the expected object
+                return None
         if key in renamed:
             return None
         renamed[key] = value

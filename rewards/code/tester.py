@@ -59,6 +59,7 @@ class _Test:
     def __init__(self, assertion: Assertion, candidate: Job, run: Callable[[Job], JobResult]) -> None:
         self._assertion, self._candidate, self._run = assertion, candidate, run
         self._answers: dict[str, list[Any]] = {}  # by the call's key, as the tester wants them
+        self._asked = ""  # the key of the call that it needed last
         self._bytes = self._traffic = 0
         self._cpu_s = self._wall_s = 0.0
         self._takes_all = _names_nan_or_infinity(assertion)
@@ -76,6 +77,8 @@ class _Test:
             outcome, *rest = self._tested()
             if outcome == "passed":
                 return Tested(True)
+            if outcome == "wavers":
+                raise _Ended(Ending.INFRA, "the test itself calls the program otherwise each time it is run")
             if outcome == "failed":
                 if not self._answers:
                     raise _Ended(Ending.INFRA, f"the test itself failed before any call: {rest[0]}")
@@ -94,11 +97,11 @@ class _Test:
     # --- the tester ---------------------------------------------------------------------------------------------------
 
     def _tested(self) -> list[Any]:
-        """["passed"], ["failed", why] or ["call", key, name, args, kwargs]."""
+        """["passed"], ["failed", why], ["wavers"] or ["call", key, name, args, kwargs]."""
         self._traffic += self._bytes
         if self._traffic > _TRAFFIC * self._candidate.limits.output_bytes:
             raise _Ended(Ending.OUTPUT_LIMIT, "its calls return too much")
-        tester = self._ask("run", self._answers)
+        tester = self._ask("run", self._answers, self._asked)
         said = tester.value
         if tester.ending is Ending.OK and isinstance(said, list) and said:
             return said
@@ -128,6 +131,7 @@ class _Test:
 
     def _answer(self, key: str, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
         """Make a call that the test needs."""
+        self._asked = key
         result = self._call(name, args, kwargs)
         if result.ending is Ending.OK and not self._may_be(result.value):
             raise _Ended(Ending.INVALID_RESULT, "it returned NaN or infinity, which the test does not speak of")
@@ -154,7 +158,7 @@ class _Test:
             answer = [False, result.raised, message]
         else:
             return False
-        self._bytes += len(json.dumps(values.encode(answer)))
+        self._bytes += sum(len(json.dumps(values.encode(each))) for each in answer)
         if self._bytes > self._candidate.limits.output_bytes:
             raise _Ended(Ending.OUTPUT_LIMIT, "its calls return too much")
         self._answers[key] = answer

@@ -19,15 +19,18 @@ class _Enough(BaseException):
     pass
 
 
-def run(source, setup, names, candidate, answers):
-    """["passed"], ["failed", why] or ["call", key, name, args, kwargs].
+def run(source, setup, names, candidate, answers, asked):
+    """["passed"], ["failed", why], ["call", key, name, args, kwargs], or ["wavers"] if it does not ask for that again.
 
     answers  by key: [True, value], or [False, name of the exception, its message]
+    asked    the key that the test asked for when it was run before; "" for none
     """
     needed = []
+    used = {""}
 
     def call(name, args, kwargs):
         key = _key(name, args, kwargs)
+        used.add(key)
         if key not in answers:
             needed.extend(["call", key, name, list(args), kwargs])
             raise _CallNeeded
@@ -36,13 +39,16 @@ def run(source, setup, names, candidate, answers):
             return copy.deepcopy(rest[0])
         raise _exception(*rest)
 
+    outcome = ["passed"]
     try:
         _execute(source, source, setup, names, candidate, call)
     except _CallNeeded:
-        return needed
+        pass
     except Exception as error:  # noqa: BLE001 - whatever the test raises
-        return ["failed", f"{type(error).__name__}: {error}"[:300]]
-    return needed or ["passed"]
+        outcome = ["failed", f"{type(error).__name__}: {error}"[:300]]
+    if asked not in used:
+        return ["wavers"]
+    return needed or outcome
 
 
 def foresee(source, setup, names, candidate, truth, most):
@@ -102,6 +108,7 @@ def _exception(name, message):
 
 def _draw_the_same_each_time():
     """The test is run from its beginning more than once: what it draws must not differ."""
+    import os
     import random
 
     random.seed(0)
@@ -112,6 +119,7 @@ def _draw_the_same_each_time():
         Random=type("Random", (plain,), same),
         _urandom=plain(1).randbytes,
     )
+    os.urandom = vars(random)["_urandom"]
     if "numpy" in sys.modules:
         drawing = sys.modules["numpy"].random
         drawing.seed(0)

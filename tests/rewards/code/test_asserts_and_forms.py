@@ -23,10 +23,12 @@ from rewards.sandbox import JobLimits
         ("assert f(1) == -1.5", "f(1)", Relation.EQUAL, -1.5),
         ("assert f(1) is None", "f(1)", Relation.SAME, None),
         ("assert f(1) is True", "f(1)", Relation.SAME, True),
-        ("assert f(1)", "f(1)", Relation.TRUE, None),
-        ("assert not f(1)", "f(1)", Relation.FALSE, None),
+        ("assert f(1)", "f(1)", Relation.SAME, True),
+        ("assert not f(1)", "f(1)", Relation.SAME, False),
         ("assert f(set([1])) == 1", "f(set([1]))", Relation.EQUAL, 1),
-        ("assert f(g(1)) == 2", "f(g(1))", Relation.EQUAL, 2),
+        ("assert f(lambda x: x + 1, [y for y in (1, 2)]) == 2", "f(lambda x: x + 1, [y for y in (1, 2)])", "equal", 2),
+        ("assert Solution().f(1) == 2", "Solution().f(1)", Relation.EQUAL, 2),
+        ("assert sorted(f(1)) == [1]", "f(1)", Relation.EQUAL, [1]),
     ],
 )
 def test_only_the_call_of_an_assertion_goes_to_the_candidate(
@@ -41,7 +43,9 @@ def test_only_the_call_of_an_assertion_goes_to_the_candidate(
     [
         ("assert math.isclose(f(1), 0.5)", ("f",)),
         ("assert abs(f(1) - 0.5) < 1e-6", ("f",)),
-        ("assert sorted(f(1)) == [1]", ("f",)),
+        ("assert sorted(f(1), reverse=True) == [1]", ("f",)),
+        ("assert sum(f(1)) == 1", ("f",)),
+        ("assert isinstance(f(1), int)", ("f",)),
         ("assert f(1) == f(2)", ("f",)),
         ("assert f(1) != 2", ("f",)),
         ("assert f(1) == float('inf')", ("f",)),
@@ -50,12 +54,88 @@ def test_only_the_call_of_an_assertion_goes_to_the_candidate(
         ("for x in range(3):\n    assert f(x) == x", ("f",)),
         ("def check(candidate):\n    assert candidate(1) == 2\ncheck(f)", ("f",)),
         ("assert [f(x) for x in range(3)] == [0, 1, 2]", ("f",)),
-        ("assert len(f(1)) == 3", ("f",)),
+        ("assert f(math.pi) == 3", ("f",)),
+        ("assert f(1).strip() == 'x'", ("f",)),
     ],
 )
 def test_what_cannot_be_split_needs_stand_ins(source: str, stand_ins: tuple[str, ...]) -> None:
     read = read_assertion(source)
     assert (read.expression, read.stand_ins) == ("", stand_ins)
+
+
+@pytest.mark.parametrize(
+    ("source", "then"),
+    [
+        ("assert f(1)", ("bool",)),
+        ("assert not len(f(1))", ("len", "bool")),
+        ("assert list(f(1)) == [1]", ("list",)),
+        ("assert len(set(f(1))) == 1", ("set", "len")),
+        ("assert [1] == sorted(f(1))", ("sorted",)),
+        ("assert f(1) == 1", ()),
+    ],
+)
+def test_what_is_asked_of_a_value_is_asked_where_it_was_made(source: str, then: tuple[str, ...]) -> None:
+    assert read_assertion(source).then == then
+
+
+def test_a_builtin_that_the_task_names_or_the_setup_defines_is_none() -> None:
+    assert read_assertion("assert sum(10, 15) == 6", candidate="sum").expression == "sum(10, 15)"
+    assert read_assertion("assert len(f(1)) == 3", setup="def len(x): return 3").stand_ins == ("f",)
+    assert read_assertion("assert list(1) == 3", candidate="list").then == ()
+
+
+# Each would show the program what is expected of it, as an argument of what it may define itself.
+TELLS = [
+    ("assert is_close(f(3), 738)", ""),
+    ("assert is_close(f(3), 738)", "f"),
+    ("assert is_close(candidate(3), 738)", "f"),
+    ("assert check(f, 3, 738)", ""),
+    ("assert check(f, 3, 738)", "f"),
+    ("assert Approx(738) == f(3)", ""),
+    ("assert f(3) == Approx(738)", "f"),
+    ("assert f(g(1)) == 2", ""),
+    ("assert close(*[f(3), 738])", ""),
+    ("assert close(y := f(3), 738)", ""),
+    ("assert close(f'{f(3)}', '738')", ""),
+    ("assert close((lambda: f(3))(), 738)", ""),
+    ("assert all(close(f(x), y) for x, y in [(3, 738)])", ""),
+    ("got = f(3)\nassert close(got, 738)", "f"),
+    ("got = f(3)\nassert close(got, 738)", ""),
+    ("@fixture\ndef test(x=f(3)):\n    assert x == 738\ntest()", "f"),
+    ("def test(x=close(738)):\n    assert x == f(3)\ntest()", "f"),
+    ("assert helper.close(f(3), 738)", "f"),
+    ("assert f(3) == 738 and close(f(4), 739)", ""),
+    ("with tolerance(738):\n    assert f(3)", "f"),
+    ("assert eval(f(3)) == 738", ""),
+    ("import builtins\nassert builtins.eval(f(3)) == 738", "f"),
+    ("import pickle\nassert pickle.loads(f(3)) == 738", "f"),
+]
+
+
+@pytest.mark.parametrize(("source", "function"), TELLS)
+def test_a_test_that_would_tell_the_program_what_is_expected_is_refused(source: str, function: str) -> None:
+    with pytest.raises(ValueError, match=r"nothing defines|would run beside"):
+        read_assertion(source, candidate=function)
+
+
+def test_with_the_helper_in_the_setup_it_is_none() -> None:
+    helper = "def is_close(a, b): return abs(a - b) < 1"
+    assert read_assertion("assert is_close(f(3), 738)", helper).stand_ins == ("f",)
+    assert read_assertion("assert is_close(candidate(3), 738)", helper, "f").stand_ins == ("candidate",)
+    assert read_assertion("assert check(738)", "def check(x): return f(3) == x").stand_ins == ("f",)
+    assert read_assertion("assert decode(encode('a')) == 'a'", candidate="decode").expression == "decode(encode('a'))"
+
+
+TREE = "root = Node(1)\nroot.left = Node(2)\nother = Node(3)\nEXPECTED = 738\nroot.left.right = root\n"
+
+
+def test_a_setup_that_needs_the_programs_class_runs_there_as_far_as_the_call_needs_it() -> None:
+    read = read_assertion("assert height(root) == 2", TREE)
+    assert (read.expression, read.expected) == ("height(root)", 2)
+    assert read.setup == "root = Node(1)\nroot.left = Node(2)\nroot.left.right = root"
+    for source in ("assert height(root) == EXPECTED", "assert abs(height(root) - 2) < 1"):
+        with pytest.raises(ValueError, match="`setup` needs 'Node', which only the program has"):
+            read_assertion(source, TREE)
 
 
 def test_what_the_setup_defines_stays_with_the_tester() -> None:

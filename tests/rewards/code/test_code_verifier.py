@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,39 @@ def judge(verifier: CodeVerifier, reference: Any, program: str, **metadata: Any)
             "def f(x): return x * x",
         ),
         (
+            {"asserts": ["try:\n    f(0)\nexcept ValueError as e:\n    assert str(e) == 'is 0'\nelse:\n    assert 0"]},
+            "def f(x): raise ValueError(f'is {x}')",
+        ),
+        (
+            {"asserts": ["assert f('echo')", "assert not f('kilo')"]},
+            "import re\ndef f(s): return re.match('[aeiou]', s)",
+        ),
+        ({"asserts": ["assert list(f(3)) == [0, 1, 2]", "assert sum(f(3)) == 3"]}, "def f(n): return range(n)"),
+        ({"asserts": ["assert list(f(3)) == [0, 1, 2]"]}, "def f(n):\n    yield from range(n)"),
+        ({"asserts": ["assert str(f(2)) == '1/2'"]}, "from fractions import Fraction\ndef f(n): return Fraction(1, n)"),
+        ({"asserts": ["assert Solution().f(2) == 4"]}, "class Solution:\n    def f(self, n): return 2 * n"),
+        (
+            {"asserts": ["assert length(head) == 2"], "setup": "head = Cell(1)\nhead.next = Cell(2)\nEXPECTED = 2"},
+            "class Cell:\n    def __init__(self, v): self.next = None\n"
+            "def length(c): return 1 + length(c.next) if c else 0",
+        ),
+        ({"asserts": ["assert isinstance(f(), float) and math.isinf(f())"]}, "def f(): return float('inf')"),
+        (
+            {"asserts": ["import random\nfor _ in range(9):\n    x = random.random()\n    assert f(x) == x * 2"]},
+            "def f(x): return x * 2",
+        ),
+        (
+            {
+                "asserts": [
+                    "import random, uuid\nrandom.seed()\nx = random.Random().random(), uuid.uuid4().int\n"
+                    "assert sum(f(x)) == sum(x)\nassert f(x[::-1]) == x[::-1]"
+                ]
+            },
+            "def f(x): return x",
+        ),
+        ({"asserts": ["for i in range(150):\n    assert f(i) == i * f(1)"]}, "def f(x): return x"),
+        ({"asserts": ["x = 1\nfor i in range(9):\n    x = f(x)\nassert x == 512"]}, "def f(x): return 2 * x"),
+        (
             {"asserts": ["try:\n    f(0)\nexcept ZeroDivisionError:\n    pass\nelse:\n    assert False"]},
             "def f(x): return 1 / x",
         ),
@@ -90,9 +124,21 @@ def test_a_right_program_scores_1(code: CodeVerifier, reference: Any, program: s
         ({"asserts": ["assert f() == (1, 2)"]}, "def f(): return [1, 2]", "wrong"),
         ({"asserts": ["assert f() is True"]}, "def f(): return 1", "wrong"),
         ({"asserts": ["assert sorted(f()) == [1, 2]"]}, "def f(): return [2, 2]", "wrong"),
-        ({"asserts": ["assert sorted(f()) == [1, 2]"]}, "def f(): raise ValueError('x')", "wrong"),
+        ({"asserts": ["assert sorted(f()) == [1, 2]"]}, "def f(): raise ValueError('x')", "crash"),
+        ({"asserts": ["assert sum(f()) == 3"]}, "def f(): raise ValueError('x')", "wrong"),
         ({"asserts": ["assert sorted(f()) == [1, 2]"]}, "def f():\n    while True: pass", "timeout"),
-        ({"asserts": ["assert len(str(f())) == 3"]}, "def f(): return object()", "invalid_result"),
+        ({"asserts": ["assert len(str(f()) + '') == 3"]}, "def f(): return object()", "invalid_result"),
+        ({"asserts": ["assert all(map(f, [1]))"]}, "def f(x): raise StopIteration", "wrong"),
+        ({"asserts": ["assert not any(map(f, [1]))"]}, "def f(x): raise StopIteration", "wrong"),
+        ({"asserts": ["assert [*filter(f, [1])] == []"]}, "def f(x): raise StopAsyncIteration", "wrong"),
+        ({"asserts": ["assert not [f(x) for x in [1]][0] > 1"]}, "def f(x): raise GeneratorExit", "wrong"),
+        ({"asserts": ["assert not abs(f(1) - 738) > 0.1"]}, "def f(x): return float('nan')", "invalid_result"),
+        ({"asserts": ["assert max([0] + [abs(f(1) - 738)]) < 0.1"]}, "def f(x): return 1e999 * 0", "invalid_result"),
+        ({"asserts": ["assert not 738 / f(1) > 0.1"]}, "def f(x): return 1e999", "invalid_result"),
+        ({"asserts": ["assert not f(1)[0] > 5"]}, "def f(x): return [{'a': complex('nan')}]", "invalid_result"),
+        ({"asserts": ["assert f()"]}, "class Yes:\n    __bool__ = lambda self: 1 / 0\nf = Yes", "crash"),
+        ({"asserts": ["assert len(f()) == 3"]}, "len = lambda x: 3\ndef f(): return 0", "crash"),
+        ({"asserts": ["assert list(f()) == [1]"]}, "list = lambda x: [1]\ndef f(): return 0", "crash"),
     ],
 )
 def test_a_program_that_fails_scores_0_and_says_why(
@@ -132,7 +178,7 @@ def test_without_a_complete_code_block_there_is_no_answer(code: CodeVerifier, te
 def test_equal_programs_of_a_group_are_run_once(code: CodeVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Job] = []
     run_one = code.pool.run_one
-    monkeypatch.setattr(code.pool, "run_one", lambda job: ran.append(job) or run_one(job))
+    monkeypatch.setattr(code.pool, "run_one", lambda job, *_: ran.append(job) or run_one(job))
     task = Task("t1", "?", "code", "code", DOUBLE)
     right, wrong = ("```\ndef f(x): return x * 2\n```", "```\ndef f(x): return x\n```")
     verdicts = code.judge([Answer(task, text) for text in (right, wrong, right, right, "none", wrong)])
@@ -142,7 +188,7 @@ def test_equal_programs_of_a_group_are_run_once(code: CodeVerifier, monkeypatch:
 
 def test_expected_values_never_enter_the_sandbox(code: CodeVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs: list[Job] = []
-    monkeypatch.setattr(code.pool, "run_one", lambda job: jobs.append(job) or JobResult(Ending.OK))
+    monkeypatch.setattr(code.pool, "run_one", lambda job, *_: jobs.append(job) or JobResult(Ending.OK))
     for reference in (
         {"tests": [{"stdin": "in", "stdout": "EXPECTED"}]},
         {"function": "f", "tests": [{"args": ["in"], "expected": "EXPECTED"}]},
@@ -159,7 +205,7 @@ def test_of_an_assertion_that_cannot_be_split_the_two_sides_never_meet(
 ) -> None:
     jobs: list[Job] = []
     run_one = code.pool.run_one
-    monkeypatch.setattr(code.pool, "run_one", lambda job: jobs.append(job) or run_one(job))
+    monkeypatch.setattr(code.pool, "run_one", lambda job, *_: jobs.append(job) or run_one(job))
     verdict = judge(
         code, {"asserts": ["assert max(f(1), f(2)) == 424242"]}, "def f(x): return 424200 + 21 * x  # CANDIDATE"
     )
@@ -172,6 +218,64 @@ def test_a_test_that_fails_by_itself_is_not_the_programs_fault(code: CodeVerifie
     verdict = judge(code, reference, "def f(x): return x", time_limit_s=0.3)
     assert verdict.status is Status.INFRA_ERROR
     assert "the test itself" in verdict.explanation
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("import no_such_module\nassert f(1)", "the test itself failed before any call: .*no_such_module"),
+        ("import time\nassert f(time.time()) > 1", "the test itself calls the program otherwise each time"),
+    ],
+)
+def test_a_test_that_cannot_be_judged_is_not_the_programs_fault(code: CodeVerifier, source: str, why: str) -> None:
+    verdict = judge(code, {"asserts": [source]}, "def f(x): return x")
+    assert (verdict.status, verdict.detail["reason"]) == (Status.INFRA_ERROR, "infra")
+    assert re.search(why, verdict.explanation)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sys, io\nheld = sys.stdout = io.StringIO()\nprint(6)\nsys.__stdout__.write(held.getvalue())",
+        "import atexit, sys, io\nsys.stdout = io.StringIO()\natexit.register(sys.__stdout__.write, '6')",
+        "import os\nout = os.fdopen(1, 'w')\nout.write('6')",
+        "import os\nout = os.fdopen(os.dup(1), 'wb')\nout.write(b'6')",
+        "out = open('/dev/stdout', 'w')\nout.write('6')",
+        "import os\ndef main():\n    kept.append(os.fdopen(1, 'w'))\n    kept[0].write('6')\nkept = []\nmain()",
+        "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.05), print(6))).start()",
+        "import sys\nprint(6)\nsys.stdout.close()",
+        "import sys\nprint(6, flush=True)\nsys.stdout = None",
+        "import sys\nprint(6)\nsys.stdout = open('/dev/null', 'w')",
+        "import sys\nprint(6)\nsys.exit()",
+        "import threading, time\nprint(6)\n"
+        "threading.Thread(target=lambda: (time.sleep(9), print(7)), daemon=True).start()",
+    ],
+)
+def test_output_is_all_that_was_written_when_an_interpreter_ends(code: CodeVerifier, program: str) -> None:
+    verdict = judge(code, {"tests": [{"stdout": "6"}]}, program)
+    assert verdict.score == 1, verdict
+
+
+def test_a_limit_that_does_not_fit_the_deadline_is_refused(code: CodeVerifier) -> None:
+    verifier = CodeVerifier()
+    task = answer(PRINTED, "", time_limit_s=30).task
+    verifier.check_task(task)
+    verifier.within(120)
+    message = r"time_limit_s 30 does not fit the verifier's deadline_s 120: .* 124 s"
+    with pytest.raises(UserError, match=message):
+        verifier.check_task(task)
+    verifier.check_task(answer(PRINTED, "", time_limit_s=29).task)
+
+
+def test_an_answer_that_idles_in_every_test_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = CodeVerifier(partial=True, time_limit_s=0.1, sandbox={"slots": 1})
+    verifier.within(6.5)
+    tests = [{"args": [i], "expected": i} for i in range(20)]
+    try:
+        verdict = judge(verifier, {"function": "f", "tests": tests}, "import time\ndef f(x): time.sleep(9)")
+    finally:
+        verifier.close()
+    assert (verdict.score, verdict.reason) == (0, "timeout")
 
 
 def test_a_program_that_is_too_long_is_not_run(code: CodeVerifier) -> None:

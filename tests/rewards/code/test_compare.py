@@ -50,6 +50,9 @@ def test_other_text_is_compared_exactly(expected: str, actual: str) -> None:
         ("1\n2", "1 2", False),
         ("nan", "nan", True),  # as text it is the same
         ("nan", "NaN", False),
+        ("90", "9_0", False),
+        ("12", "١٢", False),
+        (".5", "5e-1", True),
         ("inf", "1e999", False),
         ("1e999", "inf", False),
     ],
@@ -97,6 +100,20 @@ def test_different_values(expected: Any, actual: Any, from_json: bool) -> None:
 def test_json_has_no_tuples_and_no_keys_but_strings(expected: Any, actual: Any, json: bool, python: bool) -> None:
     assert same_value(expected, actual, from_json=True) is json
     assert same_value(expected, actual, from_json=False) is python
+
+
+HUGE = 10**5000
+
+
+MANY_DIGITS = [HUGE, {HUGE: 1}, {"a": HUGE}, [HUGE], {(HUGE,): 1}, {2.0: HUGE}, range(HUGE)]
+
+
+@pytest.mark.parametrize("actual", MANY_DIGITS, ids=range(len(MANY_DIGITS)))
+@pytest.mark.parametrize("expected", [1, 1.5, {"a": 1}, [1.5], "a", None, True])
+@pytest.mark.parametrize("tolerance", [Tolerance(), Tolerance(0.1, 0.1)])
+def test_numbers_of_many_digits_are_compared_like_others(expected: Any, actual: Any, tolerance: Tolerance) -> None:
+    for from_json in (True, False):
+        assert not same_value(expected, actual, from_json=from_json, tolerance=tolerance)
 
 
 def test_numbers_in_values_may_differ_by_a_tolerance_but_keys_and_members_may_not() -> None:

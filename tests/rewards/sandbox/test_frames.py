@@ -57,7 +57,8 @@ def ended(
         (ended(CALL, result=frame(value=1)), Ending.OK),
         (ended(CALL, status=1, result=frame(value=1)), Ending.INVALID_RESULT),
         (ended(CALL, result=frame(refused="type X")), Ending.INVALID_RESULT),
-        (ended(CALL, status=1, result=b'{"jail": "no namespaces"}\n'), Ending.INFRA),
+        (ended(CALL, status=1, result=b'{"jail": "no namespaces"}\n'), Ending.INVALID_RESULT),
+        (ended(PROGRAM, result=b'{"jail": "x"}\n'), Ending.INVALID_RESULT),
     ],
 )
 def test_an_ending_is_told_by_its_cause(result: JobResult, ending: Ending) -> None:
@@ -68,6 +69,23 @@ def test_a_call_gives_its_value_and_an_exception_its_name() -> None:
     assert ended(CALL, result=frame(value={"tuple": [1, 2]})).value == (1, 2)
     failed = ended(CALL, status=1, result=frame(error="KeyError", message="'x'"))
     assert (failed.raised, failed.explanation) == ("KeyError", "KeyError: 'x'")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        frame(refused="\x1b[2J\u202e\ud800\n" * 1000),
+        frame(error="\x07" * 1000, message="\x1b]0;owned\x07" * 1000),
+        frame(error="E", message="m" * 1000),
+    ],
+)
+def test_an_explanation_is_short_and_can_be_printed_whoever_wrote_it(result: bytes) -> None:
+    job = Job(call=Call("f"), limits=JobLimits())
+    told = conclude(job, NONCE, Report(1, 0.1, 1.0, None), b"", b"", result)
+    assert told.ending in (Ending.INVALID_RESULT, Ending.CRASH)
+    for text in (told.explanation, told.raised):
+        assert len(text) <= 500
+        assert text.isprintable()
 
 
 @pytest.mark.parametrize(

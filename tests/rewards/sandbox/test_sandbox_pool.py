@@ -131,11 +131,38 @@ def test_equal_hashes_everywhere_so_that_verdicts_are_too(pool: SandboxPool) -> 
 # --- blame ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_deadline_missed_without_cpu_is_rerun_alone_before_it_is_blamed(pool: SandboxPool) -> None:
-    before = pool.reruns
-    [sleeper, worker] = pool.run([Job("import time; time.sleep(9)", limits=JobLimits(wall_s=0.3)), double(1)])
-    assert (sleeper.ending, worker.value) == (Ending.TIMEOUT, 2)
-    assert pool.reruns == before + 1
+class ScriptedSlot:
+    """Every job sleeps past its deadline, and what is run to see how busy the machine is takes `busy_s` seconds."""
+
+    def __init__(self, busy_s: float) -> None:
+        self._busy_s = busy_s
+        self.ran: list[str] = []
+
+    def run(self, job: Job) -> JobResult:
+        self.ran.append("job" if job.source == "sleep" else "busy")
+        if job.source == "sleep":
+            return JobResult(Ending.TIMEOUT, cpu_s=0.1, wall_s=11)
+        return JobResult(Ending.OK, cpu_s=0.1, wall_s=self._busy_s)
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "patient", "ran"),
+    [
+        (0.11, True, ["job", "busy"]),
+        (2.0, True, ["job", "busy", "job", "busy"]),
+        (2.0, False, ["job", "busy"]),
+    ],
+    ids=["a machine with time", "a busy machine", "a busy machine, for a program that idled before"],
+)
+def test_a_deadline_missed_without_cpu_is_blamed_at_once_unless_the_machine_is_busy(
+    busy_s: float, patient: bool, ran: list[str]
+) -> None:
+    pool, slot = SandboxPool(SandboxSettings(slots=1)), ScriptedSlot(busy_s)
+    pool._slots = [slot]  # type: ignore[list-item]
+    pool._free.put(slot)  # type: ignore[arg-type]
+    result = pool.run_one(Job("sleep"), patient)
+    assert (result.ending, result.runs, pool.reruns) == (Ending.TIMEOUT, ran.count("job"), ran.count("job") - 1)
+    assert slot.ran == ran
 
 
 def test_cpu_time_used_up_is_blamed_at_once(pool: SandboxPool) -> None:

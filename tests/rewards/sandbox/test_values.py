@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.sandbox.inside.values import MAX_DEPTH, ValueRefused, decode, encode
+from rewards.sandbox.inside.values import MAX_DEPTH, MAX_MEMBERS, ValueRefused, decode, encode
 
 HASHABLE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -72,13 +72,15 @@ class Liar(int):
         (np.float32(0.5), 0.5),
         (np.array([[1, 2]]), [[1, 2]]),
         (np.bool_(True), True),
+        (range(5, 0, -2), range(5, 0, -2)),
+        (range(10**30), range(10**30)),
     ],
 )
 def test_a_subclass_arrives_as_what_it_extends(value: Any, plain: Any) -> None:
     assert shape(decode(encode(value))) == shape(plain)
 
 
-@pytest.mark.parametrize("value", [object(), lambda: 0, iter([1]), {1: object()}, [range(3)]])
+@pytest.mark.parametrize("value", [object(), lambda: 0, iter([1]), {1: object()}, [map(len, [])]])
 def test_what_is_no_plain_value_cannot_leave(value: Any) -> None:
     with pytest.raises(ValueRefused, match="cannot leave"):
         encode(value)
@@ -92,9 +94,45 @@ def test_a_value_nested_too_deeply_cannot_leave() -> None:
         encode(value)
 
 
+def test_whatever_leaves_can_come_back_in_and_nothing_deeper() -> None:
+    value: Any = {1: ({2},)}
+    for _ in range(MAX_DEPTH - 3):
+        value = [value]
+    assert decode(encode(value)) == value
+    with pytest.raises(ValueRefused, match="nested deeper than"):
+        encode([value])
+    with pytest.raises(ValueRefused, match="nested deeper than"):
+        decode([encode(value)])
+
+
+MERSENNE = 2**61 - 1  # integers hash by their remainder
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([{"int": f"{k * MERSENNE:x}"} for k in range(1, 60)], "same hash"),
+        ([{"tuple": [{"int": f"{k * MERSENNE:x}"}]} for k in range(1, 60)], "same hash"),
+        (list(range(MAX_MEMBERS + 1)), "more than 20000 members"),
+    ],
+)
+def test_members_that_could_make_a_table_slow_are_refused(members: list[Any], message: str) -> None:
+    for plain in ({"set": members}, {"frozenset": members}, {"dict": [[member, 1] for member in members]}):
+        with pytest.raises(ValueRefused, match=message):
+            decode(plain)
+
+
+def test_a_table_of_many_texts_arrives() -> None:
+    words = {str(number): number for number in range(MAX_MEMBERS + 1)}
+    assert decode(encode(words)) == words
+
+
 @pytest.mark.parametrize(
     "plain",
     [
+        {"range": [0, 1]},
+        {"range": [0, 1, 0]},
+        {"range": [0, {"float": "0x1p0"}, 1]},
         {},
         {"int": 5},
         {"int": "zz"},
