@@ -75,7 +75,7 @@ def expression(latex: str) -> Any:
     except (MemoryError, Unreadable):
         raise
     except Exception as error:
-        raise Unreadable(f"{type(error).__name__}: {str(error)[:100]}") from error
+        raise Unreadable(str(error).partition("\n")[0][:100] or type(error).__name__) from error
 
 
 def literal(text: str) -> sympy.Number:
@@ -118,6 +118,7 @@ def _for_the_parser(latex: str) -> str:
     text = re.sub(r"(?<![a-zA-Z\\])I(?![a-zA-Z_])", "Q_{9990} ", text)
     text = re.sub(r"(?<![a-zA-Z\\])E_\{?([a-zA-Z0-9]+)\}?", r"Q_{9980\1} ", text)
     text = re.sub(r"\\operatorname ?\{((?:arc)?(?:sin|cos|tan|cot|sec|csc))\}", r"\\\1 ", text)
+    text = re.sub(r"\\lg(?![a-zA-Z])", r"\\log_{10} ", text)
     text = _COEFFICIENT.sub(r"\\frac{\1}{\2}", text)
     return text.replace("[", "(").replace("]", ")") if r"\sqrt[" not in text and r"\begin" not in text else text
 
@@ -176,11 +177,25 @@ def _carried_out(node: Any) -> Any:
             value = node.func(*arguments)
     elif isinstance(node, sympy.Derivative) and node.expr.is_Symbol and node.expr not in node.variables:
         value = sympy.Symbol(f"derivative {node.expr} {node.variables}")  # dy/dx, of a y that nobody knows
+    elif isinstance(node, (sympy.Sum, sympy.Product)):
+        value = _series(node)
     else:
         value = node.doit()
     if value in (sympy.nan, sympy.zoo):
         raise _Undefined
     return value
+
+
+def _series(node: Any) -> Any:
+    """The value of a sum or product; where sympy finds none, a name, the same for the same one with another index."""
+    try:
+        return node.doit()
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - among others, it asks for `eval` (`rewards.maths.worker`)
+        function = _carried_out(node.function)
+        renamed = node.func(function, *node.limits).xreplace(node.canonical_variables)
+        return sympy.Symbol(str(renamed))
 
 
 def _of_matrices(node: Any, arguments: list[Any]) -> Any:

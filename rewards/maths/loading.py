@@ -13,9 +13,9 @@ from rewards.workers import MAX_REQUEST_BYTES, Failure, Limits, WorkerPool
 
 _EXAMINER = "rewards.maths.worker:examine"
 _WARM_UP = {"references": [r"\frac{\sqrt{2}}{2}", "x^2+2x+1"]}
-_TOGETHER = 16  # references in one request
+_TOGETHER = 4  # references in one request: a slow one costs the others a second run
 _MOST_PROCESSES = 16
-_AT_ONCE = 64  # requests between two reports
+_AT_ONCE = 200  # requests between two reports
 
 _faults: dict[str, str] = {}  # of all that this process has looked at: a recipe's tasks are checked more than once
 

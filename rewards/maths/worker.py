@@ -55,11 +55,7 @@ def examine(request: dict[str, Any]) -> dict[str, list[str]]:
 
 def _fault(reference: str) -> str:
     try:
-        found = fault_of(reference, SympyArithmetic())
-        if not found:
-            for answer in ("1", f"{reference}+1"):  # that they can be compared, not how
-                handle({"references": [reference], "answer": answer, "rules": {"evaluate": True}})
-        return found or ""
+        return fault_of(reference, SympyArithmetic()) or ""
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, answers would meet it, too
