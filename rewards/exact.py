@@ -9,7 +9,7 @@ from pydantic import ConfigDict, validate_call
 from buffer.errors import UserError
 from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
-from rewards.parsing import Extraction, find_answer
+from rewards.parsing import Extraction, find_answer, without_invisible
 
 
 class ExactVerifier(Verifier):
@@ -20,7 +20,7 @@ class ExactVerifier(Verifier):
     strip     ignore white space around answer and reference
     casefold  ignore case
 
-    `task.answer` is a string or a list of acceptable strings.
+    Invisible characters are nothing (`without_invisible`). `task.answer` is a string or a list of acceptable strings.
     """
 
     @validate_call(config=ConfigDict(strict=True))
@@ -47,6 +47,7 @@ class ExactVerifier(Verifier):
         return Verdict.scored(1.0, Reason.CORRECT) if right else Verdict.scored(0.0, Reason.WRONG)
 
     def _normal(self, text: str) -> str:
+        text = without_invisible(text)
         text = text.strip() if self.strip else text
         return text.casefold() if self.casefold else text
 

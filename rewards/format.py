@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, validate_call
 
 from buffer.types import Verdict
 from rewards.base import Answer, Reason, Verifier
-from rewards.parsing import THINK, Extraction, find_answer
+from rewards.parsing import THINK, Extraction, find_answer, has_visible, without_invisible
 
 Word = Annotated[str, Field(min_length=1)]
 
@@ -64,7 +64,7 @@ class FormatVerifier(Verifier):
             return f"{self._opening} {opened} times, not {'at most once' if self._opened else 'once'}"
         if closed != 1:
             return f"{self._closing} {closed} times, not once"
-        if opened and not text.lstrip().startswith(self._opening):
+        if opened and not without_invisible(text).lstrip().startswith(self._opening):
             return f"text before {self._opening}"
         return ""
 
@@ -73,4 +73,4 @@ class FormatVerifier(Verifier):
         found = find_answer(answer.text, answer.truncated, self._answer, self._tag, markers)
         if found is None:
             return f"no {self._answer} answer" + (" after the reasoning" if markers else "")
-        return "" if found.strip() else "an empty answer"
+        return "" if has_visible(found) else "an empty answer"

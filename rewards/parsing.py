@@ -50,7 +50,7 @@ def find_answer(
     if extract == "code":
         return last_code_block(text, reasoning)
     answer = None if truncated else after_reasoning(text, reasoning)
-    return answer if answer and answer.strip() else None
+    return answer if answer and has_visible(answer) else None
 
 
 def after_reasoning(text: str, reasoning: Markers | None = THINK) -> str | None:
@@ -148,6 +148,11 @@ def without_invisible(text: str) -> str:
     """The text without the characters that nobody sees (zero-width spaces and joiners, marks of direction, variation
     selectors, tags, soft hyphens). Spaces and control characters stay."""
     return text if text.isascii() else _INVISIBLE.sub("", text)
+
+
+def has_visible(text: str) -> bool:
+    """Whether there is anything to be seen: more than spaces, control characters and `without_invisible`'s."""
+    return any(char.isprintable() and not char.isspace() for char in without_invisible(text))
 
 
 def last_code_block(text: str, reasoning: Markers | None = THINK) -> str | None:

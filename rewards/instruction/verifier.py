@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field, validate_call
 from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
 from rewards.instruction.constraints import Constraint, constraints_of
-from rewards.instruction.own.reading import has_visible, trimmed
-from rewards.parsing import after_reasoning, without_invisible
+from rewards.instruction.own.reading import trimmed
+from rewards.parsing import after_reasoning, has_visible, without_invisible
 from rewards.worker_requests import fits, pack, run_fairly, unpack
 from rewards.workers import Failure, Limits, Outcome, WorkerPool
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from rewards.instruction.checkers import checker
-from rewards.instruction.own.reading import has_visible, trimmed
+from rewards.instruction.own.reading import trimmed
+from rewards.parsing import has_visible
 from rewards.worker_requests import unpack
 
 _INDENTED = "format:line_indent"  # the one constraint for which it matters how far the first line is indented

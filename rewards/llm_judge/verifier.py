@@ -21,7 +21,7 @@ from rewards.llm_judge.cache import Reply, ReplyCache, key_of
 from rewards.llm_judge.client import Client, Patience, Refused, Unavailable, Unreadable
 from rewards.llm_judge.loop import LoopThread
 from rewards.llm_judge.prompt import INSTRUCTIONS, Rubric, read_reply, response_schema
-from rewards.parsing import Extraction, find_answer, without_invisible
+from rewards.parsing import Extraction, find_answer, has_visible
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -153,7 +153,7 @@ class LlmJudgeVerifier(Verifier):
         return [verdict or said[key] for verdict, key in zip(verdicts, keys, strict=True)]
 
     def _without_judge(self, found: str | None) -> Verdict | None:
-        if found is None or not without_invisible(found).strip():
+        if found is None or not has_visible(found):
             return Verdict.unparseable(Reason.NO_ANSWER)
         if len(found) > self._max_chars:
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(found)} characters")

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, validate_call
 
 from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
-from rewards.parsing import after_reasoning
+from rewards.parsing import after_reasoning, has_visible
 from rewards.tools.matching import Strings
 from rewards.tools.parsing import Call, Malformed, calls_in, find_blocks
 from rewards.tools.reference import Reference, reference_of
@@ -19,6 +19,7 @@ from rewards.worker_requests import fits, pack, run_fairly, unpack
 from rewards.workers import Failure, Limits, Outcome, WorkerPool
 
 _HANDLER = "rewards.tools.worker:handle"
+_WORDS = 500  # characters of an explanation, which may quote an answer
 _WARM_UP = pack(
     {
         "functions": {"f": {"type": "object", "properties": {"x": {"type": "string", "pattern": "^a+$"}}}},
@@ -88,7 +89,7 @@ class ToolsVerifier(Verifier):
     def _judge_without_worker(self, answer: Answer, reference: Reference) -> Verdict | str:
         """The verdict if it is plain from the calls alone, else the request for a worker."""
         part = after_reasoning(answer.text)
-        if part is None or not part.strip():
+        if part is None or not has_visible(part):
             return Verdict.unparseable(Reason.NO_ANSWER)
         if len(part) > self._max_chars:
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(part)} characters")
@@ -142,7 +143,7 @@ def _harmless(request: str) -> str:
 
 
 def _wrong(explanation: str) -> Verdict:
-    return Verdict.scored(0.0, Reason.WRONG, explanation)
+    return Verdict.scored(0.0, Reason.WRONG, explanation[:_WORDS])
 
 
 def _verdict(outcome: Outcome) -> Verdict:

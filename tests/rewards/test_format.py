@@ -1,5 +1,6 @@
 """The format verifier: one reasoning part, then an answer, whatever it says."""
 
+import time
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ GOOD = "<think>so</think><ans>4</ans>"
     [
         ({}, GOOD),
         ({}, " \n<think></think> It is <ans>5</ans> or <ans>4</ans>, I think."),
+        ({}, f"\ufeff{GOOD}"),
         ({"answer": "boxed"}, r"<think>\boxed{1}</think>\boxed{2}"),
         ({"answer": "code"}, "<think>so</think>\n```python\nprint(1)\n```"),
         ({"answer": "text"}, "<think>so</think>4"),
@@ -52,6 +54,12 @@ def test_a_response_built_as_asked_for_scores_1(args: dict[str, Any], text: str)
         ({}, "</think><think><ans>4</ans>", "text before <think>"),
         ({}, "<think>so <ans>4</ans></think>", "no tag answer after the reasoning"),
         ({}, "<think>so</think><ans> </ans>", "an empty answer"),
+        *(
+            ({}, f"<think>so</think><ans>{nothing}</ans>", "an empty answer")
+            for nothing in ("\u200b", "\ufeff ", "\0", "\ufe0f")
+        ),
+        ({"answer": "text"}, "<think>so</think>\u200b\u2060", "no text answer after the reasoning"),
+        ({"answer": "code"}, "<think>so</think>\n```\n\u200b\n```", "an empty answer"),
         ({}, "<think>so</think><ans>4", "no tag answer after the reasoning"),
         ({"answer": "boxed"}, GOOD, "no boxed answer after the reasoning"),
         ({"answer": "text"}, "<think>so</think>\n", "no text answer after the reasoning"),
@@ -78,6 +86,26 @@ def test_a_response_that_was_cut_off_is_unparseable_unless_it_is_complete() -> N
 def test_settings_that_make_no_sense_are_refused(args: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"markers|answer|tag"):
         FormatVerifier(**args)
+
+
+HOSTILE = ["\ud800" * 9, "\0" * 9, "<think>" * 9000, "<ans>" * 9000, "</ans>" * 9000, r"\boxed{" * 9000, "{" * 90_000]
+HOSTILE += [
+    "```\n" * 9000,
+    "<think></think>" + "\\" * 90_000,
+    "\u202e" * 90_000,
+    "<ans>" + "漢é😀" * 30_000,
+    "~~~" * 30_000,
+]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("answer", ["tag", "boxed", "code", "text"])
+@pytest.mark.parametrize("reasoning", ["required", "none"])
+def test_hostile_responses_are_scored_in_no_time(answer: str, reasoning: str) -> None:
+    begin = time.process_time()
+    verdicts = [judge(text, answer=answer, reasoning=reasoning) for text in HOSTILE]
+    assert {verdict.status for verdict in verdicts} == {Status.SCORED}
+    assert time.process_time() - begin < 10
 
 
 def test_the_format_verifier_keeps_the_contract() -> None:

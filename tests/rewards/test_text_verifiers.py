@@ -1,6 +1,7 @@
 """The verifiers that only compare text: exact match and string rules."""
 
 import itertools
+import time
 from typing import Any
 
 import pytest
@@ -35,6 +36,10 @@ def judge(verifier: Verifier, answer: Any, text: str, truncated: bool = False) -
         ({"tag": "answer"}, "5", "<answer>5</answer>", 1),
         ({"extract": "boxed"}, "5", r"\boxed{4} no, \boxed{5}", 1),
         ({"extract": "text"}, "5", "<think>?</think>5", 1),
+        ({}, "Cat", "<ans>\ufeffC\u200bat\u2060</ans>", 1),
+        ({}, "C\u00adat", "<ans>Cat</ans>", 1),
+        ({"strip": False}, "Cat", "<ans>Cat\u200b</ans>", 1),
+        ({"extract": "boxed"}, "5", r"\boxed{5\0}".replace(r"\0", "\0"), 0),
     ],
 )
 def test_an_exact_answer_scores_1_and_any_other_0(args: dict, reference: Any, text: str, score: float) -> None:
@@ -49,11 +54,42 @@ def test_an_exact_answer_scores_1_and_any_other_0(args: dict, reference: Any, te
         ({}, "<ans>5", True),
         ({"extract": "boxed"}, "<ans>5</ans>", False),
         ({"extract": "text"}, "5", True),
+        ({"extract": "text"}, "\u200b\ufeff", False),
     ],
 )
 def test_a_response_without_an_answer_is_unparseable_and_not_zero(args: dict, text: str, truncated: bool) -> None:
     verdict = judge(ExactVerifier(**args), "5", text, truncated)
     assert (verdict.status, verdict.score, verdict.reason) == (Status.UNPARSEABLE, None, "no_answer")
+
+
+HOSTILE = [
+    "\ud800",
+    "\0" * 50,
+    "<ans>" * 20_000,
+    "</ans>" * 20_000,
+    "<ans>" + "9" * 99_999,
+    r"\boxed{" * 20_000,
+    "{" * 99_999,
+]
+HOSTILE += [
+    "<ans>\u202e5</ans>\u200b",
+    "<ans>" + "İßﬁ" * 30_000 + "</ans>",
+    "<think>" * 20_000,
+    "`" * 99_999,
+    "５",
+    "<ANS>5</ANS>",
+]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("extract", ["tag", "boxed", "text", "code"])
+def test_hostile_answers_are_scored_or_unparseable_in_no_time(extract: str) -> None:
+    verifier, begin = ExactVerifier(extract=extract, casefold=True), time.process_time()
+    verdicts = [judge(verifier, "6", text) for text in HOSTILE]
+    verdicts += [judge(RulesVerifier(partial=True), RULES, text) for text in HOSTILE]
+    assert {verdict.status for verdict in verdicts} <= {Status.SCORED, Status.UNPARSEABLE}
+    assert not any(verdict.score for verdict in verdicts)
+    assert time.process_time() - begin < 10
 
 
 def test_a_truncated_response_with_an_answer_is_scored() -> None:

@@ -50,11 +50,6 @@ def trimmed(text: str) -> str:
     return _BLANK_LINES.sub("", text).rstrip()
 
 
-def has_visible(text: str) -> bool:
-    """Whether anything of the text can be seen; invisible format characters have been taken out of it."""
-    return any(char.isprintable() and not char.isspace() for char in text)
-
-
 def has_words(text: str) -> bool:
     """Whether there is any letter or digit."""
     return any(map(in_word, text))
