@@ -31,8 +31,8 @@ def run(source, setup, names, candidate, answers, asked):
     def call(name, args, kwargs):
         key = _key(name, args, kwargs)
         used.add(key)
-        if key not in answers:
-            needed.extend(["call", key, name, list(args), kwargs])
+        if needed or key not in answers:  # `needed`: the test has caught the exception and goes on
+            needed.extend(["call", key, name, list(args), kwargs] if not needed else [])
             raise _CallNeeded
         returned, *rest = answers[key]
         if returned:
@@ -64,7 +64,7 @@ def foresee(source, setup, names, candidate, truth, most):
         if "<any>" not in repr((args, kwargs)):  # else it depends on an earlier result
             key = _key(name, args, kwargs)
             found[key] = copy.deepcopy([key, name, list(args), kwargs])
-        if len(found) > most or not left[0]:
+        if len(found) > most or left[0] <= 0:
             raise _Enough
         return _any(truth)
 

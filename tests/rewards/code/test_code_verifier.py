@@ -92,6 +92,7 @@ def judge(verifier: CodeVerifier, reference: Any, program: str, **metadata: Any)
         ),
         ({"asserts": ["for i in range(150):\n    assert f(i) == i * f(1)"]}, "def f(x): return x"),
         ({"asserts": ["x = 1\nfor i in range(9):\n    x = f(x)\nassert x == 512"]}, "def f(x): return 2 * x"),
+        ({"asserts": ["try:\n    f(0)\nexcept:\n    f(5)\nassert f(1) == 1"]}, "def f(x): return 1 / x"),
         (
             {"asserts": ["try:\n    f(0)\nexcept ZeroDivisionError:\n    pass\nelse:\n    assert False"]},
             "def f(x): return 1 / x",
