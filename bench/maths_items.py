@@ -22,7 +22,7 @@ def answers(count: int) -> list[Answer]:
         a, b = rng.randint(2, 9999), rng.randint(2, 9999)
         reference, right = {
             0: (rf"\frac{{{a}}}{{{b}}}", f"{a}/{b}"),
-            1: (f"{a + b}", f"{a}+{b}"),
+            1: (rf"{a}\sqrt{{3}}+{b}", rf"{b}+{a}\sqrt{{3}}"),
             2: (rf"{a}\sqrt{{2}}", rf"\sqrt{{2}}\cdot {a}"),
             3: (f"x^2+{a}x+{b}", f"{b}+{a}x+x^2"),
         }[i % 4]
