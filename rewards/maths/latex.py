@@ -33,6 +33,11 @@ _MATRIX = re.compile(r"\\(begin|end)\{(?:[bBp]|small)?(?:matrix|array)\*?\}(?:\{
 _SUBSCRIPT = re.compile(r"_ ?([0-9]+|[a-zA-Z])")
 _CASED = re.compile(r"(?<![\\a-zA-Z])(?:[A-Z][a-z]+|[a-zA-Z]{4,})(?![a-zA-Z])")
 _OUTWARD = re.compile(r"([\[\]])([^\[\],;]*[,;][^\[\],;]*)([\[\]])")
+_FONT_BEGINS = re.compile(rf"\\(?:{_FONTS}) ?\{{")
+_FORMULA = re.compile(r"\\[a-zA-Z]|[=<>^_0-9]")
+_ENVIRONMENT = re.compile(r"\\(?:begin|end) ?\{[a-zA-Z*]+\}")
+_PROSE_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{3,}")
+_OTHER_SCRIPT = re.compile(r"\\text\{[^{}]*\}|(?:(?![a-zA-Z])[^\W\d_])+")
 _INDEX_FOLLOWS = re.compile(r" ?_")
 _TOKEN = re.compile(r"\\(?:begin|end)\{[a-zA-Z]+\*?\}|\\[a-zA-Z]+|\\.|.", re.DOTALL)
 _TAKES = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # how many arguments
@@ -48,6 +53,8 @@ def clean(latex: str) -> str:
     r"""The same expression, uniform: no `$`, `\left`, spacing or fonts; `\frac` and `\sqrt` with arguments in braces;
     words in `\text{…}`; brackets balanced. Raises `Unreadable` if they are not, or go too deep."""
     text = undelimited(as_latex(without_invisible(latex)).strip())
+    for _ in range(4):
+        text = _of_one_font(text)
     text = with_plain_commands(without_groups(as_typed(seen(text))))
     text = text.replace("^{\\circ}", r"^\circ ").replace("**", "^")
     text = _SIGN_IN_BRACES.sub(r"\1", text)  # 3{:}40
@@ -55,6 +62,7 @@ def clean(latex: str) -> str:
     text = _SUBSCRIPT.sub(r"_{\1}", text)
     for _ in range(4):  # a font within a font within a font
         text = _FONT.sub(_plain_font, text)
+    text = _OTHER_SCRIPT.sub(lambda match: match[0] if match[0][0] == "\\" else rf"\text{{{match[0]}}}", text)
     text = _DOMAIN.sub(r"\1\\mathbb{\2}", with_commands(text).replace(r"\infinity", r"\infty"))
     text = re.sub(r"\s+", " ", text).strip()
     while text and text[-1] in ".,;" and not text.endswith("\\,"):
@@ -67,7 +75,7 @@ def text_key(latex: str) -> str:
     texts. `Unreadable` as in `clean`."""
     text = re.sub(r"\\text\{([^{}]*[a-zA-Z]{2}[^{}]*)\}", r" \1 ", clean(latex))
     text = _CASED.sub(lambda match: match[0].casefold(), " ".join(text.split()))
-    return re.sub(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])", "", text).rstrip(".!")
+    return re.sub(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])", "", text).rstrip(".")
 
 
 @lru_cache(maxsize=256)
@@ -155,11 +163,29 @@ def check_brackets(text: str) -> None:
         raise Unreadable(f"{expected[-1]} is missing")
 
 
+def _of_one_font(text: str) -> str:
+    r"""Without a font around the whole of a formula: `\boldsymbol{\frac{1}{2}}`. Words keep theirs."""
+    match = _FONT_BEGINS.match(text)
+    if match is None:
+        return text
+    depth = 1
+    for token in _TOKEN.finditer(text, match.end()):
+        depth += (token[0] == "{") - (token[0] == "}")
+        if depth == 0:
+            inside = text[match.end() : token.start()]
+            words = _PROSE_WORD.findall(_ENVIRONMENT.sub("", inside))
+            formula = token.end() == len(text) and _FORMULA.search(inside) and len(words) < 2
+            return inside.strip() if formula else text
+    return text
+
+
 def _plain_font(match: re.Match[str]) -> str:
     """Words, and letters that may be units, stay `\\text{…}`; a constant, a number or brackets need no font."""
     content = re.sub(r"\{([^{}]*)\}", r"\1", match[1].strip())
     if content in ("e", "i", "d") or not re.search(r"[^\W\d_]", content) or re.fullmatch(r"\([A-Z]\)", content):
         return f" {content} " if content.isalpha() else content
+    if re.search(r"\\(?:frac|sqrt|pi|begin|pm|infty)", content) and re.search("[0-9]", content):
+        return f" {content} "
     if re.fullmatch(r"[0-9A-Fa-f]+", content) and _INDEX_FOLLOWS.match(match.string, match.end()):
         return content
     number = re.fullmatch(r"([-+$0-9.,:/ ]*[0-9])\s*([^0-9]+)", content)

@@ -126,6 +126,8 @@ def same_by_name(reference: Form, answer: Form, same: Callable[[Form, Form], boo
         if isinstance(reference, Relation) and answer.kind != "tuple":
             return False
         return _in_order(tuple(ours.values()), answer, same)
+    if ours is not None and _names(answer):
+        return False
     if theirs is not None and isinstance(reference, Items) and reference.kind == "tuple":
         return _in_order(tuple(theirs.values()), reference, lambda a, b: same(b, a))
     if _several_names(reference) and isinstance(answer, Items) and not _several_names(answer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from fractions import Fraction
 
 from rewards.maths.colons import clock, ratio
 from rewards.maths.forms import Builder, Form, Items, Region, Relation, Value, Words
@@ -14,6 +15,13 @@ from rewards.maths.units import strip_unit
 
 MAX_ITEMS = 200
 RELATIONS = frozenset({"=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx"})
+_STATEMENTS = frozenset(  # that nobody computes: they equal themselves
+    rf"\{name}"
+    for name in """equiv notin subset subseteq supset supseteq parallel perp cong sim propto Rightarrow Leftrightarrow
+    iff to mapsto forall exists neg pmod""".split()  # noqa: SIM905
+)
+_LOGIC = frozenset({r"\land", r"\lor"})
+_COMPARED = re.compile(r"[0-9=<>]|\\(?:le|ge|ne|in)(?![a-zA-Z])")
 _INEQUALITIES = frozenset({"<", ">", r"\le", r"\ge", r"\ne", r"\in"})
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
@@ -25,6 +33,11 @@ _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}(?![a-zA-Z])")  # shorter ones m
 _NAMED = re.compile(r"\\(?:begin|end|operatorname|mathbb|mathcal)\{[a-zA-Z]+\*?\}|_\{[a-zA-Z]+\}")
 _SHORT_WORDS = frozenset("yes no odd one two all any dne na".split())  # noqa: SIM905
 _POINT = re.compile(r"(?P<name>[A-Z]'*(?:_\{\w\})?) ?(?P<at>\(.*[0-9].*\))")
+_ANGLE = re.compile(r"([0-9]{1,3}) ?\^ ?\\circ ?([0-5]?[0-9]) ?'(?: ?([0-5]?[0-9]) ?'')?")
+_LENGTH = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ?('{1,2})")  # 5', feet or minutes
+_PRIME = re.compile(r"[)}\]0-9] ?'")
+_REMARK = re.compile(r"(?<=[0-9}]) \(([a-zA-Z]{4}[a-zA-Z ]{0,40})\)$")  # 9 (apples)
+_BARE = re.compile(r"(?<=[0-9}])( (?!arc|sin|cos|tan|cot|sec|csc|log|exp|sqrt)[a-zA-Z]{4,}(?: [a-zA-Z]{2,}){0,3})$")
 _NO_SPACE_IN_LIST = re.compile(r",(?! )")
 _ALL = re.compile(
     r"(?:the set of )?(?:all )?(real numbers?|reals?|integers|natural numbers|rational numbers)(?: [a-z])?"
@@ -69,6 +82,8 @@ def read_clean(text: str) -> Form:
     time = clock(text)
     if time is not None:
         return time
+    if split(text, _STATEMENTS)[1] or (split(text, _LOGIC)[1] and not _COMPARED.search(text)):
+        return Words(re.sub(r"\{(\w)\}", r"\1", "".join(text.split())))
     joined = _JOINER.sub(lambda match: r"\land " if "and" in (match[1], match[2]) else r"\lor ", text)
     pieces, found = split(joined, frozenset({",", ";", r"\lor", r"\land"}))
     if found:
@@ -248,8 +263,21 @@ def _built(member: str, condition: str) -> Form:
     return Builder("".join((variable if domain == r"\mathbb{R}" else member).split()), holds)
 
 
+def _degrees(degrees: str, minutes: str, seconds: str | None) -> Value:
+    r"""30^\circ 15' as the mixed number of degrees that it is."""
+    part = Fraction(int(minutes) * 60 + int(seconds or 0), 3600)
+    fraction = rf"({degrees}+\frac{{{part.numerator}}}{{{part.denominator}}})" if part else degrees
+    return Value(fraction, unit="deg")
+
+
 def _value(text: str) -> Form:
-    value, unit = strip_unit(text)
+    angle = _ANGLE.fullmatch(text)
+    if angle is not None:
+        return _degrees(*angle.groups())
+    remark = _REMARK.search(text)
+    value, unit = strip_unit(_BARE.sub(r"\\text{\1}", _REMARK.sub(r"\\text{\1}", text)))
+    if remark:
+        unit = ""
     percent = re.search(r"\s*(?:\\?%|(?<![a-zA-Z])percent)$", value)
     if percent:
         value = value[: percent.start()].strip()
@@ -259,6 +287,11 @@ def _value(text: str) -> Form:
         inner = read_clean(value)
         return replace(inner, unit=unit) if isinstance(inner, Value) else inner
     value = _LETTER_IN_FONT.sub(r" \1 ", value).strip()
+    length = _LENGTH.fullmatch(value)
+    if length is not None and not unit:
+        return Value(length[1], unit=length[2])
+    if _PRIME.search(value):
+        raise Unreadable("a prime behind something that is no name")
     digits = based(value)
     if digits is not None:
         return Value(digits[0], bool(percent), unit, digits[1])

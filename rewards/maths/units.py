@@ -15,7 +15,7 @@ _SPELLINGS = {
     "min": "minute mins", "h": "hour hr hrs", "day": "", "week": "", "month": "", "year": "yr yrs",
     "mL": "ml milliliter millilitre", "L": "l liter litre", "gal": "gallon", "mph": "", "kph": "kmh kmph",
     "deg": "degree °",
-    "rad": "radian", "dollar": "usd $", "cent": "¢", "euro": "€ eur", "gbp": "£", "rupee": "rs inr",
+    "rad": "radian", "dollar": "usd $", "cent": "¢", "euro": "€ eur", "gbp": "£", "rupee": "rs Rs inr ₹", "yen": "¥",
     "unit": "", "N": "newton", "J": "joule", "W": "watt", "V": "volt", "Pa": "pascal", "Hz": "hertz", "mol": "mole",
 }  # fmt: skip
 _CANONICAL = {spelling: unit for unit, others in _SPELLINGS.items() for spelling in (unit, *others.split())}
@@ -34,7 +34,9 @@ _TAIL = re.compile(
     rf"|{_ONE}(?: ?(?:(?:/|\\cdot) ?)?{_ONE}){{0,5}}"
     rf"|(?<=[0-9}} ])(?:km|m)\s*/\s*(?:h|s){_POWER}|\\\$|[$€£¢])\s*$"
 )
-_CURRENCY = re.compile(r"^(?P<sign>-?)\s*(?P<unit>\\\$|[$€£])\s*")
+_CURRENCY = re.compile(
+    r"^(?P<sign>-?)\s*(?P<unit>\\\$|[$€£₹¥]|(?:\\text\{\s*)?(?<![a-zA-Z])Rs\.?\s*\}?(?=\s*[0-9]))\s*"
+)
 _NO_UNITS = frozenset(
     """or and not no none more less than least most about if when mod modulo base is are times percent point where
     for dozen score gross factorial choose plus minus divided root basis tenths hundredths thousandths halves thirds
@@ -85,7 +87,7 @@ def canonical(unit: str) -> str:
     text = re.sub(r"\^\s*\{?\s*(-?[0-9])\s*\}?", r"^\1", text).replace("^ °", "°").replace("^°", "°")
     powers: dict[str, int] = {}
     sign, next_power, last = 1, 1, ""
-    for word in re.findall(r"[^\W\d_]+|[$€£¢°]|/|\^-?[0-9]", text):
+    for word in re.findall(r"[^\W\d_]+|[$€£¢°₹¥]|/|\^-?[0-9]", text):
         word = word if len(word) < 3 else word.lower()  # "mW" and "MW" differ
         if word in ("/", "per"):
             sign = -1
