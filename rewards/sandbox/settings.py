@@ -13,7 +13,7 @@ Backend = Literal["auto", "zygote", "oneshot", "landlock", "remote"]
 class SandboxSettings(BaseModel):
     """The `sandbox` argument of the verifiers `code` and `reasoning_gym`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     backend: Backend = Field(
         "auto",

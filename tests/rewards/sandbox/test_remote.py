@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from buffer.errors import UserError
+from rewards.registry import construct
 from rewards.sandbox import Call, Ending, Job, JobLimits, SandboxSettings
 from rewards.sandbox.pool import SandboxPool
 from rewards.sandbox.slot import SlotFailure
@@ -126,3 +128,50 @@ def test_an_address_that_does_not_answer_is_refused_at_the_start() -> None:
     pool = SandboxPool(SandboxSettings(backend="remote", remote_url="http://127.0.0.1:1", slots=1))
     with pytest.raises(SlotFailure, match=r"http://127\.0\.0\.1:1/run_code: ConnectError"):
         pool.start()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:hunter2@sandbox:8080",
+        "http://hunter2@sandbox",
+        "http://sandbox/?key=hunter2",
+        "http://sandbox/#hunter2",
+    ],
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(url: str) -> None:
+    """Seen before: it was kept in recipe.yaml, and shown in messages and verdicts."""
+    with pytest.raises(ValueError, match="no user, password or query in it") as refused:
+        SandboxSettings(backend="remote", remote_url=url)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["ftp://sandbox", "http://", "sandbox:8080", "http://[::1"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="remote_url"):
+        SandboxSettings(backend="remote", remote_url=url)
+
+
+def test_no_proxy_stands_before_a_service_on_this_machine(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    pool = SandboxPool(SandboxSettings(backend="remote", remote_url=service.url, slots=1))
+    pool.start()
+    assert pool.run_one(Job("print(1)")).stdout == b"1\n"
+    pool.close()
+
+
+def test_what_a_service_says_is_cut_and_obeyed_by_no_terminal(service: Service) -> None:
+    service.answer = lambda request: {"status": "SandboxError", "message": "\x1b[2J" + "no place " * 100_000}
+    pool = SandboxPool(SandboxSettings(backend="remote", remote_url=service.url, slots=1))
+    with pytest.raises(SlotFailure) as failure:
+        pool.start()
+    assert len(str(failure.value)) <= 500
+    assert "\x1b" not in str(failure.value)
+
+
+def test_a_recipe_with_a_secret_address_is_refused_without_it() -> None:
+    sandbox = {"backend": "remote", "remote_url": "http://me:hunter2@sandbox:8080"}
+    with pytest.raises(UserError, match=r"rewards\.verifiers\.code\.args.*remote_url must be an address") as refused:
+        construct("code", {"sandbox": sandbox}, "rewards.verifiers.code")
+    assert "hunter2" not in str(refused.value)
