@@ -6,6 +6,7 @@ Token ids and per-token records travel as numpy arrays end to end; text is made 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from buffer.printable import printable_lines
 
 # What a verdict's texts may hold, in characters: they go into files, messages and the buffer, one for each answer.
-_BOUNDS = {"reason": 60, "explanation": 500}
+REASON_CHARS, EXPLANATION_CHARS = 60, 500
 
 Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
@@ -73,12 +74,13 @@ class Verdict:
             raise ValueError(
                 f"a verdict carries a score exactly when it is scored, not {self.status} with {self.score}"
             )
-        if self.score is not None and not np.isfinite(self.score):
+        if self.score is not None and not math.isfinite(self.score):
             raise ValueError(f"a verdict's score must be finite, not {self.score}")
-        given = {name: self.detail[name] for name in _BOUNDS if name in self.detail}
-        bounded = {name: printable_lines(text, _BOUNDS[name]) for name, text in given.items()}
-        if bounded != given:
-            object.__setattr__(self, "detail", {**self.detail, **bounded})
+        reason, said = self.detail.get("reason", ""), self.detail.get("explanation", "")
+        # Quick, as there is one for each answer: printable is a little less than what is harmless.
+        short = type(reason) is type(said) is str and len(reason) <= REASON_CHARS and len(said) <= EXPLANATION_CHARS
+        if not (short and (reason + said).isprintable()):
+            object.__setattr__(self, "detail", _bounded(self.detail))
 
     @property
     def was_unparseable(self) -> bool:
@@ -110,6 +112,12 @@ class Verdict:
     @classmethod
     def infra_error(cls, reason: str = "", explanation: str = "", **more: Any) -> Verdict:
         return cls(Status.INFRA_ERROR, None, _detail(reason, explanation, more))
+
+
+def _bounded(detail: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The detail with its texts cut and harmless."""
+    bounds = {"reason": REASON_CHARS, "explanation": EXPLANATION_CHARS}
+    return {**detail, **{n: printable_lines(detail[n], most) for n, most in bounds.items() if n in detail}}
 
 
 def _nbytes(value: Any) -> int:

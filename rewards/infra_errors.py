@@ -88,7 +88,7 @@ def collected(verifier: str, verdicts: Iterable[Verdict]) -> list[InfraError]:
 
 def without_cause(verdict: Verdict) -> Verdict:
     """The verdict as it is kept: what was to be told once is not stored with each answer."""
-    if _KEY not in verdict.detail:
+    if verdict.status is not Status.INFRA_ERROR or _KEY not in verdict.detail:
         return verdict
     return replace(verdict, detail={key: value for key, value in verdict.detail.items() if key != _KEY})
 

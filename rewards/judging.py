@@ -82,10 +82,10 @@ class Judge:
             waiting = failed
             if not waiting:
                 break
-        final = [
-            apply_policy(without_cause(verdicts[i]), self._unparseable, answers[i].truncated)
-            for i in range(len(answers))
-        ]
+        verdicts |= {i: without_cause(verdicts[i]) for i in waiting}
+        final = [verdicts[i] for i in range(len(answers))]
+        if self._unparseable != "mask":
+            final = [apply_policy(v, self._unparseable, a.truncated) for v, a in zip(final, answers, strict=True)]
         counts.update(str(Status.UNPARSEABLE if verdict.was_unparseable else verdict.status) for verdict in final)
         counts.update(f"reason/{verdict.reason}" for verdict in final)
         return Judgement(final, self._clock() - begin, +counts, tuple(failures))
