@@ -33,10 +33,11 @@ class Meter:
         if self.cpu_s() >= limits.cpu_s:
             return Ending.TIMEOUT
         allowed = self._base_bytes + (limits.memory_mb << 20)
+        unmapped = sum(processes.unmapped_bytes(pid) for pid in now)
         # Pages shared with the zygote count in each process: the dearer measure says whether it is really too much.
-        if sum(used.resident for used in now.values()) > allowed:
+        if unmapped + sum(used.resident for used in now.values()) > allowed:
             exact = sum(processes.proportional_bytes(pid) for pid in now)
-            if exact > allowed or exact == 0:
+            if unmapped + exact > allowed or exact == 0:
                 return Ending.MEMORY
         return None
 

@@ -92,6 +92,19 @@ def usage(pid: int) -> Usage | None:
     return Usage((own + waited) * _TICK_S, waited * _TICK_S, int(fields[21]) * _PAGE, int(fields[1]), int(fields[19]))
 
 
+def unmapped_bytes(pid: int) -> int:
+    """Memory that it has beside its resident pages: page tables, and what is swapped out; 0 if the process is gone.
+
+    Page tables alone can be gigabytes: every 2 MiB of address space that is only looked at costs a page of them.
+    """
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            rows = [line.split() for line in file if line.startswith(("VmPTE:", "VmSwap:"))]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(row[1]) << 10 for row in rows)
+
+
 def proportional_bytes(pid: int) -> int:
     """Resident bytes, each shared page counted in parts; 0 if that may not be read or the process is gone."""
     try:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from buffer.printable import printable
 from rewards.sandbox import processes
 from rewards.sandbox.base import Ending, Job, JobResult
 from rewards.sandbox.box import Box, keeper_command
@@ -285,7 +286,7 @@ class Slot:
         assert self._keeper is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._keeper.wait(_LAST_WORDS_S)
-        words = os.pread(self._errors, 2000, 0).decode(errors="replace").strip()
+        words = printable(os.pread(self._errors, 2000, 0).decode(errors="replace").strip(), 1000)
         code = self._keeper.returncode
         ended = "" if code is None else f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return ": ".join(filter(None, [ended, words]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,23 @@ def test_what_a_killed_owner_left_is_swept(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == [group.path]
     group.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_page_tables_are_memory_too() -> None:
+    """Seen before: 1.5 GB of them with a limit of 256 MiB, in a language that no limit on address space can bound."""
+    program = """
+import mmap
+seen = mmap.mmap(-1, 1 << 40, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, mmap.PROT_READ)
+for at in range(0, 1 << 40, 1 << 21): seen[at]
+"""
+    pool = SandboxPool(SandboxSettings(slots=1, backend="zygote"))
+    try:
+        limits = JobLimits(cpu_s=20, wall_s=40, memory_mb=64)
+        result = pool.run_one(Job(argv=(sys.executable, "-I", "-S", "-c", program), limits=limits))
+    finally:
+        pool.close()
+    assert result.ending is Ending.MEMORY
 
 
 @pytest.mark.slow
