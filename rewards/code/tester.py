@@ -29,6 +29,9 @@ _TRAFFIC = 16  # times `output_bytes`, of results that are sent to testers
 _PROGRAM = Path(__file__).with_name("tester_program.py").read_text(encoding="utf-8")
 _NAMES_THEM = re.compile(r"(?<![a-z])(is|pos|neg|plus|minus)?_?(nan|inf|infinity|infty|finite)(?![a-z])", re.IGNORECASE)
 
+_READS_NUMBERS = re.compile(r"\b(float|complex|Decimal|literal_eval|loads|float64|array)\b")
+_WRITTEN = re.compile(r"(?<![a-z])(nan|inf|infinity)(?![a-z])|\de\+?\d{3}", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Tested:
@@ -62,7 +65,9 @@ class _Test:
         self._asked = ""  # the key of the call that it needed last
         self._bytes = self._traffic = 0
         self._cpu_s = self._wall_s = 0.0
-        self._takes_all = _names_nan_or_infinity(assertion)
+        source = assertion.setup + assertion.source
+        self._takes_all = _names_nan_or_infinity(source)
+        self._reads_numbers = _READS_NUMBERS.search(source) is not None
 
     def result(self) -> Tested:
         try:
@@ -148,7 +153,7 @@ class _Test:
         return result
 
     def _may_be(self, value: Any) -> bool:
-        return self._takes_all or not has_nan_or_infinity(value)
+        return self._takes_all or not has_nan_or_infinity(value, self._reads_numbers)
 
     def _kept(self, key: str, result: JobResult) -> bool:
         if result.ending is Ending.OK and self._may_be(result.value):
@@ -174,18 +179,19 @@ class _Test:
             raise _Ended(Ending.TIMEOUT, f"{len(self._answers)} calls took {self._cpu_s:.1f} s of CPU")
 
 
-def has_nan_or_infinity(value: Any) -> bool:
-    """Anywhere in it."""
+def has_nan_or_infinity(value: Any, written: bool) -> bool:
+    """Anywhere in it; in texts only if they count as `written` numbers."""
     if isinstance(value, dict):
-        return any(map(has_nan_or_infinity, value.keys())) or any(map(has_nan_or_infinity, value.values()))
+        value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple | set | frozenset):
-        return any(map(has_nan_or_infinity, value))
+        return any(has_nan_or_infinity(each, written) for each in value)
+    if isinstance(value, str):
+        return written and _WRITTEN.search(value) is not None
     return isinstance(value, float | complex) and not cmath.isfinite(value)
 
 
-def _names_nan_or_infinity(assertion: Assertion) -> bool:
+def _names_nan_or_infinity(source: str) -> bool:
     """Else neither is what a test expects, but both slip through comparisons: `not abs(f(x) - y) > 0.1`."""
-    source = assertion.setup + assertion.source
     if _NAMES_THEM.search(source):
         return True
     numbers = (node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))

@@ -25,7 +25,7 @@ def run(source, setup, names, candidate, answers, asked):
     answers  by key: [True, value], or [False, name of the exception, its message]
     asked    the key that the test asked for when it was run before; "" for none
     """
-    needed = []
+    needed: list[object] = []
     used = {""}
 
     def call(name, args, kwargs):
@@ -44,6 +44,8 @@ def run(source, setup, names, candidate, answers, asked):
         _execute(source, source, setup, names, candidate, call)
     except _CallNeeded:
         pass
+    except SystemExit as leaving:  # as unittest.main does
+        outcome = ["failed", f"SystemExit: {leaving.code}"] if leaving.code else outcome
     except Exception as error:  # noqa: BLE001 - whatever the test raises
         outcome = ["failed", f"{type(error).__name__}: {error}"[:300]]
     if asked not in used:
@@ -68,7 +70,7 @@ def foresee(source, setup, names, candidate, truth, most):
             raise _Enough
         return _any(truth)
 
-    with contextlib.suppress(_Enough, Exception):
+    with contextlib.suppress(_Enough, SystemExit, Exception):
         _execute(_Unasserted().visit(ast.parse(source)), source, setup, names, candidate, call)
     return list(found.values())
 

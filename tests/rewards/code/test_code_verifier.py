@@ -92,6 +92,8 @@ def judge(verifier: CodeVerifier, reference: Any, program: str, **metadata: Any)
         ),
         ({"asserts": ["for i in range(150):\n    assert f(i) == i * f(1)"]}, "def f(x): return x"),
         ({"asserts": ["x = 1\nfor i in range(9):\n    x = f(x)\nassert x == 512"]}, "def f(x): return 2 * x"),
+        ({"asserts": ["x = f('a')\nassert x == 'infinity'"]}, "def f(x): return 'infinity'"),
+        ({"asserts": ["import sys\nassert f(1) == 1\nsys.exit(0)"]}, "def f(x): return x"),
         ({"asserts": ["try:\n    f(0)\nexcept:\n    f(5)\nassert f(1) == 1"]}, "def f(x): return 1 / x"),
         (
             {"asserts": ["try:\n    f(0)\nexcept ZeroDivisionError:\n    pass\nelse:\n    assert False"]},
@@ -136,6 +138,7 @@ def test_a_right_program_scores_1(code: CodeVerifier, reference: Any, program: s
         ({"asserts": ["assert not abs(f(1) - 738) > 0.1"]}, "def f(x): return float('nan')", "invalid_result"),
         ({"asserts": ["assert max([0] + [abs(f(1) - 738)]) < 0.1"]}, "def f(x): return 1e999 * 0", "invalid_result"),
         ({"asserts": ["assert not 738 / f(1) > 0.1"]}, "def f(x): return 1e999", "invalid_result"),
+        ({"asserts": ["assert not abs(float(f(1)) - 738) > 0.1"]}, "def f(x): return ' NaN '", "invalid_result"),
         ({"asserts": ["assert not f(1)[0] > 5"]}, "def f(x): return [{'a': complex('nan')}]", "invalid_result"),
         ({"asserts": ["assert f()"]}, "class Yes:\n    __bool__ = lambda self: 1 / 0\nf = Yes", "crash"),
         ({"asserts": ["assert len(f()) == 3"]}, "len = lambda x: 3\ndef f(): return 0", "crash"),
