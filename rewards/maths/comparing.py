@@ -110,7 +110,8 @@ class Comparison:
         if reference.unit and answer.unit != reference.unit and (answer.unit or self.rules.units == "required"):
             return False
         if reference.base != answer.base or reference.base != 10:
-            return (reference.base, reference.latex) == (answer.base, answer.latex)
+            ours, theirs = ((side.base, side.latex, side.percent) for side in (reference, answer))
+            return ours == theirs
         scale = (1, 1)
         if self.rules.percent == "fraction":
             scale = (100 if reference.percent else 1, 100 if answer.percent else 1)

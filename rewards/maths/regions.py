@@ -5,7 +5,9 @@ from __future__ import annotations
 from rewards.maths.forms import Form, Items, Region, Relation, Value
 from rewards.maths.names import is_label
 from rewards.maths.reading import is_interval, read_clean
+from rewards.maths.rules import MathsRules
 
+_UNMARKED = ("0", r"\infty", r"-\infty", r"\emptyset", r"\mathbb{R}")  # what no percent sign and no unit changes
 _BELOW = ("<", r"\le")
 _ABOVE = (">", r"\ge")
 
@@ -25,6 +27,22 @@ def named_region(form: Form) -> tuple[str, Form] | None:
     if isinstance(form, Items) and form.kind == "list":
         return _of_list(form)
     return ("", form) if isinstance(form, Items) else None
+
+
+def same_marks(reference: Form, answer: Form, rules: MathsRules) -> bool:
+    """Whether percent signs and units stand at the ends of both sets, so far as the rules ask for it."""
+    ours, theirs = _ends(reference), _ends(answer)
+    if rules.percent != "ignore" and {end.percent for end in ours} != {end.percent for end in theirs}:
+        return False
+    wanted, given = ({end.unit for end in ends if end.unit} for ends in (ours, theirs))
+    return not wanted or given == wanted or (rules.units == "optional" and given <= wanted)
+
+
+def _ends(form: Form) -> list[Value]:
+    if isinstance(form, Value):
+        return [] if form.latex in _UNMARKED else [form]
+    parts = form.items if isinstance(form, Items) else form.parts if isinstance(form, Region) else ()
+    return [end for part in parts for end in _ends(part)]
 
 
 def _joined(form: Region) -> tuple[str, Form] | None:
