@@ -27,6 +27,8 @@ _UNSEEN = re.compile(
     r"\\[hv]?phantom ?\{[^{}]*\}|\\[hv]space\*? ?\{[^{}]*\}|\\(?:color|tag|label) ?\{[^{}]*\}|\\textcolor ?\{[a-z]+\}"
     r"|\\m?(?:kern|skip) ?-?[0-9.]+ ?(?:pt|em|ex|mu|cm|mm)|\\q?quad(?=[a-zA-Z])|\\(?:math)?strut(?![a-zA-Z])"
 )
+_LEFT_BRACE = re.compile(r"\\left ?\\\{((?:(?!\\left).)*)\\right ?\.", re.DOTALL)  # of cases
+_ARRAY = re.compile(r"\\(begin|end) ?\{array\}(?:\{[^{}]*\})?")
 _OLD_FONT = re.compile(r"\{ ?\\(?:rm|bf|it|sf|tt) ([^{}]*)\}")
 _ESCAPED_TWICE = re.compile(
     r"\\\\(?=(?:left|right|d?frac|sqrt|text|math[a-z]+|leq?|geq?|neq?|in|cup|cap|pi|infty|cdot|times)\b)"
@@ -45,6 +47,10 @@ def seen(text: str) -> str:
 
 def with_plain_commands(text: str) -> str:
     r"""Synonyms replaced; brackets without `\left`, spaces without a command."""
-    text = text.replace(r"\left.", "").replace(r"\right.", "")
+    text = (
+        _LEFT_BRACE.sub(lambda match: _ARRAY.sub(r"\\\1{cases}", match[1]), text)
+        .replace(r"\left.", "")
+        .replace(r"\right.", "")
+    )
     text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1] or "", match[0]), text)
     return _LAYOUT.sub(lambda match: {r"\\": r"\\", r"\!": ""}.get(match[0], " "), text)

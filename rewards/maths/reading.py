@@ -32,6 +32,9 @@ _LETTER_IN_FONT = re.compile(r"\\text\{ ?([a-zA-Z])\}")
 _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}(?![a-zA-Z])")  # shorter ones may be products of variables
 _NAMED = re.compile(r"\\(?:begin|end|operatorname|mathbb|mathcal)\{[a-zA-Z]+\*?\}|_\{[a-zA-Z]+\}")
 _SHORT_WORDS = frozenset("yes no odd one two all any dne na".split())  # noqa: SIM905
+_ENVIRONMENT = re.compile(
+    r"\\begin\{(pmatrix|cases|aligned|gathered|split)\}(.*)\\end\{(?:pmatrix|cases|aligned|gathered|split)\}", re.DOTALL
+)
 _POINT = re.compile(r"(?P<name>[A-Z]'*(?:_\{\w\})?) ?(?P<at>\(.*[0-9].*\))")
 _ANGLE = re.compile(r"([0-9]{1,3}) ?\^ ?\\circ ?([0-5]?[0-9]) ?'(?: ?([0-5]?[0-9]) ?'')?")
 _LENGTH = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ?('{1,2})")  # 5', feet or minutes
@@ -82,6 +85,9 @@ def read_clean(text: str) -> Form:
     time = clock(text)
     if time is not None:
         return time
+    rows = _rows(text)
+    if rows is not None:
+        return _several(rows, [","]) if rows else Words("".join(text.split()))
     if split(text, _STATEMENTS)[1] or (split(text, _LOGIC)[1] and not _COMPARED.search(text)):
         return Words(re.sub(r"\{(\w)\}", r"\1", "".join(text.split())))
     joined = _JOINER.sub(lambda match: r"\land " if "and" in (match[1], match[2]) else r"\lor ", text)
@@ -115,6 +121,17 @@ def _point(text: str) -> Form | None:
     if match is None or brackets(match["at"]) is None or not split(match["at"][1:-1], frozenset(","))[1]:
         return None
     return Relation((match["name"].strip(), match["at"]), ("=",), read_clean(match["at"]))
+
+
+def _rows(text: str) -> list[str] | None:
+    r"""The rows of equations or inequalities under each other; none of cases with conditions; None of anything else."""
+    match = _ENVIRONMENT.fullmatch(text)
+    if match is None or r"\begin" in match[2]:
+        return None
+    rows = [row.strip().rstrip(",;") for row in match[2].replace(r"\\", "\0").split("\0") if row.strip()]
+    if all(split(row, RELATIONS)[1] for row in rows) and (match[1] != "cases" or "&" not in match[2]):
+        return [row.replace("&", "") for row in rows]
+    return [] if match[1] == "cases" else None
 
 
 def _systems(joined: str) -> Form | None:
@@ -203,6 +220,10 @@ def _signed(text: str, which: int) -> str:
 
 
 def _relation(sides: list[str], operators: list[str]) -> Form:
+    if not sides[0] and operators[0] == r"\approx":
+        sides = [r"\text{it}", *sides[1:]]
+    elif not sides[0] and operators[0] == "=" and all(sides[1:]):
+        return read_clean(sides[1]) if len(sides) == 2 else _relation(sides[1:], operators[1:])
     if not all(sides):
         raise Unreadable(f"one side of {operators[0]} is missing")
     sides = [name(side) or side for side in sides]

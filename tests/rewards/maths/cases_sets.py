@@ -61,6 +61,20 @@ EQUAL: list[tuple[str, str]] = [
     (r"(-\infty,1)\cup(2,\infty)", r"(-\infty,1), (2,\infty)"),
 ]
 
+EQUAL += [
+    # systems and cases
+    (r"\begin{cases}x=1\\y=2\end{cases}", "x=1, y=2"),
+    (r"\left\{\begin{array}{l}x=1\\y=2\end{array}\right.", "(1,2)"),
+    (r"f(x)=\begin{cases}x & x<0\\ 2x & x\ge 0\end{cases}", r"\begin{cases}x&x<0\\2x&x\geq 0\end{cases}"),
+    (
+        r"C=\left\{\begin{array}{rll}6p & \text{ if } & p<5 \\ 5p & \text{ if } & p>6\end{array}\right.",
+        r"C=\begin{cases}6p&\text{ if }&p<5\\5p&\text{ if }&p>6\end{cases}",
+    ),
+    # one side is left out
+    (r"\approx 5.9", "5.9"),
+    ("5", "=5"),
+]
+
 UNEQUAL: list[tuple[str, str]] = [
     (r"32,\! 349", "32"),
     (r"32,\! 349", "32, 349"),
@@ -101,4 +115,8 @@ UNEQUAL: list[tuple[str, str]] = [
     (r"(-\infty,1)\cup(2,\infty)", r"x\le 1 \text{ or } x>2"),
     (r"x<1 \text{ or } x>2", r"y<1 \text{ or } y>2"),
     ("(1,2), (3,4)", r"(1,2)\cup(3,4)"),
+    (r"\begin{cases}x=1\\y=2\end{cases}", "(2,1)"),
+    (r"f(x)=\begin{cases}x & x<0\\ 2x & x\ge 0\end{cases}", r"\begin{cases}x&x<0\\3x&x\geq 0\end{cases}"),
+    ("500", r"\approx 500"),
+    ("5", "=6"),
 ]
