@@ -9,7 +9,7 @@ from rewards.maths.forms import Form, Items, Region, Relation, Value
 from rewards.maths.latex import Unreadable
 from rewards.maths.names import is_label
 from rewards.maths.reading import read_clean
-from rewards.maths.regions import named_region
+from rewards.maths.regions import named_region, same_marks
 from rewards.maths.rounding import is_rounded, same_rounded
 from rewards.maths.written import is_final_part, same_tools
 
@@ -25,6 +25,8 @@ def same_relation(comparison: Comparison, reference: Form, answer: Form) -> bool
         return same_rounded(comparison, reference, answer)
     ours, theirs = named_region(reference), named_region(answer)
     if ours is not None and theirs is not None and (not ours[0] or not theirs[0] or ours[0] == theirs[0]):
+        if not comparison.rules.evaluate and _to_combine(answer) and not _to_combine(reference):
+            return False
         return same_region(comparison, ours[1], theirs[1])
     if isinstance(reference, Relation) and isinstance(answer, Relation):
         return _same_statement(comparison, reference, answer)
@@ -41,6 +43,8 @@ def same_relation(comparison: Comparison, reference: Form, answer: Form) -> bool
 
 def same_region(comparison: Comparison, reference: Form, answer: Form) -> bool:
     """Whether two forms are the same set of numbers, with nothing left to carry out in the answer's ends."""
+    if not same_marks(reference, answer, comparison.rules):
+        return False
     if not comparison.rules.evaluate:
         written = ",".join(_values(reference))
         if not all(is_final_part(written, end) for end in _values(answer)):
@@ -91,12 +95,20 @@ def _same_statement(comparison: Comparison, reference: Relation, answer: Relatio
         swapped = zip(reference.sides, answer.sides[::-1], strict=True)
         if all(_same_side(comparison, a, b) for a, b in swapped):
             return True
-    if not comparison.rules.evaluate and not same_tools(",".join(reference.sides), ",".join(answer.sides)):
+    if not comparison.rules.evaluate and not _leaves_as_much(comparison, reference, answer):
         return False
     sign = comparison.arithmetic.proportion(
         (reference.sides[0], reference.sides[1]), (answer.sides[0], answer.sides[1])
     )
     return sign != 0 and theirs == (ours if sign > 0 else _FLIPPED.get(ours, ours))
+
+
+def _leaves_as_much(comparison: Comparison, reference: Relation, answer: Relation) -> bool:
+    """Whether the answer is solved if the reference is (`2x=10` is not, `x=5` is), and uses its tools only."""
+    solved = is_label(reference.sides[0]) and not comparison.arithmetic.varies(reference.sides[1])
+    if solved and not is_label(answer.sides[0]):
+        return False
+    return same_tools(",".join(reference.sides), ",".join(answer.sides))
 
 
 def _names(relation: Relation) -> set[str]:
@@ -116,6 +128,14 @@ def _same_side(comparison: Comparison, ours: str, theirs: str) -> bool:
 def _says_as_much(reference: Relation, answer: Relation) -> bool:
     """`32=32` does not say that `2^5=32`."""
     return len({unspaced(side) for side in answer.sides}) >= len({unspaced(side) for side in reference.sides})
+
+
+def _to_combine(form: Form) -> bool:
+    r"""Whether sets are left to be cut or taken away: `(0,5)\cap(2,7)`, but not `\mathbb{R}\setminus\{0\}`."""
+    if not isinstance(form, Region) or any(isinstance(part, Relation) for part in form.parts):
+        return False
+    whole = isinstance(form.parts[0], Value) and "mathbb" in form.parts[0].latex
+    return r"\cap" in form.operators or (r"\setminus" in form.operators and not whole)
 
 
 def _values(form: Form) -> list[str]:

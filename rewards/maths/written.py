@@ -7,7 +7,7 @@ reference says how far a data set goes:
   a repeating one, a fraction of two integers that is no integer itself, a mixed number, `a\cdot 10^n`.
 - A reference that is another constant (`2\sqrt{2}`, `\frac{\pi}{4}`, `2^{100}-1`) takes a constant in any form with
   roots, powers and fractions, with no arithmetic between plain numbers left standing, unless the reference does that
-  too (then about as much of it), and no more than about twice the operations of the reference.
+  too (then about as much of it), and no more than about three times the operations of the reference.
 - A reference with variables takes any expression, factored, expanded or neither.
 - In all of these a command that stands for work to do (`\int`, `\lim`, `\gcd`, `\lfloor`, `\operatorname{…}`), a
   factorial, a binomial, a second matrix or a function of a constant (`\sin 30^\circ`) must be one that the reference
@@ -62,7 +62,7 @@ _MATRIX = re.compile(r"\\begin\{pmatrix\}((?:(?!\\begin).)*)\\end\{pmatrix\}", r
 _MATRIX_WORK = re.compile(r"\\end\{[a-zA-Z]*matrix\} ?[\^!']|\| ?\\begin|\\begin\{[vV]matrix")
 _GREEK_VARIABLE = re.compile(rf"\\(?:{'|'.join(_GREEK.split())})(?![a-zA-Z])")
 _NO_VARIABLES = re.compile(r"\\(?:text|begin|end|mathbb|operatorname)\{[^{}]*\}|\\[a-zA-Z]+|[0-9]e(?=[-+0-9])")
-_OPERATIONS = 4  # that a constant may have beyond twice those of the reference
+_OPERATIONS = 2  # that a constant may have beyond three times those of the reference
 
 
 def is_final(reference: str, answer: str, approximate: bool = False) -> bool:
@@ -83,7 +83,7 @@ def is_final(reference: str, answer: str, approximate: bool = False) -> bool:
         return True
     ours, theirs = work(reference), work(answer)
     arithmetic = 2 * ours.arithmetic + 3 if ours.arithmetic else 0
-    return theirs.arithmetic <= arithmetic and theirs.operations <= 2 * ours.operations + _OPERATIONS
+    return theirs.arithmetic <= arithmetic and theirs.operations <= 3 * ours.operations + _OPERATIONS
 
 
 def is_final_part(reference: str, part: str) -> bool:

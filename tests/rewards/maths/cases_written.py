@@ -177,4 +177,22 @@ UNFINISHED: list[tuple[str, str]] = [
     ),
     (r"\begin{pmatrix}7&10\\15&22\end{pmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}^2"),
     (r"\begin{pmatrix}-2&1\\1.5&-0.5\end{pmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}^{-1}"),
+    # solved or not
+    ("x=5", "2x=10"),
+    ("x=5", "x-5=0"),
+    ("x=5", "3x+4=19"),
+    ("x>2", "2x>4"),
+    ("x>2", "-x<-2"),
+    (r"x\le 2", r"x+1\le 3"),
+    # sets to be cut
+    ("(2,5)", r"(0,5)\cap(2,7)"),
+    (r"\{1\}", r"\{1,2\}\cap\{1,3\}"),
+    (r"\{1\}", r"\{1,2\}\setminus\{2\}"),
+    # parts of something
+    ("x=5,y=6", "x=2+3,y=6"),
+    (r"10\%", r"5+5\%"),
+    (r"50\%", r"\frac{100}{2}\%"),
+    ("(x,y)=(7,3)", "(x,y)=(3+4,3)"),
+    ("2x", r"\frac{\mathrm{d}}{\mathrm{d}x}x^2"),
+    (r"\pi", r"3\pi-2\pi"),
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from cases_values import UNDEFINED
 from cases_written import FINAL, UNFINISHED
 from equality_cases import BY_RULE, EQUAL, UNEQUAL
 
@@ -39,6 +40,12 @@ def test_what_is_equal_scores_1(maths: MathsVerifier) -> None:
 def test_what_is_not_equal_scores_0(maths: MathsVerifier) -> None:
     verdicts = judge(maths, UNEQUAL)
     assert [(pair, v.status, v.detail) for pair, v in zip(UNEQUAL, verdicts, strict=True) if v.reason != "wrong"] == []
+
+
+def test_nothing_undefined_equals_anything(maths: MathsVerifier) -> None:
+    assert [v.reason for v in judge(maths, UNDEFINED)] == ["wrong"] * len(UNDEFINED)
+    lenient = judge(maths, UNDEFINED, [{"evaluate": True}] * len(UNDEFINED))
+    assert [v.score for v in lenient] == [0] * len(UNDEFINED)
 
 
 def test_a_task_may_state_other_rules(maths: MathsVerifier) -> None:
