@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -81,6 +81,12 @@ class Verifier(Protocol):
 
     def check_task(self, task: Task) -> None:
         """Raise UserError if this task could never be judged (no reference, a malformed one). Needs no `start`."""
+
+    def check_tasks(self, tasks: Sequence[Task], told: Callable[[int], None]) -> dict[int, str]:
+        """What is wrong with those of the tasks, by place, that `check_task` took and nobody could judge, where only
+        workers can tell. Called once when tasks are loaded, without `start`; may take minutes, and then `told` hears
+        how many it has looked at."""
+        return {}
 
     def close(self) -> None:
         """Release everything; safe to call twice, or without `start`."""
