@@ -75,7 +75,7 @@ def text_key(latex: str) -> str:
     texts. `Unreadable` as in `clean`."""
     text = re.sub(r"\\text\{([^{}]*[a-zA-Z]{2}[^{}]*)\}", r" \1 ", clean(latex))
     text = _CASED.sub(lambda match: match[0].casefold(), " ".join(text.split()))
-    return re.sub(r"(?<![0-9a-zA-Z]) | (?![0-9a-zA-Z])", "", text).rstrip(".")
+    return re.sub(r"(?<![0-9a-zA-Z,]) | (?![0-9a-zA-Z])|(?<=,) (?![0-9]{3}(?![0-9]))", "", text).rstrip(".")
 
 
 @lru_cache(maxsize=256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 
 from rewards.maths.colons import clock, ratio
 from rewards.maths.forms import Builder, Form, Items, Region, Relation, Value, Words
@@ -27,6 +28,7 @@ _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 _JOINER = re.compile(r"\\text\{\s*,?\s*(and|or)\s*\}|(?<![a-zA-Z\\{])(and|or)(?![a-zA-Z}])")
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
+_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _EULER = re.compile(r"(?<=[0-9])e(?=[+-])")
 _LETTER_IN_FONT = re.compile(r"\\text\{ ?([a-zA-Z])\}")
 _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}(?![a-zA-Z])")  # shorter ones may be products of variables
@@ -55,10 +57,17 @@ def read(latex: str, reference: bool = False) -> list[Form]:
     There is more than one only where the notation itself is ambiguous: `2e-1`, and `1,234`, which may be a number or a
     list (but in a reference is a number).
     """
+    return list(_read(latex, reference))
+
+
+@lru_cache(maxsize=1024)  # the samples of a group have one reference, and often one answer
+def _read(latex: str, reference: bool) -> tuple[Form, ...]:
+    if _PLAIN.fullmatch(latex):
+        return (Value(latex),)
     text = clean(latex)
     described = _all_numbers(text)
     if described is not None:
-        return [described]
+        return (described,)
     whole = _without_thousands(text)
     texts = [whole] if reference else list(dict.fromkeys((whole, text)))
     if _EULER.search(text):
@@ -68,7 +77,7 @@ def read(latex: str, reference: bool = False) -> list[Form]:
         form = read_clean(variant)
         if form not in readings:
             readings.append(form)
-    return readings
+    return tuple(readings)
 
 
 def _without_thousands(text: str) -> str:
@@ -158,6 +167,9 @@ def _several(items: list[str], joiners: list[str]) -> Form:
     if len(items) == 1:
         return read_clean(items[0])
     forms = [read_clean(item) for item in items]
+    names = {form.sides[0] for form in forms if isinstance(form, Relation) and form.operators == ("=",)}
+    if set(joiners) == {r"\lor"} and len(names) > 1 and all(map(is_label, names)):
+        return Words(r"\lor".join(items))  # x=7 or y=3 gives no values
     joined = any(map(_is_region, forms)) or all(map(is_interval, forms))
     if r"\lor" in joiners and r"\land" not in joiners and joined and all(map(_is_part, forms)):
         return Region(tuple(forms), (r"\cup",) * (len(forms) - 1))

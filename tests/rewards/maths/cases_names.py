@@ -75,6 +75,7 @@ UNEQUAL: list[tuple[str, str]] = [
     ("x=1, y=2, x=3, y=4", "2, 1, 4, 3"),
     (r"m_{\max}=5", r"m_{\min}=5"),
     ("p_1=p_4=0.1", "p_1=0.1"),
+    ("x=7, y=3", r"x=7 \text{ or } y=3"),
     (r"m_{\max}=5", "6"),
     (r"P(A \cup B)=0.5", r"P(A \cap B)=0.5"),
     (r"P(A)+P(B)=0.5", "0.5"),
