@@ -74,7 +74,8 @@ class Progress:
         numbers = {name: float(value) for name, value in metrics.items() if value is not None}
         self._metrics = self._metrics | numbers  # replaced, not changed: the live display reads it from its own thread
         if "time/step" not in numbers:
-            self._line(f"step {step} held-out {_pass_at_1(numbers)}")
+            over = f" over {numbers['eval/tasks/all']:.0f} tasks" if "eval/tasks/all" in numbers else ""
+            self._line(f"step {step} held-out {_pass_at_1(numbers)}{over}")
             return
         self._done = step
         self._rewards.append(numbers.get("reward/mean", math.nan))

@@ -232,6 +232,8 @@ class Summary:
             if failure.traceback and number < _INFRA_ERRORS_SHOWN:
                 said.append(f"\n{failure.traceback}", "dim")
             table.add_row("infra error", said)
+        if self.infra_errors.others:
+            table.add_row("infra error", f"{self.infra_errors.others:,} answers: of further kinds, which were not told")
         for warning in self.warnings:
             table.add_row("warning", Text(printable_lines(warning), "yellow"))
         return table

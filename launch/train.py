@@ -37,15 +37,18 @@ def train(recipe: Recipe, resumed: RunFolder | None = None) -> None:
     quiet_libraries()
     if resumed is not None:
         check_resumable(resumed, recipe)
-    if not on_a_cluster():
+    found: list[str] = []
+    if not on_a_cluster():  # whose nodes may have what the driver's lacks
         checked = preflight.check(recipe, local_nodes())  # before Ray takes its seconds
-        try_verifiers(recipe.rewards, checked.tasks)
+        found = try_verifiers(recipe.rewards, checked.tasks)
     join_ray()
     try:
         nodes, node_ids = ray_nodes()
         ready = preflight.check(recipe, nodes)
         run = resumed or RunFolder.create(recipe.runs_dir, recipe.name)
         with Recorder(recipe, run, resumed is not None) as recorder:
+            for note in found:
+                recorder.progress.note(note)
             try:
                 asyncio.run(_train(recipe, ready, run, recorder, node_ids))
             except asyncio.CancelledError:
