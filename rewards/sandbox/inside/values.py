@@ -6,8 +6,8 @@ names its type: {"int": "-1f"} (hexadecimal), {"float": "0x1.8p+0" | "nan" | "in
 {"range": [start, stop, step]}.
 
 `encode` runs beside hostile code, `decode` outside: it takes nothing on trust, and builds nothing but these types, in
-time proportional to the text. Hence a set or a dict has at most 20,000 members that are no text: Python hashes numbers
-and tuples in a way that lets their sender make all of them collide.
+time proportional to the text. Hence large sets and dicts have at most 20,000 members together that are no text: Python
+hashes numbers and tuples in a way that lets their sender make them collide.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 MAX_DEPTH = 100
-MAX_MEMBERS = 20_000  # of a set or a dict, texts aside
+MAX_MEMBERS = 20_000  # of all large sets and dicts of a value together, texts aside
+_LARGE = 1000  # members, from which on one is large
 _ALIKE = 50  # members whose hashes are equal
 _SAFE = 1 << 53
 
@@ -61,6 +62,11 @@ def encode(value: Any, depth: int = 0) -> Any:
 
 def decode(plain: Any, depth: int = 0) -> Any:
     """The value that `encode` gave `plain` for. ValueRefused if there is none."""
+    return _decode(plain, depth, [MAX_MEMBERS])
+
+
+def _decode(plain: Any, depth: int, left: list[int]) -> Any:
+    """left: how many members of large sets and dicts there may still be."""
     if depth > MAX_DEPTH:
         raise ValueRefused(f"nested deeper than {MAX_DEPTH}")
     if plain is None or isinstance(plain, bool | str):
@@ -70,22 +76,22 @@ def decode(plain: Any, depth: int = 0) -> Any:
             return plain
         raise ValueRefused("a large number must come as text")
     if isinstance(plain, list):
-        return [decode(each, depth + 1) for each in plain]
+        return [_decode(each, depth + 1, left) for each in plain]
     if not isinstance(plain, dict) or len(plain) != 1:
         raise ValueRefused(f"no value: {type(plain).__name__}")
     ((kind, content),) = plain.items()
     try:
-        return _decode_typed(kind, content, depth + 1)
+        return _decode_typed(kind, content, depth + 1, left)
     except ValueRefused:
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueRefused(f"no {kind}: {error}") from error
 
 
-def _decode_typed(kind: str, content: Any, depth: int) -> Any:
+def _decode_typed(kind: str, content: Any, depth: int, left: list[int]) -> Any:
     if kind == "dict":
-        pairs = [(decode(key, depth), decode(each, depth)) for key, each in content]
-        _check_hashes([key for key, _ in pairs])
+        pairs = [(_decode(key, depth, left), _decode(each, depth, left)) for key, each in content]
+        _check_hashes([key for key, _ in pairs], left)
         return dict(pairs)
     if isinstance(content, str):
         if kind == "int":
@@ -98,13 +104,13 @@ def _decode_typed(kind: str, content: Any, depth: int) -> Any:
         if kind == "complex":
             real, imaginary = content
             return complex(float.fromhex(real), float.fromhex(imaginary))
-        members = [decode(each, depth) for each in content]
+        members = [_decode(each, depth, left) for each in content]
         if kind == "tuple":
             return tuple(members)
         if kind == "range":
             start, stop, step = members
             return range(start, stop, step)
-        _check_hashes(members)
+        _check_hashes(members, left)
         if kind == "set":
             return set(members)
         if kind == "frozenset":
@@ -112,11 +118,13 @@ def _decode_typed(kind: str, content: Any, depth: int) -> Any:
     raise ValueRefused(f"no type of value: {kind!r}")
 
 
-def _check_hashes(members: list[Any]) -> None:
+def _check_hashes(members: list[Any], left: list[int]) -> None:
     """ValueRefused if a table of them could take more than proportional time to build."""
     others = [each for each in members if not isinstance(each, str | bytes)]
-    if len(others) > MAX_MEMBERS:
-        raise ValueRefused(f"a set or dict of more than {MAX_MEMBERS} members that are no text")
+    if len(others) >= _LARGE:
+        left[0] -= len(others)
+        if left[0] < 0:
+            raise ValueRefused(f"sets and dicts of more than {MAX_MEMBERS} members that are no text")
     hashes = sorted(map(hash, others))
     if any(one == other for one, other in zip(hashes, hashes[_ALIKE:])):
         raise ValueRefused(f"more than {_ALIKE} members of a set or dict have the same hash")

@@ -13,7 +13,9 @@ from buffer.types import Status, Task, Verdict
 from rewards.base import Answer
 from rewards.code.verifier import CodeVerifier
 from rewards.contract import check_contract
+from rewards.registry import build_verifier
 from rewards.sandbox import Ending, Job, JobResult
+from rewards.settings import VerifierSettings
 
 pytestmark = pytest.mark.slow
 
@@ -260,7 +262,7 @@ def test_output_is_all_that_was_written_when_an_interpreter_ends(code: CodeVerif
     assert verdict.score == 1, verdict
 
 
-def test_a_limit_that_does_not_fit_the_deadline_is_refused(code: CodeVerifier) -> None:
+def test_a_limit_that_does_not_fit_the_deadline_is_refused() -> None:
     verifier = CodeVerifier()
     task = answer(PRINTED, "", time_limit_s=30).task
     verifier.check_task(task)
@@ -271,7 +273,17 @@ def test_a_limit_that_does_not_fit_the_deadline_is_refused(code: CodeVerifier) -
     verifier.check_task(answer(PRINTED, "", time_limit_s=29).task)
 
 
-def test_an_answer_that_idles_in_every_test_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recipes_deadline_reaches_the_verifier_that_is_a_part_too() -> None:
+    task = answer(PRINTED, "", time_limit_s=3).task
+    for use, args in (("code", {}), ("compose", {"parts": {"tests": {"use": "code"}}})):
+        within = build_verifier("v", VerifierSettings(use=use, args=args, deadline_s=16))
+        within.check_task(task)
+        short = build_verifier("v", VerifierSettings(use=use, args=args, deadline_s=15))
+        with pytest.raises(UserError, match="does not fit the verifier's deadline_s 15"):
+            short.check_task(task)
+
+
+def test_an_answer_that_idles_in_every_test_ends_in_time() -> None:
     verifier = CodeVerifier(partial=True, time_limit_s=0.1, sandbox={"slots": 1})
     verifier.within(6.5)
     tests = [{"args": [i], "expected": i} for i in range(20)]

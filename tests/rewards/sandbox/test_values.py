@@ -122,6 +122,14 @@ def test_members_that_could_make_a_table_slow_are_refused(members: list[Any], me
             decode(plain)
 
 
+def test_the_bound_is_for_all_of_a_value() -> None:
+    table = {"set": list(range(MAX_MEMBERS // 4))}
+    assert len(decode([table] * 4)) == 4
+    with pytest.raises(ValueRefused, match="more than 20000 members"):
+        decode([table] * 5)
+    assert len(decode([{"set": list(range(900))}] * 50)) == 50
+
+
 def test_a_table_of_many_texts_arrives() -> None:
     words = {str(number): number for number in range(MAX_MEMBERS + 1)}
     assert decode(encode(words)) == words
