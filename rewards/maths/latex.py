@@ -31,6 +31,7 @@ _SIGN_IN_BRACES = re.compile(r"\{\s*([:=<>+*/-])\s*\}")
 _DOMAIN = re.compile(r"(\\in ?)(?:\\text\{)? ?([RZNQC]) ?\}?(?![a-zA-Z_^{(])")
 _MATRIX = re.compile(r"\\(begin|end)\{(?:[bBp]|small)?(?:matrix|array)\*?\}(?:\{[clr| ]*\})?")
 _SUBSCRIPT = re.compile(r"_ ?([0-9]+|[a-zA-Z])")
+_PLAIN = re.compile(r"-?[0-9]+", re.ASCII)
 _CASED = re.compile(r"(?<![\\a-zA-Z])(?:[A-Z][a-z]+|[a-zA-Z]{4,})(?![a-zA-Z])")
 _OUTWARD = re.compile(r"([\[\]])([^\[\],;]*[,;][^\[\],;]*)([\[\]])")
 _FONT_BEGINS = re.compile(rf"\\(?:{_FONTS}) ?\{{")
@@ -49,6 +50,7 @@ _CLOSING = {")": ")", "]": ")", r"\rangle": r"\rangle", "}": "}", r"\}": r"\}", 
 _CLOSING[r"\rceil"] = r"\rceil"
 
 
+@lru_cache(maxsize=1024)  # for the reading and for the key of a text
 def clean(latex: str) -> str:
     r"""The same expression, uniform: no `$`, `\left`, spacing or fonts; `\frac` and `\sqrt` with arguments in braces;
     words in `\text{…}`; brackets balanced. Raises `Unreadable` if they are not, or go too deep."""
@@ -73,6 +75,8 @@ def clean(latex: str) -> str:
 def text_key(latex: str) -> str:
     r"""What two texts have in common that differ only in spacing, fonts, `$` and the case of words: equal keys, equal
     texts. `Unreadable` as in `clean`."""
+    if _PLAIN.fullmatch(latex):
+        return latex
     text = re.sub(r"\\text\{([^{}]*[a-zA-Z]{2}[^{}]*)\}", r" \1 ", clean(latex))
     text = _CASED.sub(lambda match: match[0].casefold(), " ".join(text.split()))
     return re.sub(r"(?<![0-9a-zA-Z,]) | (?![0-9a-zA-Z])|(?<=,) (?![0-9]{3}(?![0-9]))", "", text).rstrip(".")

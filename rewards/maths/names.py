@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from rewards.maths.forms import Form, Items, Relation
 from rewards.maths.latex import brackets, split
@@ -52,6 +53,7 @@ def is_label(side: str) -> bool:
     return name(side) is not None
 
 
+@lru_cache(maxsize=4096)
 def name(side: str) -> str | None:
     r"""The one spelling of a name (`m_{\max }` → `m_{max}`, `\overline{AB}` → `AB`, `( x, y )` → `(x,y)`); None if it
     is none: a constant, or something to compute."""
