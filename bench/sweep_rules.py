@@ -36,16 +36,16 @@ RULES: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
         {_COMPLEX: (0, 7, 13)},
     ),
     "rounding": (
-        "what stands behind an \\approx must be a rounding of what stands before it",
+        "what stands behind an \\approx must be the rounding of a value that stands before it",
         {_RELATIONS: (13, 15, 16)},
     ),
     "true chains": (
         "a chain of equations must be true: 5+5+1 = 7 = 11 states nothing",
         {_RELATIONS: (10, 12, 21, 26, 27)},
     ),
-    "arithmetic": (
-        "arithmetic left standing is no answer where the reference is a number or a matrix of numbers",
-        {_NOTATION: (4, 11), _MATRICES: (5, 6)},
+    "left to do": (
+        "nothing is left to carry out or to solve that the reference does not leave: 9+1 for 10, -x > -1 for x < 1",
+        {_NOTATION: (4, 11), _RELATIONS: (17, 19), _MATRICES: (5, 6)},
     ),
     "decimal comma": (
         "a comma is no decimal point: 1000,99 is two numbers",
