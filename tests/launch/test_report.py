@@ -202,6 +202,16 @@ def test_what_verifiers_did_has_its_own_curves_and_warnings_are_shown(tmp_path):
         assert part in page.text, part
 
 
+def test_what_verifiers_failed_with_is_shown_and_never_obeyed(run):
+    summary = json.loads(run.summary.read_text())
+    evil = "</pre><img src=x onerror=alert(1)>\x1b[2J"
+    odd = [{"what": evil, "traceback": evil, "answers": 1234}, {"answers": "many"}, "no mapping", None]
+    run.summary.write_text(json.dumps(summary | {"infra_errors": odd}))
+    page = report(run)
+    assert "img" not in page.tags
+    assert "1,234 answers: </pre><img src=x" in page.text
+
+
 def test_half_a_line_at_the_end_is_left_out_and_counted(run):
     run.metrics.write_text('{"step": 1, "reward/mean": 0.5}\n{"step": 2, "reward/me')
     assert "metrics.jsonl: 1 of 2 lines could not be read" in report(run).text

@@ -108,11 +108,19 @@ def test_what_is_no_verifiers_class_is_refused_before_it_is_called() -> None:
         {"verifiers": {"m": {"use": "exact"}}, "retries": -1},
         {"verifiers": {"m": {"use": "exact"}}, "workers": 0},
         {"verifiers": {"m": {"use": "exact"}}, "timeout": 3},
+        {"verifiers": {"m": {"use": "exact"}}, "unparseable": "zero"},
+        {"verifiers": {"m": {"use": "exact"}}, "infra_error_warning": 1.5},
     ],
 )
 def test_a_malformed_section_is_refused(section: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         RewardSettings.model_validate(section)
+
+
+@pytest.mark.parametrize("policy", ["mask", "score_zero_if_complete", "score_zero"])
+def test_a_recipe_says_what_becomes_of_unparseable_answers(policy: str) -> None:
+    section = {"verifiers": {"m": {"use": "exact"}}, "unparseable": policy}
+    assert RewardSettings.model_validate(section).unparseable == policy
 
 
 def test_a_task_that_names_an_unknown_verifier_is_refused_with_the_nearest() -> None:
