@@ -13,9 +13,11 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib
+import operator
 import re
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -40,6 +42,21 @@ _PLAIN = {name: re.compile(r"(?:[0-9+\-() ]|(?<!\*)\*|(?<!/)/)*", re.ASCII) for 
 _PLAIN["complex_arithmetic"] = re.compile(r"[0-9ijIJeE+\-.() ]*", re.ASCII)
 
 
+_FRACTIONS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+}  # fmt: skip
+
+# Data sets whose right answer is exact, but whose scorers pay for one that has something in common with it, which a
+# constant, a half-right guess or the question itself may have; and what counts as right.
+_ALL_OR_NOTHING = dict.fromkeys(
+    """calendar_arithmetic figlet_font futoshiki game_of_life knights_knaves mini_sudoku
+    prime_factorization rectangle_count sentence_reordering spell_backward sudoku time_intervals word_ladder
+    word_sorting""".split(),  # noqa: SIM905
+    1.0,
+)
+_ALL_OR_NOTHING |= {"polynomial_equations": 0.99, "complex_arithmetic": 0.99}  # their answers are rounded
+
+
 class Refused(Exception):
     """The text is more than an expression; it was not run."""
 
@@ -49,15 +66,57 @@ def score(dataset: str, config: dict[str, Any], answer: str, entry: dict[str, An
 
     config  of the data set, where its scorer depends on it
     """
-    factory = importlib.import_module("reasoning_gym.factory")
     refusals: list[str] = []
     install_guard(refusals)
+    try:
+        value = judged(dataset, scorer(dataset, config), answer, entry)
+    except Refused as refused:
+        return {"score": 0.0, "refused": str(refused)}
+    return {"score": 0.0 if refusals else value, "refused": refusals[0] if refusals else ""}
+
+
+def scorer(dataset: str, config: dict[str, Any]) -> Any:
+    """The data set's object, whose `score_answer` is its scorer."""
+    made, configuration = importlib.import_module("reasoning_gym.factory").DATASETS[dataset]
+    return made(config=configuration(**config))
+
+
+def judged(dataset: str, made: Any, answer: str, entry: dict[str, Any]) -> float:
+    """What the scorer `made` pays, or this house where it would pay for what solves nothing. Raises Refused."""
     plain = _PLAIN.get(dataset)
     if plain is not None and not plain.fullmatch(answer):
-        return {"score": 0.0, "refused": f"not of the form {plain.pattern}"}
-    made, configuration = factory.DATASETS[dataset]
-    value = float(made(config=configuration(**config)).score_answer(answer, entry))
-    return {"score": 0.0 if refusals else value, "refused": refusals[0] if refusals else ""}
+        raise Refused(f"not of the form {plain.pattern}")
+    if dataset == "puzzle24":
+        return float(makes_24(answer, entry["metadata"]["numbers"]))
+    if (
+        dataset == "polynomial_equations" and not entry["answer"]
+    ):  # without real solutions, anything unreadable is right
+        return float(answer in ("", '""'))
+    value = float(made.score_answer(answer, entry))
+    return float(value >= _ALL_OR_NOTHING[dataset]) if dataset in _ALL_OR_NOTHING else value
+
+
+def makes_24(answer: str, numbers: list[int]) -> bool:
+    """Whether the expression uses each of the numbers once and nothing else, and is exactly 24."""
+    used: list[int] = []
+
+    def value(node: ast.AST) -> Fraction:
+        match node:
+            case ast.Constant(value=number) if type(number) is int:
+                used.append(number)
+                return Fraction(number)
+            case ast.UnaryOp(op=ast.USub(), operand=inner):
+                return -value(inner)
+            case ast.UnaryOp(op=ast.UAdd(), operand=inner):
+                return value(inner)
+            case ast.BinOp(left=left, op=op, right=right):
+                return _FRACTIONS[type(op)](value(left), value(right))
+        raise ValueError(f"{type(node).__name__} in a puzzle")
+
+    try:
+        return value(ast.parse(answer.strip(), mode="eval").body) == 24 and sorted(used) == sorted(numbers)
+    except (SyntaxError, ValueError, KeyError, ZeroDivisionError, RecursionError, MemoryError):
+        return False
 
 
 def install_guard(refusals: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import lru_cache
@@ -17,6 +16,7 @@ from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
 from rewards.parsing import THINK, Extraction, find_answer
 from rewards.sandbox.base import Call, Ending, Job, JobLimits, JobResult
+from rewards.sandbox.frames import words
 from rewards.sandbox.inside.values import ValueRefused, encode
 from rewards.sandbox.pool import SandboxPool
 from rewards.sandbox.settings import SandboxSettings
@@ -24,9 +24,10 @@ from rewards.sandbox.settings import SandboxSettings
 _SOURCE = Path(__file__).with_name("scoring.py")
 _PRELOAD = ("inside.no_plots", "reasoning_gym", "sympy.parsing.sympy_parser", "sympy.utilities.lambdify")
 _NO_REFERENCE = frozenset({"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"})
-_FOOLED = {  # found by showing every scorer of 0.1.25 sixteen answers that are never right
+FOOLED = {
     "game_of_life_halting": "takes any text for right",
     "coin_flip": 'takes "0" for right, as the beginning of every probability',
+    "propositional_logic": "takes a premise, said again, for a conclusion",
 }
 _HARMLESS = "unknown"  # judged where such a task needs a reference, to see if its scorer works
 _BLAME = {
@@ -87,7 +88,7 @@ class ReasoningGymVerifier(Verifier):
         self._source = _SOURCE.read_text(encoding="utf-8")
 
     def start(self) -> None:
-        _datasets()
+        data_sets()
         self.pool.start()
 
     def close(self) -> None:
@@ -95,16 +96,16 @@ class ReasoningGymVerifier(Verifier):
 
     def check_task(self, task: Task) -> None:
         name = task.metadata.get("source_dataset")
-        if not isinstance(name, str) or name not in _datasets():
-            near = get_close_matches(str(name), _datasets(), n=1)
+        if not isinstance(name, str) or name not in data_sets():
+            near = get_close_matches(str(name), data_sets(), n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise UserError(
                 f"task {task.id!r}: metadata.source_dataset: reasoning-gym has no scorer of {name!r}{hint}; "
-                f"valid: {', '.join(sorted(_datasets()))}"
+                f"valid: {', '.join(sorted(data_sets()))}"
             )
-        if name in _FOOLED:
+        if name in FOOLED:
             raise UserError(
-                f"task {task.id!r}: metadata.source_dataset: reasoning-gym's scorer of {name!r} {_FOOLED[name]}; "
+                f"task {task.id!r}: metadata.source_dataset: reasoning-gym's scorer of {name!r} {FOOLED[name]}; "
                 "judge it with the math or exact verifier"
             )
         if not isinstance(task.answer, str) and not (task.answer is None and name in _NO_REFERENCE):
@@ -126,10 +127,10 @@ class ReasoningGymVerifier(Verifier):
             else:
                 jobs[i] = self._job(answer.task, found.strip())
         results = dict(zip(jobs, self.pool.run(list(jobs.values())), strict=True))
-        blamed = [i for i, result in results.items() if result.ending in _BLAME]
+        blamed = [i for i, result in results.items() if result.ending in _BLAME or _no_score(result)]
         references = self.pool.run([self._job(answers[i].task, answers[i].task.answer or _HARMLESS) for i in blamed])
         for i, reference in zip(blamed, references, strict=True):
-            if reference.ending is not Ending.OK:  # the scorer fails on its own reference: no answer is at fault
+            if reference.ending is not Ending.OK or _no_score(reference):  # no answer is at fault
                 explanation = f"the scorer fails on the task's reference: {reference.ending}, {reference.explanation}"
                 results[i] = JobResult(Ending.INFRA, explanation=explanation)
         verdicts |= {i: _verdict(result) for i, result in results.items()}
@@ -147,21 +148,30 @@ def _entry(task: Task) -> dict[str, Any]:
     return {"question": task.prompt, "answer": task.answer, "metadata": task.metadata}
 
 
+def _no_score(result: JobResult) -> bool:
+    """Whether the scorer ended well, but what it gave is no score from 0 to 1."""
+    if result.ending is not Ending.OK:
+        return False
+    given = result.value
+    whole = isinstance(given, dict) and given.keys() == {"score", "refused"} and isinstance(given["refused"], str)
+    return not whole or type(given["score"]) is not float or not 0 <= given["score"] <= 1
+
+
 def _verdict(result: JobResult) -> Verdict:
     if result.ending in _BLAME:
-        return Verdict.scored(0.0, _BLAME[result.ending], result.explanation)
+        return Verdict.scored(0.0, _BLAME[result.ending], words(result.explanation))
     if result.ending is not Ending.OK:
-        return Verdict.infra_error(Reason.INFRA, result.explanation)
+        return Verdict.infra_error(Reason.INFRA, words(result.explanation))
+    if _no_score(result):
+        return Verdict.scored(0.0, Reason.INVALID_RESULT, "the scorer gave no score from 0 to 1")
     value, refused = result.value["score"], result.value["refused"]
-    if not isinstance(value, float) or not math.isfinite(value) or not 0 <= value <= 1:
-        return Verdict.infra_error(Reason.INFRA, f"the scorer gave {value!r}, no score from 0 to 1")
     if refused:
-        return Verdict.scored(0.0, Reason.WRONG, f"not evaluated, because it is no plain expression: {refused}")
+        return Verdict.scored(0.0, Reason.WRONG, words(f"not evaluated, because it is no plain expression: {refused}"))
     return Verdict.scored(value, Reason.CORRECT if value >= 1 else Reason.PARTIAL if value > 0 else Reason.WRONG)
 
 
 @lru_cache(maxsize=1)
-def _datasets() -> frozenset[str]:
+def data_sets() -> frozenset[str]:
     try:
         importlib.import_module("reasoning_gym")  # registers its data sets
         registered = importlib.import_module("reasoning_gym.factory").DATASETS

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,10 +17,11 @@ from buffer.types import Status, Task, Verdict
 from rewards.base import Answer
 from rewards.contract import check_contract
 from rewards.reasoning_gym import ReasoningGymVerifier
-from rewards.reasoning_gym.scoring import _check_literal, _check_sympy, _guarded
+from rewards.reasoning_gym.scoring import _check_literal, _check_sympy, _guarded, makes_24
+from rewards.reasoning_gym.verifier import FOOLED
 from rewards.sandbox.base import Ending, Job, JobResult
 
-SCORED = sorted(set(DATASETS) - {"composite", "game_of_life_halting", "coin_flip"})
+SCORED = sorted(set(DATASETS) - {"composite", *FOOLED})
 EVALUATING = ["countdown", "puzzle24", "polynomial_multiplication", "simple_integration", "intermediate_integration"]
 EVALUATING += ["n_queens", "binary_matrix", "spiral_matrix", "string_insertion"]
 
@@ -83,10 +87,27 @@ def test_a_scorer_that_fails_on_the_reference_too_blames_no_answer() -> None:
     assert "KeyError" in verdict.explanation
 
 
-@pytest.mark.parametrize("value", [2.0, -1.0, float("nan"), 1, "1", None])
-def test_what_is_no_score_is_an_infra_error(value: Any) -> None:
-    verifier, _ = scripted({"5": score(value)})
+NO_SCORES = [score(value) for value in (2.0, -1.0, float("nan"), 1, True, "1", None)]
+NO_SCORES += [JobResult(Ending.OK, value) for value in (None, 5, {}, {"score": 1.0}, {"score": 1.0, "refused": 0})]
+
+
+@pytest.mark.parametrize("given", NO_SCORES)
+def test_what_is_no_score_is_the_answers_fault_only_if_the_reference_gets_one(given: JobResult) -> None:
+    verifier, _ = scripted({"5": given, "4": score(1.0)})
+    [verdict] = verifier.judge(answers("5"))
+    assert (verdict.score, verdict.reason) == (0.0, "invalid_result")
+    verifier, _ = scripted({"5": given, "4": given})
     assert verifier.judge(answers("5"))[0].status is Status.INFRA_ERROR
+
+
+@pytest.mark.parametrize(
+    "result", [score(0.0, "x\x1b[2J" * 9999), JobResult(Ending.CRASH, explanation="\0" * 9999 + "\ud800")]
+)
+def test_explanations_are_short_and_can_be_printed(result: JobResult) -> None:
+    verifier, _ = scripted({"5": result, "4": score(1.0)})
+    explanation = verifier.judge(answers("5"))[0].explanation
+    assert len(explanation) <= 500
+    assert explanation.isprintable()
 
 
 def test_a_sandbox_that_fails_is_an_infra_error() -> None:
@@ -109,6 +130,7 @@ def test_what_is_not_found_or_too_long_is_shown_to_no_scorer() -> None:
         (task("4", source_dataset="composite"), "no scorer of 'composite'"),
         (task("True", source_dataset="game_of_life_halting"), "takes any text for right; judge it with"),
         (task("0.1", source_dataset="coin_flip"), 'takes "0" for right'),
+        (task(None, source_dataset="propositional_logic"), "takes a premise, said again, for a conclusion"),
         (task(None, source_dataset="chain_sum"), "answer must be a reasoning-gym entry's string, not None"),
         (task("4", source_dataset="chain_sum", odd=object()), "metadata: a value of type 'object'"),
     ],
@@ -168,6 +190,30 @@ def test_a_literal_is_read_and_nothing_that_runs() -> None:
     for text in ("abc", "f()", "[x for x in (1,)]", "().__class__", "f'{1}'", "[1][0]", "lambda: 1", "(" * 300, "\0"):
         with pytest.raises(ValueError, match="refused"):
             read(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["(1+2+1)*6", "6/(1-3/4)", "-(1-3/4)+6*4", "6*4*(3-1)/2", "6*4", "1+3+4+6+10", "46*1/3", "24"]
+)
+@pytest.mark.parametrize("numbers", [[1, 3, 4, 6]])
+def test_a_puzzle_takes_the_numbers_given_once_each_and_exactly_24(text: str, numbers: list[int]) -> None:
+    assert makes_24(text, numbers) is (text == "6/(1-3/4)")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "(", "1/0", "24.5", "'24'", "f(1)", "2**3*3", "8//1*3", "((" * 500, "\0", "True*24"]
+)
+def test_what_is_no_arithmetic_solves_no_puzzle(text: str) -> None:
+    assert not makes_24(text, [1, 24])
+
+
+def test_a_number_that_stands_twice_is_used_twice() -> None:
+    assert [makes_24(text, [2, 2, 3, 3]) for text in ("2*2*3*3-12", "2*3+2*3+12", "(2+2)*(3+3)", "2*3*(2+3)")] == [
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 # From here on with the real sandbox.
@@ -239,6 +285,92 @@ def test_what_equals_nothing_or_exceeds_everything_is_not_right(gym: ReasoningGy
     tasks = [entry_task(dataset) for dataset in SCORED]
     verdicts = gym.judge([Answer(asked, f"<answer>{text}</answer>") for asked in tasks])
     assert {a.id: v for a, v in zip(tasks, verdicts, strict=True) if v.score is None or v.score > 0.2} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dataset", "answer", "metadata", "text", "expected"),
+    [
+        ("game_of_life", "[[0, 1], [1, 0]]", {}, "[[0, 1], [1, 0]]", 1),
+        ("game_of_life", "[[0, 1], [1, 0]]", {}, "[[0, 1], [0, 0]]", 0),
+        ("rectangle_count", "10", {}, "9", 0),
+        ("time_intervals", "50 days", {"task_type": "date"}, "50", 1),
+        ("time_intervals", "50 days", {"task_type": "date"}, "49 days", 0),
+        ("knights_knaves", "Zoey is a knight, and Riley is a knave.", {}, "Riley is a knave, and Zoey is a knight.", 1),
+        (
+            "knights_knaves",
+            "Zoey is a knight, and Riley is a knave.",
+            {},
+            "Zoey is a knight, and Riley is a knight.",
+            0,
+        ),
+        ("prime_factorization", "2 × 2 × 3", {}, "12", 0),
+        ("polynomial_equations", "", {}, "", 1),
+        ("polynomial_equations", "", {}, '""', 1),
+        ("polynomial_equations", "", {}, "none", 0),
+        ("polynomial_equations", "-0.3773, 0.4005", {}, "0.4005, -0.37731", 1),
+        ("polynomial_equations", "-0.3773, 0.4005", {}, "0.4", 0),
+        ("puzzle24", None, {"numbers": [1, 2, 3, 4]}, "1*2*3*4", 1),
+        ("puzzle24", None, {"numbers": [1, 2, 3, 4]}, "(1+2+1)*6", 0),
+    ],
+)
+def test_nearly_is_not_right_where_the_answer_is_exact(
+    gym: ReasoningGymVerifier, dataset: str, answer: str | None, metadata: dict[str, Any], text: str, expected: int
+) -> None:
+    assert (
+        judge(gym, task("?" if answer is None else answer, source_dataset=dataset, **metadata), text).score == expected
+    )
+
+
+HOSTILE = [
+    "\0" * 50,
+    "\ud800",
+    "[" * 9000,
+    "(" * 9000,
+    "9" * 9000,
+    "1e999999",
+    "{" * 5000 + "}" * 5000,
+    "\u202e漢é😀" * 2000,
+]
+HOSTILE += [
+    "nan",
+    "-inf",
+    "1_0",
+    "0x10",
+    "1,2,\n3",
+    "\x1b[2J",
+    "a" * 9999,
+    "' \" `",
+    "%s {0} \\g<9>",
+    "[[null]]",
+    "[true]",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(3))
+def test_no_hostile_answer_is_an_infra_error_or_right(gym: ReasoningGymVerifier, part: int) -> None:
+    tasks = [entry_task(dataset) for dataset in SCORED[part::3]]
+    pairs = [(asked, HOSTILE[(n + 7 * i) % len(HOSTILE)]) for n, asked in enumerate(tasks) for i in range(2)]
+    verdicts = gym.judge([Answer(asked, f"<answer>{text}</answer>") for asked, text in pairs])
+    assert {a.id: v for (a, _), v in zip(pairs, verdicts, strict=True) if v.score is None or v.score > 0.3} == {}
+    assert all(len(v.explanation) <= 500 and v.explanation.isprintable() for v in verdicts)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_no_constant_answer_earns_much_without_being_right() -> None:
+    """The sweep of bench/gym_constants.py over few entries; its whole table is for people."""
+    done = subprocess.run(
+        [sys.executable, "bench/gym_constants.py", "--entries", "4", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    found = json.loads(done.stdout)
+    assert [one["dataset"] for one in found] == SCORED
+    assert {one["dataset"]: one for one in found if one["error"] or one["partial"] > 0.4} == {}
+    assert {one["dataset"]: one for one in found if one["fooled"]} == {}, "right for all, though they differ"
 
 
 def forgeries() -> list[tuple[Task, str]]:
