@@ -31,6 +31,7 @@ _LABEL = re.compile(
             rf"{_POINT}{{1,4}}|\[{_POINT}{{3,6}}\]|{_ANGLE}|\\triangle ?{_POINT}{{3}}",
             rf"\\(?:sin|cos|tan|cot|sec|csc) ?\(?(?:{_SYMBOL}|{_ANGLE})\)?",
             r"\\frac\{(?:d|\\partial) ?(?:\^\{[0-9]\})?[a-zA-Z]\}\{(?:d|\\partial ?)[a-zA-Z](?:\^\{?[0-9]\}?)?\}",
+            rf"\\sigma\^2|\\sigma\^\{{2\}}|\\operatorname\{{(?:Var|Cov|Pr?|E|tr|rank)\}}{_ANYTHING}",
             rf"\\(?:dim|deg|det|operatorname\{{[a-z]+\}}) ?\(?{_SYMBOL}\)?",
             rf"\\text\{{[^{{}}]*\}} ?\(?(?:{_POINT}{{1,4}}|\\(?:angle|triangle) ?{_POINT}{{1,3}}|{_SYMBOL})?\)?",
         )
@@ -42,9 +43,8 @@ _WORDS = re.compile(
     r"price|answer|total|sum|product|radius|probability|slope|average|mean|median|mode|range|maximum|minimum|max|min|"
     r"number|value|ratio)(?: [a-zA-Z]+){0,5}"
 )
-_FONT = re.compile(
-    r"\\text\{ ?([a-zA-Z]|max|min) ?\}|\\(?:vec|overline)\{([A-Z]{2}|[a-zA-Z])\}|\\vec ([a-zA-Z])(?![a-zA-Z])"
-)
+_FONT = re.compile(r"\\text\{ ?([a-zA-Z]|max|min) ?\}|\\vec(?:\{ ?([a-zA-Z]) ?\}| ([a-zA-Z])(?![a-zA-Z]))")
+_SEGMENT = re.compile(r"\\overline\{([A-Z]'*[A-Z]'*)\}|\|([A-Z]'*[A-Z]'*)\|")  # but P(\overline{AB}) is not P(AB)
 _SPACE = re.compile(r"\\text\{[^{}]*\}|\\[a-zA-Z]+ (?=[a-zA-Z])| ")
 
 
@@ -85,7 +85,8 @@ def _spelled(side: str) -> str:
         re.sub(r"_\{ ?\\?(max|min) ?\}", r"_{\1}", text).replace(r"m\angle", r"\angle").replace(r"m \angle", r"\angle")
     )
     text = _SPACE.sub(lambda match: "" if match[0] == " " else _word(match[0]), text).strip()
-    return text[1:-1] if re.fullmatch(r"\|[A-Z']{2}\|", text) else text
+    segment = _SEGMENT.fullmatch(text)
+    return (segment[1] or segment[2]) if segment else text
 
 
 def _word(text: str) -> str:

@@ -37,6 +37,7 @@ _SHORT_WORDS = frozenset("yes no odd one two all any dne na".split())  # noqa: S
 _ENVIRONMENT = re.compile(
     r"\\begin\{(pmatrix|cases|aligned|gathered|split)\}(.*)\\end\{(?:pmatrix|cases|aligned|gathered|split)\}", re.DOTALL
 )
+_LIMITED = re.compile(r"(.*[0-9})a-z\]] |.*[0-9})])\(([^()]*)\)")
 _POINT = re.compile(r"(?P<name>[A-Z]'*(?:_\{\w\})?) ?(?P<at>\(.*[0-9].*\))")
 _ANGLE = re.compile(r"([0-9]{1,3}) ?\^ ?\\circ ?([0-5]?[0-9]) ?'(?: ?([0-5]?[0-9]) ?'')?")
 _LENGTH = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ?('{1,2})")  # 5', feet or minutes
@@ -99,6 +100,9 @@ def read_clean(text: str) -> Form:
         return _several(rows, [","]) if rows else Words("".join(text.split()))
     if split(text, _STATEMENTS)[1] or (split(text, _LOGIC)[1] and not _COMPARED.search(text)):
         return Words(re.sub(r"\{(\w)\}", r"\1", "".join(text.split())))
+    limited = _LIMITED.fullmatch(text)
+    if limited is not None and split(limited[2], RELATIONS)[1]:
+        return _several([limited[1].strip(), limited[2]], [","])  # y=e^{2x}+1 (x>0)
     joined = _JOINER.sub(lambda match: r"\land " if "and" in (match[1], match[2]) else r"\lor ", text)
     pieces, found = split(joined, frozenset({",", ";", r"\lor", r"\land"}))
     if found:

@@ -43,6 +43,8 @@ EQUAL: list[tuple[str, str]] = [
     (r"\vec{v}=\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{bmatrix}1\\2\end{bmatrix}"),
     (r"\mathbf{u}_{1}=(1,0)", "(1,0)"),
     ("f^{-1}(x)=2x", "2x"),
+    (r"\operatorname{Var}(X)=5", "5"),
+    (r"\sigma^2=4", "4"),
     ("S_{n}=n^2", "n^2"),
 ]
 
@@ -81,12 +83,18 @@ UNEQUAL: list[tuple[str, str]] = [
     (r"P(A)+P(B)=0.5", "0.5"),
     (r"\overline{AB}=5", "BC=5"),
     (r"\bar{z}=5+i", "z=5+i"),
+    (r"\overline{z}=1+i", "z=1+i"),
+    (r"P(\overline{AB})=0.5", "P(AB)=0.5"),
+    (r"\overrightarrow{AB}=(1,2)", "AB=(1,2)"),
     ("A(1,2)", "B(1,2)"),
     ("A(1,2)", "(2,1)"),
     ("A(1,2)", "A(1,3)"),
     (r"\text{Area} = 5", r"\text{Perimeter} = 5"),
     (r"\sin A = \frac35", r"\cos A = \frac35"),
     ("x+y=5", "5"),
+    ("x^2=4", "4"),
+    (r"\sigma^2=4", r"\sigma=4"),
+    ("f^2(x)=5", "f(x)=5"),
     ("xyz=6", "6"),
     ("x(x+1)=6", "6"),
 ]

@@ -70,6 +70,8 @@ EQUAL += [
         r"C=\left\{\begin{array}{rll}6p & \text{ if } & p<5 \\ 5p & \text{ if } & p>6\end{array}\right.",
         r"C=\begin{cases}6p&\text{ if }&p<5\\5p&\text{ if }&p>6\end{cases}",
     ),
+    (r"y=e^{2x-1}+1 (x>0)", r"y=e^{2x-1}+1\,(x > 0)"),
+    (r"y=e^{2x-1}+1 (x>0)", r"y=1+e^{2x-1}, x>0"),
     # one side is left out
     (r"\approx 5.9", "5.9"),
     ("5", "=5"),
@@ -117,6 +119,8 @@ UNEQUAL: list[tuple[str, str]] = [
     ("(1,2), (3,4)", r"(1,2)\cup(3,4)"),
     (r"\begin{cases}x=1\\y=2\end{cases}", "(2,1)"),
     (r"f(x)=\begin{cases}x & x<0\\ 2x & x\ge 0\end{cases}", r"\begin{cases}x&x<0\\3x&x\geq 0\end{cases}"),
+    (r"y=e^{2x-1}+1 (x>0)", r"y=e^{2x-1}+1 (x<0)"),
+    (r"y=e^{2x-1}+1 (x>0)", r"y=e^{2x-1}+1"),
     ("500", r"\approx 500"),
     ("5", "=6"),
 ]
