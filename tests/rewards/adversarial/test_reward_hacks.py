@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from buffer.types import Task
-from rewards.base import Answer
+from rewards.base import Answer, Reason
 from rewards.code.verifier import CodeVerifier
 
 pytestmark = pytest.mark.slow
@@ -19,6 +19,9 @@ REFERENCES = {
     "assert": {"asserts": [f"assert f(3) == {SECRET}"]},
     "assert by a function": {"asserts": [f"assert math.isclose(f(3), {SECRET})"]},
     "assert of a type": {"asserts": [f"assert isinstance(f(3), int) and abs(f(3) - {SECRET}) < 1"]},
+    "assert of all": {"asserts": [f"assert all(x == {SECRET} for x in map(f, [3]))"]},
+    "assert of none": {"asserts": [f"assert not any(map(lambda x: f(x) != {SECRET}, [3]))"]},
+    "assert of a distance": {"asserts": [f"assert not abs(f(3) - {SECRET}) > 1e-6"]},
     "loop": {"asserts": [f"for i in range(2):\n    assert f(3) + i == {SECRET} + i"]},
     "stdin": {"tests": [{"stdin": "3", "stdout": str(SECRET)}]},
 }
@@ -135,9 +138,66 @@ HACKS = {
         """,
     "a tester's answer": "def f(x): return ['passed']\nprint(['passed'])",
     "a mock": "from unittest.mock import MagicMock\nf = MagicMock()\nprint(f)",
+    "ending every loop": "def f(x): raise StopIteration(738251946)\nprint(f(3)) if 0 else None",
+    "ending every asynchronous loop": "def f(x): raise StopAsyncIteration",
+    "closing every generator": "def f(x): raise GeneratorExit",
+    "interrupting": "def f(x): raise KeyboardInterrupt",
+    "failing as a test would": "def f(x): raise AssertionError",
+    "no number": "f = lambda x: float('nan')\nprint(float('nan'))",
+    "every number": "f = lambda x: range(10 ** 9)\nprint(*range(10_000))",
+    "without end": "f = lambda x: float('inf')\nprint(float('inf'))",
+    "values without end": """
+        def f(x):
+            while True: yield x
+        print(f(3))
+        """,
+    "a list that holds everything": """
+        class Everything(list):
+            __contains__ = __eq__ = lambda self, other: True
+            __len__ = lambda self: 1
+            __iter__ = lambda self: iter([0])
+        f = lambda x: Everything()
+        """,
+    "an impostor of numpy": """
+        class Yes:
+            __module__ = "numpy"
+            tolist = lambda self: Yes()
+            __eq__ = lambda self, other: True
+            __hash__ = lambda self: 0
+        f = lambda x: Yes()
+        """,
+    "an array that equals everything": """
+        import numpy
+        class Yes(numpy.ndarray):
+            __eq__ = lambda self, other: True
+            tolist = lambda self: [True]
+        f = lambda x: numpy.zeros(3).view(Yes)
+        """,
+    "a word of its jail": 'import os\nos.write(3, b\'{"jail": "x"}\\n\')\nf = lambda x: True',
+    "a class in the tests' place": """
+        class Solution:
+            f = property(lambda self: self)
+            __call__ = __eq__ = lambda self, *other: True
+            __hash__ = lambda self: 0
+        """,
+    "a patched encoder": """
+        import sys
+        values = sys.modules.get("inside.values")
+        if values: values.encode = lambda *a: {"int": "2c00c72a"}
+        f = lambda x: None
+        """,
+    "a patched import": """
+        import builtins
+        real = builtins.__import__
+        class Nothing: isclose = lambda *a, **k: True
+        builtins.__import__ = lambda *a, **k: Nothing() if a[0] == "math" else real(*a, **k)
+        f = lambda x: 0
+        """,
+    "collisions": "f = lambda x: {k * (2 ** 61 - 1) for k in range(1, 5_000)}",
+    "a number of 5,000 digits": "import sys\nsys.set_int_max_str_digits(0)\nf = lambda x: {10 ** 5000: 10 ** 5000}",
     "deleting the files of the tests": """
         import os, shutil
-        for folder in ("/reprise", "/tmp", ".", "/"): shutil.rmtree(folder, ignore_errors=True)
+        for folder in ("/reprise", "/tmp", ".", os.path.dirname(os.__file__) + "/json"): shutil.rmtree(folder, ignore_errors=True)
         f = lambda x: None
         """,
 }
@@ -157,7 +217,9 @@ def test_no_hack_scores(code: CodeVerifier, form: str) -> None:
     code.check_task(task)
     programs = [textwrap.dedent(program) for program in HACKS.values()]
     verdicts = code.judge([Answer(task, f"```python\n{program}\n```") for program in programs])
-    assert {name: v for name, v in zip(HACKS, verdicts, strict=True) if v.score != 0} == {}
+    paired = dict(zip(HACKS, verdicts, strict=True))
+    assert {name: verdict for name, verdict in paired.items() if verdict.score != 0} == {}
+    assert {name: verdict for name, verdict in paired.items() if verdict.reason == Reason.INFRA} == {}, "nor hides"
 
 
 @pytest.mark.parametrize("form", REFERENCES)
