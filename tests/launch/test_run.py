@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -110,9 +111,12 @@ def test_a_killed_run_that_went_on_from_an_exported_policy_goes_on_itself_in_ano
 
 @pytest.fixture(scope="module")
 def cut_short(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
-    """Two endless runs that begin at the same time: while one loads its engine, so does the other."""
+    """Two endless runs that begin at the same time: while one loads its engine, so does the other. One of two verifiers
+    of the one that is interrupted raises."""
     folder = tmp_path_factory.mktemp("cut_short")
-    runs = {name: Run(folder / name, ENDLESS | policy) for name, policy in (("dies", TIED), ("interrupted", MOTIF2))}
+    raising = {"rewards.verifiers.rules.use": "tests.launch.tried_verifiers:RaisesLater"}
+    settings = {"dies": ENDLESS | TIED, "interrupted": ENDLESS | MOTIF2 | raising}
+    runs = {name: Run(folder / name, chosen) for name, chosen in settings.items()}
     yield runs
     for run in runs.values():
         run.kill_all()
@@ -147,6 +151,17 @@ def test_an_interrupted_run_writes_its_report_and_leaves_no_process_behind(cut_s
     time.sleep(2)
     run.process.send_signal(signal.SIGINT)
     was_interrupted(run)
+
+
+def test_what_a_verifier_failed_with_is_told_at_once_and_in_the_end(cut_short: dict[str, Run]) -> None:
+    run = cut_short["interrupted"]
+    [told] = run.summary["infra_errors"]
+    assert told["what"].startswith("verifier 'rules' raised KeyError: 'later' (tried_verifiers.py:")
+    assert told["answers"] == run.summary["failures"]["trajectories/infra_error"] > 0
+    at_once, table = run.output.split("demo: interrupted")
+    for said in (at_once, table, told["traceback"], html.unescape((run.folder / "report.html").read_text())):
+        assert 'raise KeyError("later")' in said
+    assert "held-out responses could not be judged" in at_once
 
 
 def test_when_a_learner_dies_the_run_ends_within_a_minute_with_the_cause(start: Callable[..., Run]) -> None:

@@ -40,3 +40,12 @@ class NeverStarts(Fine):
 class AsksNotToBe(Raises):
     def may_be_tried(self) -> bool:
         return False
+
+
+class RaisesLater(Fine):
+    """Judges the answer that it is tried on before a run, and no other."""
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        if all(answer.text == "I do not know." for answer in answers):
+            return super().judge(answers)
+        raise KeyError("later")
