@@ -196,8 +196,8 @@ HACKS = {
     "collisions": "f = lambda x: {k * (2 ** 61 - 1) for k in range(1, 5_000)}",
     "a number of 5,000 digits": "import sys\nsys.set_int_max_str_digits(0)\nf = lambda x: {10 ** 5000: 10 ** 5000}",
     "deleting the files of the tests": """
-        import os, shutil
-        for folder in ("/reprise", "/tmp", ".", os.path.dirname(os.__file__) + "/json"): shutil.rmtree(folder, ignore_errors=True)
+        import json, os, shutil
+        for folder in ("/reprise", "/tmp", ".", os.path.dirname(json.__file__)): shutil.rmtree(folder, ignore_errors=True)
         f = lambda x: None
         """,
 }
