@@ -72,11 +72,18 @@ def _states(comparison: Comparison, answer: Relation, reference: Form) -> bool:
         return False
     first, *others = answer.sides
     stated = [*(read_clean(side) for side in others[:-1] if not is_label(side)), answer.last]
-    if not is_label(first) and not comparison.arithmetic.varies(first):
+    if not is_label(first) and not _varies(comparison, read_clean(first)):
         stated.insert(0, read_clean(first))
     return all(comparison.computed.same(reference, side) for side in stated) and any(
         comparison.same(reference, side) for side in stated
     )
+
+
+def _varies(comparison: Comparison, form: Form) -> bool:
+    r"""Whether a side names something or has variables: `a^2+b^2`, `(x,y)`, not `5\text{ cm}`."""
+    if isinstance(form, Items):
+        return any(_varies(comparison, item) for item in form.items)
+    return not isinstance(form, Value) or comparison.arithmetic.varies(form.latex)
 
 
 def _same_statement(comparison: Comparison, reference: Relation, answer: Relation) -> bool:
@@ -131,11 +138,17 @@ def _says_as_much(reference: Relation, answer: Relation) -> bool:
 
 
 def _to_combine(form: Form) -> bool:
-    r"""Whether sets are left to be cut or taken away: `(0,5)\cap(2,7)`, but not `\mathbb{R}\setminus\{0\}`."""
+    r"""Whether sets are left to be cut or taken away: `(0,5)\cap(2,7)`, but not `(0,36)\setminus\{9\}`."""
     if not isinstance(form, Region) or any(isinstance(part, Relation) for part in form.parts):
         return False
+    taken_away = [part for operator, part in zip(form.operators, form.parts[1:]) if operator == r"\setminus"]
     whole = isinstance(form.parts[0], Value) and "mathbb" in form.parts[0].latex
-    return r"\cap" in form.operators or (r"\setminus" in form.operators and not whole)
+    points = all(map(_is_set, taken_away)) and not _is_set(form.parts[0])
+    return r"\cap" in form.operators or (bool(taken_away) and not whole and not points)
+
+
+def _is_set(form: Form) -> bool:
+    return isinstance(form, Items) and form.kind == "set"
 
 
 def _values(form: Form) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from rewards.maths.forms import Form, Items, Relation, Value
 from rewards.maths.names import is_label
-from rewards.maths.numbers import number
+from rewards.maths.numbers import MAX_DIGITS, number
 from rewards.maths.reading import read_clean
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class _Decimal:
 
 def _decimal(latex: str) -> _Decimal | None:
     match = _ROUNDED.fullmatch(latex.strip())
-    if match is None or not match["whole"] + match["places"]:
+    if match is None or not match["whole"] + match["places"] or len(latex) > MAX_DIGITS:
         return None
     last_digit = Fraction(10) ** (int(match["braced"] or match["bare"] or 0) - len(match["places"]))
     value = int(match["whole"] + match["places"]) * last_digit

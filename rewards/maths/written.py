@@ -55,7 +55,7 @@ _LOGARITHMIC = frozenset((r"\log", r"\ln", r"\lg"))
 _ROUNDED = frozenset((r"\lfloor", r"\rfloor", r"\lceil", r"\rceil"))
 _COUNTED = frozenset(("!", r"\binom"))
 _FAMILIES = (_TRIGONOMETRIC, _HYPERBOLIC, _LOGARITHMIC, _ROUNDED, _COUNTED)
-_OF_VARIABLES = frozenset((r"\max", r"\min", r"\gcd")).union(*_FAMILIES)  # closed forms, unless of numbers
+_OF_VARIABLES = frozenset((r"\max", r"\min")).union(*_FAMILIES)  # closed forms, unless of numbers
 _DERIVATIVE = re.compile(r"\\frac ?\{ ?(?:d|\\partial)(?![a-zA-Z])[^{}]*\} ?\{ ?(?:d|\\partial) ?[a-zA-Z\\]")
 _AT = re.compile(r"\| ?[_^]")  # |_{x=2}: to be put in
 _MATRIX = re.compile(r"\\begin\{pmatrix\}((?:(?!\\begin).)*)\\end\{pmatrix\}", re.DOTALL)

@@ -76,6 +76,9 @@ UNEQUAL: list[tuple[str, str]] = [
     ("x=5", "x=5=3=5"),
     ("5", "5=6=5"),
     ("x>2", "x>2, x>1"),
+    (r"6\text{ cm}", r"5\text{ cm}=6\text{ cm}"),
+    (r"10\%", r"20\%=10\%"),
+    ("(1,2)", "(3,4)=(1,2)"),
     ("p_1=p_4=0.1", "p_1=0.1"),
     # what is undefined
     ("0", r"\infty-\infty"),

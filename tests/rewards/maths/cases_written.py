@@ -195,4 +195,5 @@ UNFINISHED: list[tuple[str, str]] = [
     ("(x,y)=(7,3)", "(x,y)=(3+4,3)"),
     ("2x", r"\frac{\mathrm{d}}{\mathrm{d}x}x^2"),
     (r"\pi", r"3\pi-2\pi"),
+    ("x^2", r"\gcd(x^2,x^3)"),
 ]
