@@ -89,6 +89,7 @@ class JobResult:
     explanation  words for people: the exception's type and message, the signal, the cause
     raised       name of the exception's type that ended a call, if one did
     box_died     INFRA, and the sandbox itself died with the job in it
+    delay_s      seconds that a job which was killed had been ready to run without getting a core; None: not known
     runs         2 if it was run again, because the first end might not have been the program's doing
     cpu_s        CPU seconds of the job's main process and what it waited for
     """
@@ -102,4 +103,5 @@ class JobResult:
     wall_s: float = 0.0
     raised: str = ""
     box_died: bool = False
+    delay_s: float | None = None
     runs: int = 1

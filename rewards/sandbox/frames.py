@@ -23,12 +23,16 @@ _ROOM = 10  # levels that arguments may be deeper than results, which come back 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a job's main process ended: its exit code (negative: a signal), what it used, and why it was killed."""
+    """How a job's main process ended: its exit code (negative: a signal), what it used, and why it was killed.
+
+    delay_s  seconds that a killed job was ready to run and had no core, if that is known
+    """
 
     status: int
     cpu_s: float
     wall_s: float
     killed: Ending | None
+    delay_s: float | None = None
 
 
 def payload_of(job: Job, nonce: str) -> bytes:
@@ -60,6 +64,7 @@ def conclude(job: Job, nonce: str, report: Report, stdout: bytes, stderr: bytes,
         report.cpu_s,
         report.wall_s,
         words("".join(raised)),
+        delay_s=report.delay_s,
     )
 
 

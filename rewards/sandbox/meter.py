@@ -46,3 +46,9 @@ class Meter:
         if self._group is None or self._offset_s is None:
             return self._seen_s
         return max(self._seen_s, self._group.cpu_s() + self._offset_s)
+
+    def delay_s(self) -> float | None:
+        """Seconds that those which are left were ready to run and had no core; None if the kernel does not tell."""
+        pids = [pid for child in processes.children(self._zygote) for pid in processes.tree(child)]
+        delays = [processes.delay_s(pid) for pid in pids]
+        return None if None in delays else sum(filter(None, delays))

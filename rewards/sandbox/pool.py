@@ -21,6 +21,7 @@ _HARMLESS = Job(source="print(1)")
 # Takes 0.1 s where a core is to be had.
 _BUSY = Job(source="import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass")
 _PROMPT_S = 0.3
+_QUICK_S = 1.0  # for the harmless job
 
 
 class _AnySlot(Protocol):
@@ -34,10 +35,10 @@ class SandboxPool:
     """`settings.slots` sandboxes. `run` and `run_one` may be called from any thread.
 
     Blame follows `Verdict`: what the kernel's limits or the job's own CPU time say is the program's doing. A deadline
-    missed without much CPU time may be the machine's: unless a harmless job in the same slot gets its core at once, the
-    job is run once more, alone (no other job in the pool), and what happens then counts. So it is where a box died; if
-    it dies again and a harmless program fares no better, that is INFRA. A box that cannot even start is never a job's
-    fault.
+    missed without much CPU time may be the machine's: unless the job did not wait for a core, and a harmless job in the
+    same slot ends at once, the job is run once more, alone (no other job in the pool), and what happens then counts. So
+    it is where a box died; if it dies again and a harmless program fares no better, that is INFRA. A box that cannot
+    even start is never a job's fault.
     """
 
     def __init__(self, settings: SandboxSettings, preload: Sequence[str] = ()) -> None:
@@ -130,7 +131,7 @@ class SandboxPool:
         slot = self._free.get()
         try:
             result = slot.run(job)
-            return result, not _is_idle(job, result) or _is_prompt(slot)
+            return result, not _is_idle(job, result) or _is_prompt(slot, _slept(job, result))
         except SlotFailure as error:
             return JobResult(Ending.INFRA, explanation=words(str(error)), box_died=isinstance(error, BoxDied)), True
         finally:
@@ -142,12 +143,18 @@ def _is_idle(job: Job, result: JobResult) -> bool:
     return result.ending is Ending.TIMEOUT and result.cpu_s < min(job.limits.cpu_s, result.wall_s) / 2
 
 
-def _is_prompt(slot: _AnySlot) -> bool:
+def _slept(job: Job, result: JobResult) -> bool:
+    """By the kernel's account: what it waited for was not a core."""
+    return result.delay_s is not None and _is_idle(job, replace(result, cpu_s=result.cpu_s + result.delay_s))
+
+
+def _is_prompt(slot: _AnySlot, slept: bool) -> bool:
+    """Whether the machine does not keep jobs waiting now: for a core, or at all if that is all that may be to blame."""
     try:
-        busy = slot.run(_BUSY)
+        result = slot.run(_HARMLESS if slept else _BUSY)
     except SlotFailure:
         return False
-    return busy.ending is Ending.OK and busy.wall_s < _PROMPT_S
+    return result.ending is Ending.OK and result.wall_s < (_QUICK_S if slept else _PROMPT_S)
 
 
 class _Turn:

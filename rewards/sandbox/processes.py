@@ -105,6 +105,18 @@ def unmapped_bytes(pid: int) -> int:
     return sum(int(row[1]) << 10 for row in rows)
 
 
+def delay_s(pid: int) -> float | None:
+    """Seconds that its threads were ready to run and had no core; None if the kernel does not tell."""
+    total = 0
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[1])
+    except (OSError, IndexError):
+        return None
+    return total * 1e-9
+
+
 def proportional_bytes(pid: int) -> int:
     """Resident bytes, each shared page counted in parts; 0 if that may not be read or the process is gone."""
     try:

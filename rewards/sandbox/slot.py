@@ -226,6 +226,7 @@ class Slot:
         deadline = started + job.limits.wall_s
         meter = Meter(self._zygote, self._base_bytes, self._group)
         killed: Ending | None = None
+        delay_s: float | None = None
         looked = started
         try:
             while not (message := self._receive(max(0.0, min(meter.tick_s, deadline - time.monotonic())))):
@@ -234,6 +235,7 @@ class Slot:
                 looked = time.monotonic()
                 killed = Ending.TIMEOUT if time.monotonic() >= deadline else meter.beyond(job.limits)
                 if killed is not None:
+                    delay_s = meter.delay_s()
                     self._send({"kill": True}, [])
                     message = self._receive(_REPORT_S)
                     break
@@ -242,11 +244,11 @@ class Slot:
         cpu_s = meter.cpu_s()
         if not message:  # the job is killed with its box
             self.close()
-            return Report(-signal.SIGKILL, cpu_s, time.monotonic() - started, killed)
+            return Report(-signal.SIGKILL, cpu_s, time.monotonic() - started, killed, delay_s)
         if message["jail"]:
             raise SlotFailure(f"the job could not be locked in: {message['jail']}")
         cpu_s = max(cpu_s, float(message["cpu_s"]))
-        return Report(int(message["status"]), cpu_s, time.monotonic() - started, killed)
+        return Report(int(message["status"]), cpu_s, time.monotonic() - started, killed, delay_s)
 
     # --- talking to the zygote ----------------------------------------------------------------------------------------
 

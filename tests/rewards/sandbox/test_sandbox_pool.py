@@ -132,37 +132,56 @@ def test_equal_hashes_everywhere_so_that_verdicts_are_too(pool: SandboxPool) -> 
 
 
 class ScriptedSlot:
-    """Every job sleeps past its deadline, and what is run to see how busy the machine is takes `busy_s` seconds."""
+    """Every job sleeps past its deadline, for `delay_s` of it for want of a core, and what is run to see how busy the
+    machine is takes `busy_s` seconds."""
 
-    def __init__(self, busy_s: float) -> None:
-        self._busy_s = busy_s
+    def __init__(self, busy_s: float, delay_s: float | None) -> None:
+        self._busy_s, self._delay_s = busy_s, delay_s
         self.ran: list[str] = []
 
     def run(self, job: Job) -> JobResult:
         self.ran.append("job" if job.source == "sleep" else "busy")
         if job.source == "sleep":
-            return JobResult(Ending.TIMEOUT, cpu_s=0.1, wall_s=11)
+            return JobResult(Ending.TIMEOUT, cpu_s=0.1, wall_s=11, delay_s=self._delay_s)
         return JobResult(Ending.OK, cpu_s=0.1, wall_s=self._busy_s)
 
 
 @pytest.mark.parametrize(
-    ("busy_s", "patient", "ran"),
+    ("busy_s", "delay_s", "patient", "runs"),
     [
-        (0.11, True, ["job", "busy"]),
-        (2.0, True, ["job", "busy", "job", "busy"]),
-        (2.0, False, ["job", "busy"]),
+        (0.11, None, True, 1),
+        (0.7, None, True, 2),
+        (0.7, None, False, 1),
+        (0.7, 0.2, True, 1),
+        (2.0, 0.2, True, 2),
+        (0.7, 6.0, True, 2),
+        (0.11, 6.0, True, 1),
     ],
-    ids=["a machine with time", "a busy machine", "a busy machine, for a program that idled before"],
+    ids=[
+        "a machine with time",
+        "a busy machine",
+        "a busy machine, for a program that idled before",
+        "a busy machine, which the job did not wait for",
+        "a machine that hangs",
+        "a busy machine, which the job did wait for",
+        "a machine that was busy",
+    ],
 )
-def test_a_deadline_missed_without_cpu_is_blamed_at_once_unless_the_machine_is_busy(
-    busy_s: float, patient: bool, ran: list[str]
+def test_a_deadline_missed_without_cpu_is_blamed_at_once_unless_the_machine_may_be_at_fault(
+    busy_s: float, delay_s: float | None, patient: bool, runs: int
 ) -> None:
-    pool, slot = SandboxPool(SandboxSettings(slots=1)), ScriptedSlot(busy_s)
+    pool, slot = SandboxPool(SandboxSettings(slots=1)), ScriptedSlot(busy_s, delay_s)
     pool._slots = [slot]  # type: ignore[list-item]
     pool._free.put(slot)  # type: ignore[arg-type]
     result = pool.run_one(Job("sleep"), patient)
-    assert (result.ending, result.runs, pool.reruns) == (Ending.TIMEOUT, ran.count("job"), ran.count("job") - 1)
-    assert slot.ran == ran
+    assert (result.ending, result.runs, pool.reruns) == (Ending.TIMEOUT, runs, runs - 1)
+    assert slot.ran == ["job", "busy"] * runs
+
+
+def test_the_kernel_tells_a_sleeper_from_one_that_waits_for_a_core(pool: SandboxPool) -> None:
+    slept = pool.run_one(Job("import time; time.sleep(9)", limits=JobLimits(wall_s=0.5)))
+    assert slept.delay_s is not None
+    assert slept.cpu_s + slept.delay_s < 0.4
 
 
 def test_cpu_time_used_up_is_blamed_at_once(pool: SandboxPool) -> None:
