@@ -116,7 +116,9 @@ def _ask(name: str, verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
     """The verifier's verdicts, or an infra error for each answer if it fails."""
     try:
         returned = verifier.judge(answers)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a verifier raises says nothing of the answer
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever it raises (exits, cancellations) says nothing of the answer
         return [raised(name, error)] * len(answers)
     broken = no_verdicts(name, returned, len(answers))
     return list(returned) if broken is None else [broken] * len(answers)

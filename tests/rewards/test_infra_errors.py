@@ -1,5 +1,6 @@
 """What kept answers from being judged is told once for each kind, with its traceback, bounded, and stored nowhere."""
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -94,6 +95,9 @@ class Unspeakable(Exception):
         (ValueError("\x1b[2J\x1b]0;owned\x07\ud800"), "ValueError: �[2J"),
         (Unspeakable(), "Unspeakable: its message cannot be read"),
         (SystemExit(3), "SystemExit: 3"),
+        (asyncio.CancelledError("late"), "CancelledError: late"),
+        (GeneratorExit(), "GeneratorExit"),
+        (type("\x1b[2J", (Exception,), {})(), "raised �[2J: "),
         (ExceptionGroup("many", [ValueError("a")] * 1000), "ExceptionGroup: many"),
     ],
 )
@@ -103,6 +107,11 @@ def test_what_is_told_is_bounded_and_harmless(error: BaseException, said: str) -
     assert len(told.what) < 500
     assert len(told.traceback) <= 4000
     assert all(character.isprintable() or character == "\n" for character in str(told))
+
+
+def test_ctrl_c_is_nobodys_infra_error() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        judged(raises(KeyboardInterrupt()))
 
 
 def test_a_deep_stack_shows_where_the_verifier_begins_and_where_it_failed() -> None:
