@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from pathlib import Path
 
 from rewards.sandbox.base import JobLimits
@@ -22,6 +23,8 @@ _MIB = 1 << 20
 _SLACK_BYTES = 32 * _MIB  # kernel memory of a job's processes, beside _EACH_BYTES for each of them
 _EACH_BYTES = 1 * _MIB  # its page tables, which are as large as the zygote's, and its stack
 _BOX_PROCESSES = 4  # bubblewrap's two, the zygote, and one to spare
+
+_TRIES, _PAUSE_S = 40, 0.025
 
 _lock = threading.Lock()
 _made = 0
@@ -65,9 +68,14 @@ class Group:
         return self._field("memory.events", "oom")
 
     def remove(self) -> None:
-        """If it is there and empty."""
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        """If it is still there, as soon as it is empty: what was in it has been told to end, and soon has."""
+        for _ in range(_TRIES):
+            try:
+                self.path.rmdir()
+            except FileNotFoundError:
+                return
+            except OSError:
+                time.sleep(_PAUSE_S)
 
     def _field(self, file: str, name: str) -> int:
         rows = [line.split() for line in self._read(file).splitlines()]

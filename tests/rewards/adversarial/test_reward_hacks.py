@@ -197,7 +197,7 @@ HACKS = {
     "a number of 5,000 digits": "import sys\nsys.set_int_max_str_digits(0)\nf = lambda x: {10 ** 5000: 10 ** 5000}",
     "deleting the files of the tests": """
         import json, os, shutil
-        for folder in ("/reprise", "/tmp", ".", os.path.dirname(json.__file__)): shutil.rmtree(folder, ignore_errors=True)
+        for folder in ("/reprise", "/tmp", os.path.dirname(json.__file__)): shutil.rmtree(folder, ignore_errors=True)
         f = lambda x: None
         """,
 }
