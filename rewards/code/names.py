@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib
 import symtable
 import sys
 
 BUILTINS = frozenset(dir(builtins))
+# Modules whose names are known where all of them are imported, `from typing import *`.
+_STARRED = frozenset(
+    """bisect collections copy dataclasses datetime decimal enum fractions functools heapq itertools math operator
+    random re statistics string typing""".split()  # noqa: SIM905
+)
 
 
 def free_names(source: str) -> set[str]:
@@ -26,7 +32,12 @@ def free_names(source: str) -> set[str]:
 def bound_names(source: str) -> set[str]:
     """Names that the source defines at its top level: by import, def, class or assignment."""
     symbols = symtable.symtable(source, "<test>", "exec").get_symbols()
-    return {s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    bound = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == "*" and node.module in _STARRED:
+            module = importlib.import_module(node.module)
+            bound |= set(getattr(module, "__all__", [name for name in dir(module) if not name.startswith("_")]))
+    return bound
 
 
 def needed_at_once(source: str) -> set[str]:

@@ -138,6 +138,14 @@ def test_a_setup_that_needs_the_programs_class_runs_there_as_far_as_the_call_nee
             read_assertion(source, TREE)
 
 
+def test_names_that_are_imported_all_at_once_are_known() -> None:
+    setup = "from typing import *\nfrom math import *\ndef close(a: List[float], b: float): return isclose(a[0], b)"
+    assert read_assertion("assert close(f(2), pi)", setup).stand_ins == ("f",)
+    assert read_assertion("from math import *\nassert isclose(f(2), pi)").stand_ins == ("f",)
+    with pytest.raises(ValueError, match="nothing defines 'close', 'f'"):
+        read_assertion("assert close(f(2), pi)", "from math import *")
+
+
 def test_what_the_setup_defines_stays_with_the_tester() -> None:
     read = read_assertion("assert f(LIMIT) == 2", setup="LIMIT = 5")
     assert (read.expression, read.stand_ins) == ("", ("f",))
