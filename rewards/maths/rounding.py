@@ -36,6 +36,9 @@ def same_rounded(comparison: Comparison, reference: Form, answer: Form) -> bool:
     is no integer: `500 \approx 501 \approx …` says nothing, and `499.6 \approx 500` is not 500. A reference may round
     as it likes: each of its sides is right.
     """
+    ours, theirs = _name(reference), _name(answer)
+    if ours and theirs and ours != theirs:
+        return False
     accepted = _sides(reference) if is_rounded(reference) else [reference]
     if not is_rounded(answer):
         return any(comparison.same(side, answer) for side in accepted)
@@ -48,6 +51,10 @@ def same_rounded(comparison: Comparison, reference: Form, answer: Form) -> bool:
     if is_rounded(reference) or not _is_integer(reference):
         candidates.append(answer.last)
     return any(comparison.same(side, candidate) for side in accepted for candidate in candidates)
+
+
+def _name(form: Form) -> str:
+    return form.sides[0].replace(" ", "") if isinstance(form, Relation) and is_label(form.sides[0]) else ""
 
 
 def _sides(relation: Relation) -> list[Form]:

@@ -70,6 +70,8 @@ UNEQUAL: list[tuple[str, str]] = [
     ("1,2", r"1\approx 2, 2"),
     ("5", r"5 \approx 5.0"),
     (r"x \approx 1.3098", r"x \approx 2.5"),
+    (r"x \approx 1.3098", r"y \approx 1.3098"),
+    ("x=1.31", r"y \approx 1.31"),
     # chains that contradict themselves
     ("5", "x=3=5"),
     ("x=5", "x=3=5"),
