@@ -32,6 +32,7 @@ _DOMAIN = re.compile(r"(\\in ?)(?:\\text\{)? ?([RZNQC]) ?\}?(?![a-zA-Z_^{(])")
 _MATRIX = re.compile(r"\\(begin|end)\{(?:[bBp]|small)?(?:matrix|array)\*?\}(?:\{[clr| ]*\})?")
 _SUBSCRIPT = re.compile(r"_ ?([0-9]+|[a-zA-Z])")
 _PLAIN = re.compile(r"-?[0-9]+", re.ASCII)
+_LONG_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}(?![a-zA-Z])")
 _CASED = re.compile(r"(?<![\\a-zA-Z])(?:[A-Z][a-z]+|[a-zA-Z]{4,})(?![a-zA-Z])")
 _OUTWARD = re.compile(r"([\[\]])([^\[\],;]*[,;][^\[\],;]*)([\[\]])")
 _FONT_BEGINS = re.compile(rf"\\(?:{_FONTS}) ?\{{")
@@ -78,7 +79,9 @@ def text_key(latex: str) -> str:
     if _PLAIN.fullmatch(latex):
         return latex
     text = re.sub(r"\\text\{([^{}]*[a-zA-Z]{2}[^{}]*)\}", r" \1 ", clean(latex))
-    text = _CASED.sub(lambda match: match[0].casefold(), " ".join(text.split()))
+    text = " ".join(text.split())
+    if _LONG_WORD.search(text):  # but Ab is A times b
+        text = _CASED.sub(lambda match: match[0].casefold(), text)
     return re.sub(r"(?<![0-9a-zA-Z,]) | (?![0-9a-zA-Z])|(?<=,) (?![0-9]{3}(?![0-9]))", "", text).rstrip(".")
 
 

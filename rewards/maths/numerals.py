@@ -8,7 +8,7 @@ _COMMA = r"\s*(?:\\!\s*)*,\s*(?:\\!\s*)+"  # what closes up behind it is part of
 _GROUP_SEPARATOR = rf"(?:{_COMMA}|\s*\{{ ?, ?\}}\s*|\s*(?:\\[,;: !]|~)\s*)"
 _GROUPS = re.compile(rf"(?<=[0-9]){_GROUP_SEPARATOR}(?=[0-9]{{3}}(?![0-9]|\s*/))")
 _SPACED_GROUPS = re.compile(
-    r"(?<![0-9.,/^_{\\a-zA-Z ])[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9]| [0-9]| ?/| ?\\[dtc]?frac)"
+    r"(?<![0-9.,/^_{\\a-zA-Z])(?<![0-9] )[1-9][0-9]{0,2}(?: [0-9]{3})+(?![0-9]| [0-9]| ?/| ?\\[dtc]?frac)"
 )
 _DECIMAL_COMMA = re.compile(r"(?<=[0-9])\{,\}(?=[0-9])")
 

@@ -19,7 +19,7 @@ RELATIONS = frozenset({"=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx"
 _STATEMENTS = frozenset(  # that nobody computes: they equal themselves
     rf"\{name}"
     for name in """equiv notin subset subseteq supset supseteq parallel perp cong sim propto Rightarrow Leftrightarrow
-    iff to mapsto forall exists neg pmod""".split()  # noqa: SIM905
+    iff to mapsto forall exists neg pmod mid nmid""".split()  # noqa: SIM905
 )
 _LOGIC = frozenset({r"\land", r"\lor"})
 _COMPARED = re.compile(r"[0-9=<>]|\\(?:le|ge|ne|in)(?![a-zA-Z])")

@@ -98,6 +98,8 @@ EQUAL: list[tuple[str, str]] = [
 ]
 
 EQUAL += [
+    ("x=1000", "x = 1 000"),
+    ("(1000,2000)", "(1 000, 2 000)"),
     # fonts around a formula, other scripts, remarks, rupees, degrees and minutes
     (r"\frac{1}{2}", r"\boldsymbol{\frac{1}{2}}"),
     ("x=5", r"\mathbf{x=5}"),
@@ -129,6 +131,10 @@ UNEQUAL: list[tuple[str, str]] = [
     ("n", "n!"),
     ("2", "2 sinx"),
     ("5", "5 over six"),
+    ("ab", "Ab"),
+    ("3ab", "3Ab"),
+    (r"3 \mid n", r"n \mid 3"),
+    ("1234", "1 234 5"),
     ("5", r"5\text{ to the power two}"),
     ("5", r"5\text{ (negative)}"),
     ("1,234", r"1,\,234"),
