@@ -185,7 +185,7 @@ def _deadlines(backend: str, quick: bool) -> Row:
     try:
         for hostile in HOSTILE[:10] if quick else HOSTILE:
             job = Job(hostile.source, given if hostile.stdin is None else hostile.stdin, hostile.call, _DEADLINE)
-            result = pool._try(job)
+            result, _ = pool._try(job)
             late[hostile.name] = 1e3 * (result.wall_s - _DEADLINE.wall_s)
             assert result.ending is not Ending.INFRA, (hostile.name, result)
     finally:
