@@ -29,3 +29,8 @@ def shortly(error: BaseException) -> str:
     cause = unwrapped(error)
     lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
     return f"{type(cause).__name__}: {lines[0]}"[:200] if lines else type(cause).__name__
+
+
+def noted(error: BaseException) -> str:
+    """The notes that an actor's error brings with it, such as its traceback there; each on lines of its own."""
+    return "".join(f"\n{note}" for note in getattr(unwrapped(error), "__notes__", ()))

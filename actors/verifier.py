@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from actors.threaded import ThreadedActor
+from buffer.errors import UserError
 from buffer.types import Status, Verdict
 from rewards.base import Answer
-from rewards.infra_errors import InfraError
+from rewards.infra_errors import InfraError, traceback_of
 from rewards.judging import Judge
 from rewards.registry import build_verifier
 from rewards.settings import RewardSettings
@@ -43,10 +44,16 @@ class VerifierActor(ThreadedActor):
 
     def _start(self) -> list[str]:
         settings = self._settings
-        verifier = build_verifier(self._name, settings.verifiers[self._name])
-        self._judge = Judge({self._name: verifier}, settings.retries, unparseable=settings.unparseable)
-        self._judge.start()
-        return list(getattr(verifier, "notes", list)())
+        try:
+            verifier = build_verifier(self._name, settings.verifiers[self._name])
+            self._judge = Judge({self._name: verifier}, settings.retries, unparseable=settings.unparseable)
+            self._judge.start()
+            return list(getattr(verifier, "notes", list)())
+        except UserError:
+            raise
+        except Exception as error:
+            error.add_note(traceback_of(error))  # on its way to the pool an exception loses all but its notes
+            raise
 
     async def ping(self) -> None:
         """Answers at once while the event loop runs."""

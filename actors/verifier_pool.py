@@ -22,7 +22,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from actors.errors import ActorFailure, shortly, unwrapped
+from actors.errors import ActorFailure, noted, shortly, unwrapped
 from actors.verifier import Told
 from buffer.errors import UserError
 from buffer.types import Verdict
@@ -330,7 +330,8 @@ class VerifierPool:
                     self._fail(ActorFailure(f"verifier {self.name} {number}", error))
                     return False
                 self._restarts += 1
-                self._note(f"verifier {self.name} {number} did not start ({shortly(error)}): it is started again.")
+                what = f"verifier {self.name} {number} did not start ({shortly(error)}): it is started again."
+                self._note(what + noted(error))
                 await asyncio.sleep(health.back_off_s)
                 health.restarting()
                 self._actors[number] = self._create(number, True)

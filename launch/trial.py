@@ -78,4 +78,4 @@ def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
 
 
 def _note(what: str) -> str:
-    return f"Tried on an answer before the run: {what}. Where it judges in the run this must not be so."
+    return f"Tried on a harmless answer, this came of it (where it judges in the run, it must not): {what}"

@@ -55,7 +55,7 @@ def raised(verifier: str, error: BaseException) -> Verdict:
     what = f"verifier {verifier!r} raised {said}{f' ({where})' if where else ''}"
     kind = f"{verifier} {type(error).__name__} {where}"
     broken = not any(isinstance(link, OSError) for link in _chain(error))
-    return _verdict(what, kind, _traceback(error, trace), broken)
+    return _verdict(what, kind, traceback_of(error), broken)
 
 
 def no_verdicts(verifier: str, returned: Any, answers: int) -> Verdict | None:
@@ -148,8 +148,10 @@ def _of(verifier: str, verdict: Verdict) -> InfraError:
     return InfraError(f"{verifier} {gist(said)[:120]}", printable(what, _WHAT_CHARS))
 
 
-def _traceback(error: BaseException, trace: TracebackType | None) -> str:
-    """As Python prints it, causes included, without our frames; long stacks and texts are cut in their middle."""
+def traceback_of(error: BaseException) -> str:
+    """The traceback of an exception that has just been caught, as Python prints it, causes included, but for the frame
+    that caught it; long stacks and texts are cut in their middle."""
+    trace = error.__traceback__.tb_next if error.__traceback__ else None
     parts: list[str] = []
     for link in _chain(error):
         frames = traceback.extract_tb(trace if link is error else link.__traceback__)

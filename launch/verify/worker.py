@@ -21,7 +21,7 @@ from buffer.errors import UserError
 from buffer.printable import printable_lines
 from buffer.types import Status, Task, Verdict
 from rewards.base import Answer
-from rewards.infra_errors import InfraError
+from rewards.infra_errors import InfraError, traceback_of
 from rewards.judging import Judge, Judgement
 from rewards.registry import build_verifier
 from rewards.settings import VerifierSettings
@@ -46,7 +46,8 @@ def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection
         notes = [str(note) for note in verifier.notes()]
     except Exception as error:  # noqa: BLE001  the parent decides what a verifier that cannot start means
         user = isinstance(error, UserError)
-        _send(connections[0], {"error": str(error) if user else f"{type(error).__name__}: {error}", "user": user})
+        told = str(error) if user else f"{type(error).__name__}: {error}\n{traceback_of(error)}"
+        _send(connections[0], {"error": told, "user": user})
         return
     try:
         _send(connections[0], {"notes": notes})

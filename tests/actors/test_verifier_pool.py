@@ -236,6 +236,8 @@ def test_an_actor_that_cannot_start_ends_the_run_with_its_cause(
         assert isinstance(failure, kind)
         assert str(failure) == message
         assert len(made.handles) == starts
+        assert len(made.notes) == starts - 1
+        assert all('raise RuntimeError("the service is down")' in note for note in made.notes), "with its traceback"
         await made.pool.close()
 
     run(test)

@@ -34,6 +34,7 @@ def test_what_cannot_judge_here_is_told_and_what_must_not_be_tried_is_not() -> N
     told = "\n".join(said)
     assert "verifier 'offline' raised RuntimeError: the grader does not answer (tried_verifiers.py:" in told
     assert "verifier 'late' cannot start: RuntimeError: no GPU here" in told
+    assert 'raise RuntimeError("no GPU here")' in told
     assert len(said) == 6
 
 
