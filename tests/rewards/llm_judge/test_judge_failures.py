@@ -169,7 +169,7 @@ def test_a_judge_that_takes_no_answer_is_an_infra_error(
 
 
 HOSTILE = [
-    "\ud800 \udfff",
+    "\ud800 x \udfff",
     "\0\x1b[2J\x07",
     "\u200b" * 5000 + "x",
     "[" * 5000,
