@@ -54,7 +54,7 @@ def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
         (resource.RLIMIT_FSIZE, output),
         (resource.RLIMIT_NPROC, int(limits["processes"])),
         (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CORE, 1),  # as in the keeper
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_STACK, 64 << 20),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import stat
@@ -69,6 +70,9 @@ def _become(
     try:
         keeper = os.getppid()
         os.setsid()
+        # No core is that small: none is written, nor handed to a program of the machine's, which 0 would not stop.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
         os.umask(0o022)  # a stricter one of the owner's would close the box's own folders to its user
         null = os.open("/dev/null", os.O_RDWR)
         os.dup2(null, 0)

@@ -35,6 +35,7 @@ _REFUSED_PRCTLS = (kernel.PR_SET_DUMPABLE, 22, 35, 59, 62)
 # Memory taken out of the resident set without being given back, merged with that of others, or poisoned.
 _REFUSED_ADVICE = (12, 20, 21, 100, 101)  # MADV_MERGEABLE, MADV_COLD, MADV_PAGEOUT, MADV_HWPOISON, MADV_SOFT_OFFLINE
 _MAP_SHARED, _MAP_ANONYMOUS, _MAP_HUGETLB = 0x01, 0x20, 0x40000
+_RLIMIT_CORE = 4  # kept at 1: with 0, a crash would start what the machine has to take cores, as root
 _AF_UNIX, _SOCK_STREAM, _SOCK_TYPES, _MSG_OOB = 1, 1, 0xF, 1
 
 _Code = list[bytes]
@@ -83,6 +84,15 @@ def _one_of(index: int, values: tuple[int, ...], then: _Code, otherwise: _Code) 
     return [_argument(index), *tests, *otherwise]
 
 
+def _null(index: int, otherwise: _Code) -> _Code:
+    """Go on if an argument is no address, both halves of it. `otherwise` is one instruction."""
+    return [
+        instruction
+        for high in (False, True)
+        for instruction in (_argument(index, high), _op(_EQUAL, 0, 1, 0), *otherwise)
+    ]  # fmt: skip
+
+
 def _decisions(alone: bool) -> dict[int, _Code]:
     """Code for each call that has one, by its number."""
     refuse, missing = _fail(errno.EPERM), _fail(errno.ENOSYS)
@@ -102,11 +112,8 @@ def _conditions(alone: bool) -> dict[str, _Code]:
     own = _one_of(0, (_OWN_PID, 0), _PASS, refuse)  # 0: the caller, or its group, in which it is alone
     threads_only = [_op(_ANY_BIT, kernel.CLONE_THREAD, 1, 0), *refuse] if alone else []
     no_oob = [_op(_ANY_BIT, _MSG_OOB, 0, 1), *refuse]
-    no_address = [
-        instruction
-        for high in (False, True)
-        for instruction in (_argument(4, high), _op(_EQUAL, 0, 1, 0), *refuse)
-    ]  # fmt: skip
+    no_new_limit = _null(2, refuse)
+    no_address = _null(4, refuse)
     return {
         "clone": [_argument(0), _op(_ANY_BIT, kernel.ALL_NAMESPACES, 0, 1), *refuse, *threads_only, *_PASS],
         "ioctl": _one_of(1, _IOCTLS, _PASS, _fail(errno.ENOTTY)),
@@ -132,7 +139,12 @@ def _conditions(alone: bool) -> dict[str, _Code]:
         "recvfrom": [_argument(3), *no_oob, *_PASS],
         "sendmsg": refuse if alone else [_argument(2), *no_oob, *_PASS],
         "recvmsg": refuse if alone else [_argument(2), *no_oob, *_PASS],
-        **dict.fromkeys(("kill", "tkill", "tgkill", "sched_setaffinity", "prlimit64"), own if alone else _PASS),
+        "setrlimit": _one_of(0, (_RLIMIT_CORE,), refuse, _PASS),
+        "prlimit64": [
+            *(_argument(1), _op(_EQUAL, _RLIMIT_CORE, 0, len(no_new_limit)), *no_new_limit),
+            *(own if alone else _PASS),
+        ],
+        **dict.fromkeys(("kill", "tkill", "tgkill", "sched_setaffinity"), own if alone else _PASS),
     }
 
 

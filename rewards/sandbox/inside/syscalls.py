@@ -93,7 +93,7 @@ CONDITIONAL = _calls(
     """
     clone 56 220, ioctl 16 29, prctl 157 167, fcntl 72 25, mmap 9 222, madvise 28 233, socketpair 53 199,
     sendto 44 206, recvfrom 45 207, sendmsg 46 211, recvmsg 47 212, kill 62 129, tkill 200 130, tgkill 234 131,
-    sched_setaffinity 203 122, prlimit64 302 261
+    sched_setaffinity 203 122, prlimit64 302 261, setrlimit 160 164
 """
 )
 
@@ -141,7 +141,7 @@ ALLOWED = _calls(
     """
     getpid 39 172, getppid 110 173, getuid 102 174, geteuid 107 175, getgid 104 176, getegid 108 177,
     getresuid 118 148, getresgid 120 150, getgroups 115 158, getpgrp 111 -, getpgid 121 155, getsid 124 156,
-    uname 63 160, sysinfo 99 179, getrusage 98 165, getrlimit 97 163, setrlimit 160 164, getrandom 318 278,
+    uname 63 160, sysinfo 99 179, getrusage 98 165, getrlimit 97 163, getrandom 318 278,
     umask 95 166
 """
 )

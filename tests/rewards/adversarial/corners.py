@@ -48,6 +48,11 @@ PROCESSES = attempts(
         "larger files": "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 40, 1 << 40))",
         "more processes": "import resource; resource.setrlimit(resource.RLIMIT_NPROC, (9999, 9999))",
         "a core dump": "import resource; resource.setrlimit(resource.RLIMIT_CORE, (1 << 30, 1 << 30))",
+        "a core for a program of the machine's": """
+            import resource
+            assert resource.getrlimit(resource.RLIMIT_CORE)[1] == 1
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 1))
+        """,
         "new privileges": "must(libc.prctl(38, 0, 0, 0, 0))",
         "kept capabilities": "must(libc.prctl(28, 0x10, 0, 0, 0))",
         "capabilities": "must(libc.capset(struct.pack('Ii', 0x20080522, 0), b'\\xff' * 24))",

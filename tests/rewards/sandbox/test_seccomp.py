@@ -116,6 +116,12 @@ _PRIVATE, _SHARED, _ANONYMOUS = 0x02, 0x01, 0x20
         ("kill", (-1, 9), ALLOW, EPERM),
         ("tgkill", (PID + 1, 5, 9), ALLOW, EPERM),
         ("prlimit64", (1, 7), ALLOW, EPERM),
+        ("prlimit64", (0, 7, 0x7F0000000000), ALLOW, ALLOW),
+        ("prlimit64", (0, 4, 0, 0x7F0000000000), ALLOW, ALLOW),
+        ("prlimit64", (0, 4, 0x7F0000000000), EPERM, EPERM),
+        ("prlimit64", (PID, 4, 8), EPERM, EPERM),
+        ("setrlimit", (3, 8), ALLOW, ALLOW),
+        ("setrlimit", (4, 8), EPERM, EPERM),
     ],
 )
 def test_calls_that_are_judged_by_their_arguments(
