@@ -29,7 +29,7 @@ _LABEL = re.compile(
             rf"{_SYMBOL}(?:\({_ARGUMENT}(?:,{_ARGUMENT})*\))?",
             rf"(?:[fghFGHT]|[fgh]\^\{{-1\}}|P|Pr|E|Var|\\Pr|\\mathbb\{{[PE]\}}|\\text\{{(?:Pr?|E|Var)\}}){_ANYTHING}",
             rf"{_POINT}{{1,4}}|\[{_POINT}{{3,6}}\]|{_ANGLE}|\\triangle ?{_POINT}{{3}}",
-            rf"\\(?:sin|cos|tan|cot|sec|csc) ?\(?(?:{_SYMBOL}|{_ANGLE})\)?",
+            rf"\\(?:sin|cos|tan|cot|sec|csc)(?! ?\(?\\pi(?![a-zA-Z])) ?\(?(?:{_SYMBOL}|{_ANGLE})\)?",
             r"\\frac\{(?:d|\\partial) ?(?:\^\{[0-9]\})?[a-zA-Z]\}\{(?:d|\\partial ?)[a-zA-Z](?:\^\{?[0-9]\}?)?\}",
             rf"\\sigma\^2|\\sigma\^\{{2\}}|\\operatorname\{{(?:Var|Cov|Pr?|E|tr|rank)\}}{_ANYTHING}",
             rf"\\(?:dim|deg|det|operatorname\{{[a-z]+\}}) ?\(?{_SYMBOL}\)?",

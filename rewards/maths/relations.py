@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rewards.maths.forms import Form, Items, Region, Relation, Value
 from rewards.maths.latex import Unreadable
-from rewards.maths.names import is_label
+from rewards.maths.names import is_label, name
 from rewards.maths.reading import read_clean
 from rewards.maths.regions import named_region, same_marks
 from rewards.maths.rounding import is_rounded, same_rounded
@@ -91,17 +91,13 @@ def _same_statement(comparison: Comparison, reference: Relation, answer: Relatio
         if _names(reference) != _names(answer):
             return False
         return _states(comparison, answer, reference.last)
-    if reference.operators == answer.operators:
-        pairs = list(zip(reference.sides, answer.sides, strict=True))
-        if all(_same_side(comparison, ours, theirs) for ours, theirs in pairs):
-            return _says_as_much(reference, answer)
+    if reference.operators == answer.operators and _same_sides(comparison, reference.sides, answer.sides):
+        return True
     if len(reference.sides) != 2 or len(answer.sides) != 2:
         return False
     [ours], [theirs] = reference.operators, answer.operators
-    if ours == theirs and ours in ("=", r"\ne") and _says_as_much(reference, answer):
-        swapped = zip(reference.sides, answer.sides[::-1], strict=True)
-        if all(_same_side(comparison, a, b) for a, b in swapped):
-            return True
+    if ours == theirs and ours in ("=", r"\ne") and _same_sides(comparison, reference.sides, answer.sides[::-1]):
+        return True
     if not comparison.rules.evaluate and not _leaves_as_much(comparison, reference, answer):
         return False
     sign = comparison.arithmetic.proportion(
@@ -118,23 +114,46 @@ def _leaves_as_much(comparison: Comparison, reference: Relation, answer: Relatio
     return same_tools(",".join(reference.sides), ",".join(answer.sides))
 
 
-def _names(relation: Relation) -> set[str]:
+def _names(relation: Relation) -> set[str | None]:
     """`p = q = 1` names two."""
-    return {unspaced(side) for side in relation.sides[:-1] if is_label(side)}
+    return {name(side) for side in relation.sides[:-1] if is_label(side)}
+
+
+def _same_sides(comparison: Comparison, reference: tuple[str, ...], answer: tuple[str, ...]) -> bool:
+    """Side by side. What is true whatever its variables are (`2^5=32`) has to be said in the reference's own words, for
+    any other truth would do (`31+1=32`, `32=32`); a side of variables may be rewritten, but not all of them."""
+    pairs = list(zip(reference, answer, strict=True))
+    if not all(_same_side(comparison, ours, theirs) for ours, theirs in pairs):
+        return False
+    first, *others = reference
+    if not all(_same_side(comparison.computed, first, side) for side in others):
+        return True
+    if len(set(map(_in_words, answer))) < len(set(map(_in_words, reference))):
+        return False
+    in_its_words = [_in_words(ours) == _in_words(theirs) for ours, theirs in pairs]
+    if all(comparison.arithmetic.varies(side) for side in reference):
+        return any(in_its_words)
+    return all(same or (_is_number(ours) and _is_number(theirs)) for same, (ours, theirs) in zip(in_its_words, pairs))
 
 
 def _same_side(comparison: Comparison, ours: str, theirs: str) -> bool:
     if unspaced(ours) == unspaced(theirs):
         return True
+    if _in_words(ours) == _in_words(theirs):
+        comparison = comparison.computed  # what there is to carry out stands in the reference too
     try:
         return comparison.same(read_clean(ours), read_clean(theirs))
     except Unreadable:
         return False
 
 
-def _says_as_much(reference: Relation, answer: Relation) -> bool:
-    """`32=32` does not say that `2^5=32`."""
-    return len({unspaced(side) for side in answer.sides}) >= len({unspaced(side) for side in reference.sides})
+def _in_words(side: str) -> str:
+    r"""`\log_{2}(32)` and `\log_2 32` are the same words."""
+    return re.sub(r"[\s(){}]|\\cdot|\*", "", side)
+
+
+def _is_number(side: str) -> bool:
+    return re.fullmatch(r"-?(?:[0-9]+\.?[0-9]*|\\frac\{[0-9]+\}\{[0-9]+\})", side.strip()) is not None
 
 
 def _to_combine(form: Form) -> bool:
