@@ -86,6 +86,8 @@ def emoji_at_ends(text: str) -> bool:
     found = emoji.emoji_list(text)
     starts, ends = {each["match_start"] for each in found}, {each["match_end"] for each in found}
     spans = list(sentence_tokenizer().span_tokenize(text))
+    if not any(map(str.isalpha, text)):
+        return False  # no sentence
     for n, (start, end) in enumerate(spans):
         if not any(char.isalpha() for char in text[start:end]):
             continue  # an emoji by itself, or the number of a list's item

@@ -32,12 +32,12 @@ def bare(token: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """The words with whatever sticks to them; what is only punctuation is no word."""
-    return [token for token in _GAPS.split(text) if bare(token)]
+    return [token for token in _GAPS.split(text) if has_words(token)]
 
 
 def words(text: str) -> list[str]:
     """The words, without the punctuation around them."""
-    return [word for word in map(bare, _GAPS.split(text)) if word]
+    return [bare(token) for token in tokens(text)]
 
 
 def only_letters(word: str) -> str:
@@ -52,7 +52,7 @@ def trimmed(text: str) -> str:
 
 def has_words(text: str) -> bool:
     """Whether there is any letter or digit."""
-    return any(map(in_word, text))
+    return any(map(str.isalnum, text))
 
 
 @lru_cache(maxsize=16)
