@@ -122,7 +122,7 @@ def read_clean(text: str) -> Form:
         content = text[1:-1].strip()
         listed = split(content, frozenset({",", ";", r"\mid", "|"}))[1]
         return _set(content) if listed else read_clean(content)
-    if re.search(r"\\(?:pm|mp)(?![a-zA-Z])", text) and brackets(text) is None:
+    if any(token in (r"\pm", r"\mp") for token, _, _ in tokens(text)) and brackets(text) is None:
         return Items("list", (read_clean(_signed(text, 0)), read_clean(_signed(text, 1))))
     embraced = brackets(text)
     return _point(text) or _value(text) if embraced is None else _group(text, *embraced)

@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 
 _RELATIONS = (
-    (re.compile(r"(?<![0-9)!])!=(?!=)|<>"), r"\ne "),  # but 5!=120
-    (re.compile(r"<=>"), r"\Leftrightarrow "),
-    (re.compile(r"=+>"), r"\Rightarrow "),
-    (re.compile(r">="), r"\ge "),
-    (re.compile(r"<=|=<"), r"\le "),
-    (re.compile(r"-+>"), r"\to "),
-    (re.compile(r"==+"), "="),
-    (re.compile(r"\+/-|\+-"), r"\pm "),
-    (re.compile(r"-/\+|-\+"), r"\mp "),
+    (re.compile(r"(?<![0-9)!\\])!=(?!=)|(?<!\\)<>"), r"\ne "),  # but 5!=120
+    (re.compile(r"(?<!\\)<=>"), r"\Leftrightarrow "),
+    (re.compile(r"(?<![\\=])=+>"), r"\Rightarrow "),
+    (re.compile(r"(?<!\\)>="), r"\ge "),
+    (re.compile(r"(?<!\\)(?:<=|=<)"), r"\le "),
+    (re.compile(r"(?<![\\-])-+>"), r"\to "),
+    (re.compile(r"(?<![\\=])==+"), "="),
+    (re.compile(r"(?<!\\)(?:\+/-|\+-)"), r"\pm "),
+    (re.compile(r"(?<!\\)(?:-/\+|-\+)"), r"\mp "),
 )
 _NAMES = re.compile(
     r"(?<![\\a-zA-Z])(?P<plain>sqrt|arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|log|ln|exp|pi|infty)(?![a-zA-Z])"

@@ -1,5 +1,7 @@
 """What is read, form by form, in no worker."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -112,6 +114,12 @@ def test_a_name_has_one_spelling(side: str, spelled: str | None) -> None:
 )
 def test_dollars_mark_maths_or_are_money(text: str, plain: str) -> None:
     assert undelimited(text) == plain
+
+
+@pytest.mark.parametrize("latex", [r"\-+", r"\\pm", r"\+-", r"\=>", "x\\\\pm 1", r"\pm"])
+def test_a_sign_behind_a_backslash_is_not_taken_apart(latex: str) -> None:
+    with contextlib.suppress(Unreadable):
+        assert read(latex)
 
 
 @given(
