@@ -23,7 +23,7 @@ from rewards.sandbox.base import Call, Ending, Job, JobResult
 from rewards.sandbox.inside import values
 
 MAX_CALLS = 1000  # of the candidate, in one assertion
-_FORESEEN_AFTER = 3  # calls; a test of fewer is not worth it
+_FORESEEN_AFTER = 1  # calls; a test of one is not worth it, nor is one that fails at once
 _SHARE = 10  # a call may take a tenth of a test's limits on average, and all together one test's limits more
 _TRAFFIC = 16  # times `output_bytes`, of results that are sent to testers
 _PROGRAM = Path(__file__).with_name("tester_program.py").read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ class _Test:
             if len(self._answers) >= MAX_CALLS:
                 self._refuse_many()
             if len(self._answers) == _FORESEEN_AFTER:
-                foreseen, at_a_time = deque(self._foreseen(True)), 1
+                foreseen, at_a_time = deque(self._foreseen(True)), 2
             self._answer(*rest)
             for _ in range(min(at_a_time, len(foreseen), MAX_CALLS - len(self._answers))):
                 if not self._answered(*foreseen.popleft()):
