@@ -73,6 +73,7 @@ def test_a_reference_is_looked_at_once_in_a_process(monkeypatch: pytest.MonkeyPa
 
 def test_a_machine_that_starts_no_worker_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rewards.maths.loading._EXAMINER", "rewards.maths.worker:nothing")
+    monkeypatch.setattr("rewards.workers.START_ATTEMPTS", 1)
     monkeypatch.setattr("rewards.maths.verifier.Limits", lambda *_: Limits(1.0, 2.0, 1024, start_s=20.0))
     assert MathsVerifier().check_tasks(tasks([r"\sqrt{11}"]), print) == {}
 
