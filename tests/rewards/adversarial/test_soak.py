@@ -33,7 +33,7 @@ def state() -> dict[str, object]:
     return {
         "mounts": Path("/proc/self/mounts").read_text(),
         "files": [str(path) for path in files if "reprise-" in path.name or owner(path) in range(61_000, 62_000)],
-        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("*/*") if path.is_dir()),
+        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob(f"reprise-{os.getpid()}-*")),
         "descriptors": len(os.listdir("/proc/self/fd")),
     }
 
