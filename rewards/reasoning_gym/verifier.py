@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, validate_call
 from buffer.errors import UserError
 from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
-from rewards.parsing import THINK, Extraction, find_answer
+from rewards.parsing import THINK, Extraction, find_answer, without_invisible
 from rewards.sandbox.base import Call, Ending, Job, JobLimits, JobResult
 from rewards.sandbox.frames import words
 from rewards.sandbox.inside.values import ValueRefused, encode
@@ -125,7 +125,7 @@ class ReasoningGymVerifier(Verifier):
             elif len(found) > self._max_chars:
                 verdicts[i] = Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(found)} characters")
             else:
-                jobs[i] = self._job(answer.task, found.strip())
+                jobs[i] = self._job(answer.task, _seen(found, answer.task))
         results = dict(zip(jobs, self.pool.run(list(jobs.values())), strict=True))
         blamed = [i for i, result in results.items() if result.ending in _BLAME or _no_score(result)]
         references = self.pool.run([self._job(answers[i].task, answers[i].task.answer or _HARMLESS) for i in blamed])
@@ -142,6 +142,12 @@ class ReasoningGymVerifier(Verifier):
         text = answer.encode("utf-8", "replace").decode("utf-8")
         call = Call(function="score", args=[name, self._configs.get(name, {}), text, _entry(task)])
         return Job(source=self._source, call=call, limits=self._limits)
+
+
+def _seen(found: str, task: Task) -> str:
+    """The answer without what nobody sees, unless the reference has such characters."""
+    reference = task.answer or ""
+    return (without_invisible(found) if without_invisible(reference) == reference else found).strip()
 
 
 def _entry(task: Task) -> dict[str, Any]:

@@ -96,6 +96,13 @@ def test_a_sandbox_that_fails_is_an_infra_error() -> None:
     assert verifier.judge(answers("5")) == [Verdict.infra_error("infra", "no bubblewrap")]
 
 
+def test_what_nobody_sees_is_not_shown_to_a_scorer_unless_its_reference_has_it() -> None:
+    verifier, sandbox = scripted({"4": score(1.0), "4\u200b": score(1.0)})
+    shown = Answer(task("\u200b", source_dataset="gcd"), "<answer>4\u200b</answer>")
+    assert [v.score for v in verifier.judge([*answers("\ufeff4\u2060 "), shown])] == [1, 1]
+    assert [job.call.args[2] for job in sandbox.jobs if job.call] == ["4", "4\u200b"]
+
+
 def test_what_is_not_found_or_too_long_is_shown_to_no_scorer() -> None:
     verifier, sandbox = scripted({}, max_chars=10)
     unfound = Answer(task("4", source_dataset="gcd"), "4")
