@@ -84,10 +84,10 @@ def _latex(value: Fraction) -> str:
 
 
 def _written(numerator: int, denominator: int, rng: Random) -> str:
-    """One of the forms in which a fraction may be answered; it need not be in lowest terms."""
-    forms = [rf"\frac{{{numerator}}}{{{denominator}}}", f"{numerator}/{denominator}"]
+    """One of the forms in which a fraction may be answered; not always in lowest terms, but a whole number is one."""
     if numerator % denominator == 0:
-        forms.append(str(numerator // denominator))
-    elif 10 % denominator == 0:
+        return str(numerator // denominator)
+    forms = [rf"\frac{{{numerator}}}{{{denominator}}}", f"{numerator}/{denominator}"]
+    if 10 % denominator == 0:
         forms.append(f"{numerator / denominator:.1f}")
     return rng.choice(forms)
