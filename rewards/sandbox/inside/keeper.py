@@ -78,8 +78,8 @@ def _become(
         os.dup2(null, 0)
         os.dup2(null, 1)
         if cgroup:
-            with open(f"{cgroup}/cgroup.procs", "w", encoding="ascii") as file:
-                file.write("0")
+            with contextlib.suppress(OSError), open(f"{cgroup}/cgroup.procs", "w", encoding="ascii") as file:
+                file.write("0")  # who may make a cgroup need not be allowed to move into it: then it counts nothing
         if uid is not None:
             _make_reachable(reachable, uid)
             _change_user(uid)
