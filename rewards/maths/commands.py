@@ -34,6 +34,9 @@ _ESCAPED_TWICE = re.compile(
     r"\\\\(?=(?:left|right|d?frac|sqrt|text|math[a-z]+|leq?|geq?|neq?|in|cup|cap|pi|infty|cdot|times)\b)"
 )
 
+_DENIED = {"=": r"\ne ", "<": r"\ge ", ">": r"\le ", r"\le": ">", r"\ge": "<", r"\in": r"\notin "}
+_NOT = re.compile(r"(?:\\not ?|\u0338 ?|(\\[bx]?cancel ?\{ ?))(=|<|>|\\(?:le|ge|in)(?![a-zA-Z]))(?(1) ?\})")
+
 
 def seen(text: str) -> str:
     r"""The text without what prints nothing (`\phantom{5}`, `\hspace{2pt}`, colours), and old fonts as new ones.
@@ -53,4 +56,5 @@ def with_plain_commands(text: str) -> str:
         .replace(r"\right.", "")
     )
     text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1] or "", match[0]), text)
+    text = _NOT.sub(lambda match: _DENIED[match[2]], text)
     return _LAYOUT.sub(lambda match: {r"\\": r"\\", r"\!": ""}.get(match[0], " "), text)

@@ -12,7 +12,10 @@ from rewards.maths.latex import brackets, split
 MAX_NAME = 200
 _CONSTANTS = frozenset({"e", "i", r"\pi", r"\infty", r"\emptyset"})
 
-_NO_SYMBOL = "frac|sqrt|cdot|sum|prod|int|lim|pm|mp|mathbb|begin|end|infty|sin|cos|tan|cot|sec|csc|log|ln|exp|text"
+_NO_SYMBOL = (
+    "frac|sqrt|cdot|sum|prod|int|lim|pm|mp|mathbb|begin|end|infty|sin|cos|tan|cot|sec|csc|log|ln|exp|text|"
+    "not|neg|nexists"
+)
 _ACCENTED = (
     r"\\(?:hat|bar|tilde|d?dot|overline|underline|overrightarrow|wide(?:hat|tilde)|mathcal)(?:\{[^{}]*\}| [a-zA-Z])"
 )

@@ -16,6 +16,11 @@ from rewards.maths.written import is_final_part, same_tools
 if TYPE_CHECKING:
     from rewards.maths.comparing import Comparison
 
+# What denies, strikes out or questions the equation in whose side it stands.
+_DENIES = re.compile(
+    r"\\(?:not|neg|nexists|nsim|n[a-z]*eq|[bx]?cancel|slashed|sout|stackrel|overset|underset)(?![a-zA-Z])|/\s*$|\u0338|"
+    r"(?i:(?<![a-z])(?:not|never|no|isn't|wrong|false|incorrect|except|unless|if)(?![a-z]))"
+)
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 
@@ -68,7 +73,7 @@ def _is_equation(relation: Relation) -> bool:
 def _states(comparison: Comparison, answer: Relation, reference: Form) -> bool:
     """`x = 1 + 1 = 2` states 2, if all its sides do, but a name or an expression of variables at its beginning. One of
     them must be a final form."""
-    if not _is_equation(answer):
+    if not _is_equation(answer) or any(map(_DENIES.search, answer.sides[:-1])):
         return False
     first, *others = answer.sides
     stated = [*(read_clean(side) for side in others[:-1] if not is_label(side)), answer.last]
