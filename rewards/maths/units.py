@@ -41,7 +41,7 @@ _NO_UNITS = frozenset(
     """or and not no none more less than least most about if when mod modulo base is are times percent point where
     for dozen score gross factorial choose plus minus divided root basis tenths hundredths thousandths halves thirds
     fourths fifths sixths eighths over negative inverse reciprocal conjugate power sign tens two three four five six
-    seven eight nine ten eleven twelve""".split()  # noqa: SIM905
+    seven eight nine ten eleven twelve false wrong incorrect invalid never except""".split()  # noqa: SIM905
 )
 _MAX_WORDS = 6
 _FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")

@@ -231,6 +231,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("7", r"\text{not } x = 7"),
         ("7", r"\text{never } = 7"),
         ("7", r"x \text{ is not } = 7"),
+        ("7", r"7\text{ (false)}"),
+        ("7", "7 wrong"),
         ("7", r"x \overset{?}{=} 7"),
         ("7", r"x \stackrel{\text{not}}{=} 7"),
         ("[1,2]", r"x \not\in [1,2]"),
