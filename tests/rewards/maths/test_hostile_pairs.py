@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-from cases_hostile import RIGHT, WRONG
+from cases_hostile_right import RIGHT
+from cases_hostile_wrong import WRONG
 
 from buffer.errors import UserError
 from buffer.types import Status, Task, Verdict
