@@ -92,7 +92,7 @@ def last_boxed(text: str, reasoning: Markers | None = THINK) -> str | None:
     """
     answer = after_reasoning(text, reasoning)
     boxes = _boxes(answer) if answer is not None else []
-    return boxes[-1].content if boxes else None
+    return boxes[-1].content(answer) if answer is not None and boxes else None
 
 
 def last_boxes(text: str, reasoning: Markers | None = THINK) -> str | None:
@@ -109,25 +109,29 @@ def last_boxes(text: str, reasoning: Markers | None = THINK) -> str | None:
     if answer is None or not boxes:
         return None
     first = len(boxes) - 1
-    names: list[str | None] = []
+    names: list[str | None] = []  # the last box's first
     while first and boxes[first - 1].end < boxes[first].begin:
         between = _BETWEEN_BOXES.fullmatch(answer, boxes[first - 1].end, boxes[first].begin)
         if between is None:
             break
-        names.insert(0, between["name"])
+        names.append(between["name"])
         first -= 1
     joined = boxes[first:]
     before = _BEFORE_BOX.search(answer, max(0, joined[0].begin - _NAME_CHARS), joined[0].begin)
-    names.insert(0, before["name"] if before else None)
+    names.append(before["name"] if before else None)
     if len(joined) > 1 and all(names):
-        return ", ".join(f"{name} = {box.content}" for name, box in zip(names, joined, strict=True))
-    return ", ".join(box.content for box in joined)
+        return ", ".join(f"{name} = {box.content(answer)}" for name, box in zip(reversed(names), joined, strict=True))
+    return ", ".join(box.content(answer) for box in joined)
 
 
 class _Box(NamedTuple):
     begin: int  # of the command
+    inside: int  # behind its opening brace
     end: int  # behind its closing brace
-    content: str
+
+    def content(self, answer: str) -> str:
+        """Cut out only where it is asked for: of boxes within boxes, all contents together grow with the square."""
+        return answer[self.inside : self.end - 1].strip()
 
 
 def _boxes(answer: str) -> list[_Box]:
@@ -140,7 +144,7 @@ def _boxes(answer: str) -> list[_Box]:
         elif token["open"]:
             open_braces.append(None)
         elif token["close"] and open_braces and (box := open_braces.pop()) is not None:
-            found.append(_Box(box[0], token.end(), answer[box[1] : token.start()].strip()))
+            found.append(_Box(*box, token.end()))
     return sorted(found)
 
 
