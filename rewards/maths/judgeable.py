@@ -13,10 +13,9 @@ def fault_of(reference: str, arithmetic: Arithmetic) -> str | None:
     """Why no answer to this reference could be judged, None if one could. Raises what `arithmetic` does if it does not
     know."""
     try:
-        forms = read(reference, reference=True)
+        faults = [fault(form, arithmetic) for form in read(reference, reference=True)]
     except Unreadable as error:
         return str(error)
-    faults = [fault(form, arithmetic) for form in forms]
     return None if None in faults else faults[0]
 
 

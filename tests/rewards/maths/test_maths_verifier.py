@@ -164,6 +164,7 @@ def test_a_task_without_a_reference_is_refused(reference: Any) -> None:
     ("reference", "words"),
     [
         ("", "answer: '' cannot be read"),
+        ("(x^2)'=2x", "answer: .* cannot be read: a prime behind"),
         ("(1,2", r"answer: '\(1,2' cannot be read: \) is missing"),
         (r"\frac{1}", "answer: .* cannot be read: an argument is missing"),
         ("1" * 6000, "answer: .* cannot be read: 6000 characters"),
