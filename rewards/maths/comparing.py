@@ -18,6 +18,7 @@ from rewards.maths.written import is_final
 
 _CHOICE = re.compile(r"[A-J]")
 _CHOSEN = re.compile(r"\(\s*([A-J])\s*\)\s*(?P<rest>.*)|([A-J])\s*[).:]\s*(?P<more>.*)", re.DOTALL)
+_NAMED_SETS = (r"\emptyset", r"\mathbb{N}", r"\mathbb{Z}", r"\mathbb{Q}", r"\mathbb{R}", r"\mathbb{C}")
 _ANOTHER_CHOICE = re.compile(r"^\s*(?:or|and|,|;|/|\\)|(?<![a-zA-Z\\])[A-J](?![a-zA-Z])")
 
 
@@ -133,6 +134,11 @@ class Comparison:
         ours, theirs = _items(reference), _items(answer)
         if kinds == {"tuple"}:
             return self._same_brackets(reference, answer) and self._in_order(ours, theirs)
+        if self._set_of_a_set(reference, answer) or self._set_of_a_set(answer, reference):
+            return False
+        if kinds == {"set", "tuple"}:  # the one solution of a system
+            ours, theirs = _point(reference), _point(answer)
+            return bool(ours and theirs) and self._in_order(ours, theirs)
         if "tuple" in kinds:
             return kinds == {"tuple", "list"} and same_relation(self, reference, answer)  # x>1, x<5 is (1,5)
         if kinds == {"list"} and self.rules.order == "fixed":
@@ -148,20 +154,30 @@ class Comparison:
             return True  # what has not two ends is no interval
         return (reference.left, reference.right) == (answer.left, answer.right)
 
+    @staticmethod
+    def _set_of_a_set(one: Form, other: Form) -> bool:
+        r"""`\{\emptyset\}` is not `\emptyset`."""
+        return _is_set(one) and isinstance(other, Value) and other.latex in _NAMED_SETS
+
+    def _same_member(self, ours: Form, theirs: Form) -> bool:
+        r"""Of members, `\{1\}` is not 1."""
+        return _is_set(ours) == _is_set(theirs) and self.same(ours, theirs)
+
     def _in_order(self, ours: Sequence[Form], theirs: Sequence[Form]) -> bool:
-        return len(ours) == len(theirs) and all(self.same(a, b) for a, b in zip(ours, theirs))
+        return len(ours) == len(theirs) and all(self._same_member(a, b) for a, b in zip(ours, theirs))
 
     def _permuted(self, ours: Sequence[Form], theirs: Sequence[Form]) -> bool:
         left = list(theirs)
         for item in ours:
-            match = next((i for i, other in enumerate(left) if self.same(item, other)), None)
+            match = next((i for i, other in enumerate(left) if self._same_member(item, other)), None)
             if match is None:
                 return False
             del left[match]
         return not left
 
     def _each_in(self, some: Sequence[Form], others: Sequence[Form], swapped: bool = False) -> bool:
-        return all(any(self.same(b, a) if swapped else self.same(a, b) for b in others) for a in some)
+        same = self._same_member
+        return all(any(same(b, a) if swapped else same(a, b) for b in others) for a in some)
 
     def _same_vector(self, reference: Form, answer: Form) -> bool:
         ours, theirs = self._vector(reference), self._vector(answer)
@@ -172,6 +188,18 @@ class Comparison:
             return form.items if form.kind == "tuple" else None
         entries = self.arithmetic.matrix_entries(form.latex) if isinstance(form, Value) else None
         return None if entries is None else [Value(entry) for entry in entries]
+
+
+def _is_set(form: Form) -> bool:
+    return isinstance(form, Items) and form.kind == "set"
+
+
+def _point(form: Form) -> tuple[Form, ...]:
+    """The coordinates of a point, or of the only one of a set."""
+    if isinstance(form, Items) and form.kind == "set" and len(form.items) == 1:
+        return _point(form.items[0]) if not _is_set(form.items[0]) else ()
+    round_ = isinstance(form, Items) and (form.kind, form.left, form.right) == ("tuple", "(", ")")
+    return _items(form) if round_ else ()
 
 
 def _items(form: Form) -> tuple[Form, ...]:

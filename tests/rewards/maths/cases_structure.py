@@ -40,6 +40,11 @@ EQUAL: list[tuple[str, str]] = [
     ("x>2", "2<x"),
     (r"1<x<2", "2>x>1"),
     (r"x\neq 0", r"(-\infty,0)\cup(0,\infty)"),
+    # sets in sets
+    (r"\{\{1\},\{2\}\}", r"\{\{2\},\{1\}\}"),
+    (r"\{\emptyset,\{1\}\}", r"\{\{1\},\{\}\}"),
+    (r"x\in\{5\}", "5"),
+    (r"\{(3,8)\}", "(3,8)"),
 ]
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -65,4 +70,12 @@ UNEQUAL: list[tuple[str, str]] = [
     (r"(2,\infty)", r"x\ge 2"),
     (r"1<x<2", r"1<x\le 2"),
     (r"\emptyset", "0"),
+    # sets in sets
+    (r"\emptyset", r"\{\emptyset\}"),
+    (r"\{\emptyset\}", r"\emptyset"),
+    (r"\mathbb{R}", r"\{\mathbb{R}\}"),
+    (r"\{\{1\},\{2\}\}", r"\{1,2\}"),
+    ("(3,8)", r"(\{3\},8)"),
+    (r"\{(3,8)\}", "[3,8]"),
+    (r"\{(3,8)\}", "(8,3)"),
 ]
