@@ -19,7 +19,8 @@ _SPELLINGS = {
     "unit": "", "N": "newton", "J": "joule", "W": "watt", "V": "volt", "Pa": "pascal", "Hz": "hertz", "mol": "mole",
 }  # fmt: skip
 _CANONICAL = {spelling: unit for unit, others in _SPELLINGS.items() for spelling in (unit, *others.split())}
-_MULTIPLIERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_MULTIPLIERS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "quadrillion": 15}
+_MULTIPLIERS |= {"lakh": 5, "crore": 7}
 _SIZES = ("square", "sq", "cubic", "cu")
 _BARE = "|".join(
     sorted({w for w in (*_CANONICAL, *_SIZES, *_MULTIPLIERS) if len(w) > 1 and w.isalpha()}, key=lambda w: (-len(w), w))
@@ -41,8 +42,12 @@ _NO_UNITS = frozenset(
     """or and not no none more less than least most about if when mod modulo base is are times percent point where
     for dozen score gross factorial choose plus minus divided root basis tenths hundredths thousandths halves thirds
     fourths fifths sixths eighths over negative inverse reciprocal conjugate power sign tens two three four five six
-    seven eight nine ten eleven twelve false wrong incorrect invalid never except""".split()  # noqa: SIM905
+    seven eight nine ten eleven twelve false wrong incorrect invalid never except half halved third
+    doubled tripled twice thrice tenth hundredth thousandth pi infinity approx approximately roughly
+    maybe""".split()  # noqa: SIM905
 )
+_VARIABLE = re.compile(r"\\text\{ ?[abcdefijknopqruvwxyz] ?\}")
+_MILES_AN_HOUR, _KILOMETRES_AN_HOUR = re.compile(r"(?i)\bmph\b"), re.compile(r"(?i)\b(?:kph|kmh|kmph)\b")
 _MAX_WORDS = 6
 _FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 
@@ -69,7 +74,7 @@ def _strip_tail(text: str) -> tuple[str, str]:
         return text, ""  # the degrees of an angle inside a function, not of the value
     plain = set(re.findall("[a-z]+", words.lower()))
     numbers = re.search(r"(?<![\^{-])[0-9]", words)  # but those of powers
-    if re.match(r"\\text\{\s*(?:squared|cubed)", words):
+    if _VARIABLE.fullmatch(words) or re.match(r"\\text\{\s*(?:squared|cubed)", words):
         return text, ""  # that is a power
     if numbers or plain & _NO_UNITS or len(plain) > _MAX_WORDS or value[-1] in "+-=<>/^_":
         return text, ""
@@ -85,6 +90,7 @@ def canonical(unit: str) -> str:
     text = unit.replace(r"\$", "$").replace(r"\circ", "°").replace(r"\cdot", " ")
     text = re.sub(r"\\frac\{(.*)\}\{(\\text.*)\}", r"\1/\2", text)
     text = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text)
+    text = _KILOMETRES_AN_HOUR.sub("km/h", _MILES_AN_HOUR.sub("mi/h", text))
     text = re.sub(r"\^\s*\{?\s*(-?[0-9])\s*\}?", r"^\1", text).replace("^ °", "°").replace("^°", "°")
     powers: dict[str, int] = {}
     sign, next_power, last = 1, 1, ""

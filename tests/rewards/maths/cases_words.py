@@ -43,6 +43,11 @@ EQUAL: list[tuple[str, str]] = [
     ("B", r"\textbf{(B)}\ 12"),
     (r"\textbf{(B)}", "B"),
     (r"\text{(B)}", r"\textbf{(B) } 12"),
+    # speeds; a letter that is no unit
+    (r"60\text{ mph}", r"60\text{ miles per hour}"),
+    (r"60\text{ kph}", r"60\text{ km/h}"),
+    ("10n", r"10\text{ n}"),
+    ("10", r"10\text{ N}"),
 ]
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -74,4 +79,12 @@ UNEQUAL: list[tuple[str, str]] = [
     ("B", r"\textbf{(B) } \text{or (C)}"),
     ("B", r"\text{Because}"),
     ("5", r"\textbf{(B)}\ 5"),
+    # speeds; a letter that is no unit; words that change a number
+    (r"60\text{ mph}", r"60\text{ km/h}"),
+    (r"60\text{ mph}", r"60\text{ miles}"),
+    ("10", r"10\text{ n}"),
+    ("10", r"10\text{x}"),
+    ("10", r"10\text{ half}"),
+    ("10", r"10\text{ crore}"),
+    ("10", r"10\text{ tenth}"),
 ]
