@@ -15,7 +15,9 @@ _COMMANDS = {
     "simeq": r"\approx ", "dollar": r"\$", "textdollar": r"\$", "textdegree": r"^\circ ",
     "pounds": "£", "euro": "€",
     "percent": r"\%", "imath": "i", "enspace": " ", "thinspace": " ", "rm": " ", "bf": " ", "it": " ",
-    "displaystyle": " ", "textstyle": " ", "scriptstyle": " ", "limits": "",
+    "displaystyle": " ", "textstyle": " ", "scriptstyle": " ", "limits": "", "ensuremath": "",
+    "tiny": " ", "small": " ", "normalsize": " ", "large": " ", "Large": " ", "LARGE": " ", "huge": " ", "Huge": " ",
+    "dots": r"\ldots ", "cdots": r"\ldots ", "dotsc": r"\ldots ", "dotsb": r"\ldots ",
     "nolimits": "", "mathbin": "", "mathrel": "", "mathord": "", "mathop": "", "mathpunct": "", "colon": ":",
     "lnot": r"\neg ", "gets": r"\leftarrow ", "rightarrow": r"\to ", "implies": r"\Rightarrow ",
     "quad": " ", "qquad": " ", "left": "", "right": "", "big": "", "Big": "", "bigg": "", "Bigg": "",
@@ -30,6 +32,10 @@ _UNSEEN = re.compile(
 _LEFT_BRACE = re.compile(r"\\left ?\\\{((?:(?!\\left).)*)\\right ?\.", re.DOTALL)  # of cases
 _ARRAY = re.compile(r"\\(begin|end) ?\{array\}(?:\{[^{}]*\})?")
 _OLD_FONT = re.compile(r"\{ ?\\(?:rm|bf|it|sf|tt) ([^{}]*)\}")
+_LETTER_FONT = re.compile(r"\\(math(?:bb|cal|frak|scr|rm|bf|it|sf|tt)|boldsymbol|bm)(?: +([a-zA-Z0-9])|([0-9]))")
+_INFIX = re.compile(r"\\(over|choose)(?![a-zA-Z])")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_MOST_INFIXES = 20
 _ESCAPED_TWICE = re.compile(
     r"\\\\(?=(?:left|right|d?frac|sqrt|text|math[a-z]+|leq?|geq?|neq?|in|cup|cap|pi|infty|cdot|times)\b)"
 )
@@ -45,7 +51,33 @@ def seen(text: str) -> str:
     """
     if r"\begin" not in text:
         text = _ESCAPED_TWICE.sub(lambda _: "\\", text)
-    return _OLD_FONT.sub(r"\\text{\1}", _UNSEEN.sub(" ", text))
+    text = _LETTER_FONT.sub(lambda match: rf"\{match[1]}{{{match[2] or match[3]}}}", text)
+    return _prefixed(_OLD_FONT.sub(r"\\text{\1}", _UNSEEN.sub(" ", text)))
+
+
+def _prefixed(text: str) -> str:
+    r"""TeX's `{a \over b}` as `{\frac{a}{b}}`, `{n \choose k}` as `{\binom{n}{k}}`."""
+    for _ in range(_MOST_INFIXES):
+        infix = _INFIX.search(text)
+        if infix is None:
+            break
+        opened, end = [0], len(text)
+        for brace in _BRACE.finditer(text):
+            if brace[0] == "{":
+                opened.append(brace.end())
+            elif brace[0] == "}" and len(opened) > 1:
+                begin = opened.pop()
+                if begin <= infix.start() < brace.start():
+                    end = brace.start()
+                    break
+        else:
+            begin = 0
+        above, below = text[begin : infix.start()].strip(), text[infix.end() : end].strip()
+        if not above or not below or (begin == 0 and re.search("[=<>,;]", text)):
+            break
+        command = "frac" if infix[1] == "over" else "binom"
+        text = rf"{text[:begin]}\{command}{{{above}}}{{{below}}}{text[end:]}"
+    return text
 
 
 def with_plain_commands(text: str) -> str:

@@ -39,7 +39,11 @@ _FONT_BEGINS = re.compile(rf"\\(?:{_FONTS}) ?\{{")
 _FORMULA = re.compile(r"\\[a-zA-Z]|[=<>^_0-9]")
 _ENVIRONMENT = re.compile(rf"\\(?:begin|end) ?\{{[a-zA-Z*]+\}}|\\(?:{_FONTS}) ?\{{[^{{}}]*\}}")
 _PROSE_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{3,}")
-_OTHER_SCRIPT = re.compile(r"\\text\{[^{}]*\}|(?:(?![a-zA-Z])[^\W\d_])+")
+_LATIN = "a-zA-Z\u00c0-\u024f\u1e00-\u1eff"
+_OTHER_SCRIPT = re.compile(
+    rf"\\text\{{[^{{}}]*\}}|\\[a-zA-Z]+|[{_LATIN}]*[{_LATIN[6:]}][{_LATIN}]*|(?:(?![a-zA-Z])[^\W\d_])+"
+)
+_ELLIPSIS = re.compile(r"(?<=[0-9,+)\]}]) ?\.{3,}")
 _INDEX_FOLLOWS = re.compile(r" ?_")
 _TOKEN = re.compile(r"\\(?:begin|end)\{[a-zA-Z]+\*?\}|\\[a-zA-Z]+|\\.|.", re.DOTALL)
 _TAKES = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # how many arguments
@@ -65,11 +69,12 @@ def clean(latex: str) -> str:
     text = _SUBSCRIPT.sub(r"_{\1}", text)
     for _ in range(4):  # a font within a font within a font
         text = _FONT.sub(_plain_font, text)
-    text = _OTHER_SCRIPT.sub(lambda match: match[0] if match[0][0] == "\\" else rf"\text{{{match[0]}}}", text)
+    if not text.isascii():
+        text = _OTHER_SCRIPT.sub(lambda match: match[0] if match[0][0] == "\\" else rf"\text{{{match[0]}}}", text)
     text = _DOMAIN.sub(r"\1\\mathbb{\2}", with_commands(text).replace(r"\infinity", r"\infty"))
-    text = re.sub(r"\s+", " ", text).strip()
-    while text and text[-1] in ".,;" and not text.endswith("\\,"):
-        text = text[:-1].rstrip()
+    text = _ELLIPSIS.sub(lambda _: r"\ldots ", re.sub(r"\s+", " ", text)).strip()
+    while text.endswith("\\\\") or (text and text[-1] in ".,;" and not text.endswith("\\,")):
+        text = text[:-1].rstrip() if text[-1] != "\\" else text[:-2].rstrip()
     return _with_braces(_balanced(text)).strip()
 
 

@@ -14,6 +14,9 @@ _DECIMAL_COMMA = re.compile(r"(?<=[0-9])\{,\}(?=[0-9])")
 
 _MIXED = re.compile(r"(?<![0-9.a-zA-Z}^_\\)])([0-9]+) ?\\frac\{([0-9]{1,18})\}\{([0-9]{1,18})\}")
 _MIXED_SLASH = re.compile(r"(?<![0-9.a-zA-Z}^_\\)/])([0-9]+) +([0-9]{1,18})/([0-9]{1,18})(?![0-9.])")
+_ONE_BARRED = re.compile(r"(?<=[0-9.])\\(overline|bar|dot) ?([0-9])")
+_DOTTED = re.compile(r"(?<=[0-9.])\\dot ?\{([0-9])\}([0-9]*)\\dot ?\{?([0-9])\}?")
+_IN_BRACKETS = re.compile(r"^(-?[0-9]+\.[0-9]*)\(([0-9]+)\)$")
 
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _BASES |= {"eleven": 11, "twelve": 12, "sixteen": 16, "hex": 16, "bin": 2, "oct": 8, "dec": 10}
@@ -32,11 +35,13 @@ def without_groups(text: str) -> str:
     """
     text = _GROUPS.sub("", text)
     text = _SPACED_GROUPS.sub(lambda match: match[0].replace(" ", ""), text)
-    return _DECIMAL_COMMA.sub(".", text)
+    text = _ONE_BARRED.sub(r"\\\1{\2}", text)
+    return _DECIMAL_COMMA.sub(".", _DOTTED.sub(r"\\overline{\1\2\3}", text))
 
 
 def with_sums(value: str) -> str:
-    r"""Mixed numbers as the sums that they are: `1\frac{1}{2}` and `1 1/2` → `(1+\frac{1}{2})`."""
+    r"""Mixed numbers as the sums that they are: `1\frac{1}{2}` and `1 1/2` → `(1+\frac{1}{2})`; `0.1(6)` repeats."""
+    value = _IN_BRACKETS.sub(r"\1\\overline{\2}", value)
     return _MIXED_SLASH.sub(_mixed_number, _MIXED.sub(_mixed_number, value))
 
 

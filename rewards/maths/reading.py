@@ -37,8 +37,9 @@ _SHORT_WORDS = frozenset("yes no odd one two all any dne na".split())  # noqa: S
 _ENVIRONMENT = re.compile(
     r"\\begin\{(pmatrix|cases|aligned|gathered|split)\}(.*)\\end\{(?:pmatrix|cases|aligned|gathered|split)\}", re.DOTALL
 )
-_LIMITED = re.compile(r"(.*[0-9})a-z\]] |.*[0-9})])\(([^()]*)\)")
+_LIMITED = re.compile(r"(.*[0-9})a-z\]] |.*[0-9})]|.*[a-z](?=\([^()]*\\in))\(([^()]*)\)")
 _POINT = re.compile(r"(?P<name>[A-Z]'*(?:_\{\w\})?) ?(?P<at>\(.*[0-9].*\))")
+_MEMBER_OF = re.compile(r"\\in(?![a-zA-Z])")
 _ANGLE = re.compile(r"([0-9]{1,3}) ?\^ ?\\circ ?([0-5]?[0-9]) ?'(?: ?([0-5]?[0-9]) ?'')?")
 _LENGTH = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ?('{1,2})")  # 5', feet or minutes
 _PRIME = re.compile(r"[)}\]0-9] ?'")
@@ -291,7 +292,7 @@ def _set(content: str) -> Form:
 def _built(member: str, condition: str) -> Form:
     r"""What a set-builder describes: `\{x \mid x>2\}` just says x>2."""
     holds = read_clean(condition)
-    variable, _, domain = (part.strip() for part in member.partition(r"\in "))
+    variable, domain = (part.strip() for part in (*_MEMBER_OF.split(member, maxsplit=1), "")[:2])
     several = holds.items if isinstance(holds, Items) else holds.parts if isinstance(holds, Region) else ()
     about = several or (holds,)
     whole = domain in ("", r"\mathbb{R}") and (isinstance(holds, Region) or _is_region(holds))

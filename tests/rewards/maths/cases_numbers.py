@@ -66,6 +66,15 @@ EQUAL: list[tuple[str, str]] = [
     ("1010_2", r"1010_{\text{two}}"),
     ("2A_{16}", "2a_{16}"),
     ("52", "52_{10}"),
+    # what repeats, in dots and in brackets
+    ("0.(36)", r"\frac{4}{11}"),
+    ("1.2(3)", r"\frac{37}{30}"),
+    ("-1.2(3)", r"-1.2\overline{3}"),
+    (r"\frac{4}{11}", r"0.\dot{3}\dot{6}"),
+    (r"0.\overline{142857}", r"0.\dot{1}4285\dot{7}"),
+    (r"\frac{7}{9}", r"0.\bar7"),
+    (r"\frac{11}{30}", r"0.3\dot 6"),
+    ("500000", r"5\text{ lakh}"),
 ]
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -129,4 +138,8 @@ UNEQUAL: list[tuple[str, str]] = [
     ("1010_2", "10"),
     ("10", "1010_2"),
     ("1010_2", "1010_3"),
+    # what repeats, in brackets
+    ("0.(36)", "0.36"),
+    ("1.2(3)", "3.6"),
+    (r"\frac{4}{11}", r"0.\dot{6}\dot{3}"),
 ]

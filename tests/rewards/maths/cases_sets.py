@@ -59,6 +59,10 @@ EQUAL: list[tuple[str, str]] = [
     ("(1,3)", r"x>1 \text{ and } x<3"),
     (r"x=0 \text{ or } x>2", r"\{0\}\cup(2,\infty)"),
     (r"(-\infty,1)\cup(2,\infty)", r"(-\infty,1), (2,\infty)"),
+    # a set of real numbers, a condition in brackets
+    ("[2,5)", r"\{x\in\mathbb{R}\mid 2\le x<5\}"),
+    (r"\{x\in\mathbb{R}\mid x<3\}", "x<3"),
+    (r"x=k\pi(k\in\mathbb{Z})", r"x=k\pi, k\in\mathbb{Z}"),
 ]
 
 EQUAL += [
@@ -123,4 +127,8 @@ UNEQUAL: list[tuple[str, str]] = [
     (r"y=e^{2x-1}+1 (x>0)", r"y=e^{2x-1}+1"),
     ("500", r"\approx 500"),
     ("5", "=6"),
+    # near misses
+    ("[2,5)", r"\{x\in\mathbb{Z}\mid 2\le x<5\}"),
+    (r"\{x\in\mathbb{R}\mid x<3\}", r"x\le 3"),
+    (r"x=k\pi(k\in\mathbb{Z})", r"x=2k\pi, k\in\mathbb{Z}"),
 ]

@@ -95,6 +95,19 @@ EQUAL: list[tuple[str, str]] = [
     (r"5\text{ cm}", r"5{\rm cm}"),
     (r"\frac12", r"\textstyle\frac{1}{2}"),
     (r"\left(\frac15,\frac16\right)", r"\\left(\\frac{1}{5},\\frac{1}{6}\\right)"),
+    # a letter without braces behind its font, TeX's infix commands, sizes, accents
+    (r"\mathbb{Z}", r"\mathbb Z"),
+    (r"x\in\mathbb R", r"\mathbb{R}"),
+    (r"\mathbf x", "x"),
+    (r"{x+1 \over x-1}", r"\frac{x+1}{x-1}"),
+    (r"\sqrt{1\over x}", r"\sqrt{\frac1x}"),
+    (r"{a\over {b\over c}}", r"\frac{ac}{b}"),
+    (r"{n \choose k}", r"\binom{n}{k}"),
+    (r"\frac34", r"{\Large \frac34}"),
+    (r"\frac34", r"\ensuremath{\frac34}"),
+    (r"\frac34", r"\frac34\\"),
+    (r"\text{café}", "café"),
+    ("Erdős", r"\text{Erdős}"),
 ]
 
 EQUAL += [
@@ -195,4 +208,13 @@ UNEQUAL: list[tuple[str, str]] = [
     ("52_8", "52⁸"),
     ("5", r"\phantom{5}6"),
     ("56", r"5\phantom{6}"),
+    # the near misses of those
+    (r"\mathbb Z", r"\mathbb R"),
+    (r"{x+1 \over x-1}", r"{x-1 \over x+1}"),
+    (r"{n \choose k}", r"{k \choose n}"),
+    (r"\text{café}", "cafe"),
+    # more follows
+    ("10", "10..."),
+    ("1,2,3", "1,2,3,..."),
+    ("0.333", "0.333..."),
 ]
