@@ -39,7 +39,7 @@ def enter_namespaces(limits: dict[str, Any], outer: tuple[int, int], needed: lis
 
 
 def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
-    """Resource limits, soft and hard alike, so that none can be raised.
+    """Resource limits, soft and hard alike, so that none can be raised but the stack's, as programs that recurse do.
 
     base_bytes  address space that the interpreter takes without the program
     """
@@ -62,7 +62,8 @@ def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
         hard = resource.getrlimit(which)[1]
         if hard != resource.RLIM_INFINITY:
             value = hard if value == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (value, value))
+        # A stack is address space and memory, which are bounded as such.
+        resource.setrlimit(which, (value, hard if which == resource.RLIMIT_STACK else value))
 
 
 class Walls:

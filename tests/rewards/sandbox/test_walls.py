@@ -103,6 +103,28 @@ def test_nothing_is_left_after_a_job_or_a_run(backend: str) -> None:
     assert outside(user) == set()
 
 
+RECURSES = """
+import resource, sys
+for hard in (resource.RLIM_INFINITY, -1):
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 28, hard))
+sys.setrecursionlimit(1 << 20)
+def f(n): return n and 1 + f(n - 1)
+print(f(20_000))
+"""
+
+
+@pytest.mark.parametrize("backend", STRONGEST_FIRST)
+def test_a_stack_may_be_raised_as_programs_that_recurse_do(backend: str) -> None:
+    if resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY:
+        pytest.skip("this process may not either")
+    pool = SandboxPool(SandboxSettings(slots=1, backend=backend))  # type: ignore[arg-type]
+    try:
+        printed = pool.run_one(Job(RECURSES))
+        assert (printed.ending, printed.stdout) == (Ending.OK, b"20000\n"), printed.explanation
+    finally:
+        pool.close()
+
+
 # --- the probe --------------------------------------------------------------------------------------------------------
 
 
