@@ -86,7 +86,8 @@ class ComposeVerifier(Verifier):
             started.pop_all()
 
     def notes(self) -> list[str]:
-        return [f"{name}: {note}" for name, verifier in self._verifiers.items() for note in verifier.notes()]
+        parts = self._verifiers.items()
+        return [f"{name}: {note}" for name, verifier in parts for note in getattr(verifier, "notes", list)()]
 
     def within(self, deadline_s: float) -> None:
         for verifier in self._verifiers.values():

@@ -43,7 +43,7 @@ def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection
         verifier = build_verifier(name, VerifierSettings.model_validate_json(chosen))
         judge = Judge({name: verifier}, retries)
         judge.start()
-        notes = [str(note) for note in verifier.notes()]
+        notes = [str(note) for note in getattr(verifier, "notes", list)()]
     except Exception as error:  # noqa: BLE001  the parent decides what a verifier that cannot start means
         user = isinstance(error, UserError)
         told = str(error) if user else f"{type(error).__name__}: {error}\n{traceback_of(error)}"

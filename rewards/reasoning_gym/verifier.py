@@ -42,6 +42,9 @@ _BLAME = {
 class Sandbox(Protocol):
     """What this verifier needs of `rewards.sandbox.pool.SandboxPool`."""
 
+    @property
+    def notes(self) -> list[str]: ...
+
     def start(self) -> None: ...
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]: ...
@@ -90,6 +93,9 @@ class ReasoningGymVerifier(Verifier):
     def start(self) -> None:
         data_sets()
         self.pool.start()
+
+    def notes(self) -> list[str]:
+        return self.pool.notes
 
     def close(self) -> None:
         self.pool.close()

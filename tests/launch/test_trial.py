@@ -25,7 +25,14 @@ def test_what_cannot_judge_here_is_told_and_what_must_not_be_tried_is_not() -> N
     part = {"use": "compose", "args": {"parts": {"judge": JUDGE}}}
     gpu = {"use": "tried_verifiers:Raises", "gpus": 0.5}
     said = tried(
-        fine="Fine", offline="Offline", late="NeverStarts", asks="AsksNotToBe", judge=JUDGE, whole=part, gpu=gpu
+        fine="Fine",
+        plain="OnlyTheMethods",
+        offline="Offline",
+        late="NeverStarts",
+        asks="AsksNotToBe",
+        judge=JUDGE,
+        whole=part,
+        gpu=gpu,
     )
     for name in ("asks", "judge", "whole", "gpu"):
         assert (

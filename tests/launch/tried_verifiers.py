@@ -3,11 +3,24 @@
 from collections.abc import Sequence
 from typing import Any
 
-from buffer.types import Verdict
+from buffer.types import Task, Verdict
 from rewards.base import Answer, Verifier
 
 
 class Fine(Verifier):
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [Verdict.scored(0.0) for _ in answers]
+
+
+class OnlyTheMethods:
+    """Inherits nothing: what else verifiers may have, it has not."""
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def check_task(self, task: Task) -> None: ...
+
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [Verdict.scored(0.0) for _ in answers]
 

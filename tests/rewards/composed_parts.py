@@ -10,6 +10,19 @@ from rewards.base import Answer, Verifier
 LIFE: list[str] = []  # what happened to the verifiers, in order: "right: start", "right: judge 3"
 
 
+class Silent:
+    """Inherits nothing, and has no notes."""
+
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def check_task(self, task: Task) -> None: ...
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [Verdict.scored(1.0) for _ in answers]
+
+
 class Says(Verifier):
     """Looks for `<word>=<score>` in the text; `?` is unparseable, `!` an infra error, `x` an exception."""
 

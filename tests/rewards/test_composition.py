@@ -194,7 +194,8 @@ def test_parts_start_and_close_with_the_whole() -> None:
 
 
 def test_what_parts_have_to_say_is_said() -> None:
-    assert compose(a=part("a"), b={"use": "exact"}).notes() == ["a: a is only a test"]
+    silent = {"use": "composed_parts:Silent"}
+    assert compose(a=part("a"), b={"use": "exact"}, c=silent).notes() == ["a: a is only a test"]
 
 
 def test_parts_that_have_started_are_closed_if_another_cannot_start() -> None:

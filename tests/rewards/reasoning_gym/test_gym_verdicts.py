@@ -22,6 +22,7 @@ class ScriptedSandbox:
     def __init__(self, script: dict[str, JobResult]) -> None:
         self.script = script
         self.jobs: list[Job] = []
+        self.notes = ["programs run in the sandbox backend landlock"]
 
     def start(self) -> None: ...
 
@@ -51,6 +52,11 @@ def test_the_scorers_number_is_the_score() -> None:
     verdicts = verifier.judge(answers("a", "b", "c", "d"))
     assert [(v.score, v.reason) for v in verdicts] == [(1, "correct"), (0.25, "partial"), (0, "wrong"), (0, "wrong")]
     assert "Call in a literal" in verdicts[3].explanation
+
+
+def test_a_weaker_sandbox_is_told_of() -> None:
+    verifier, sandbox = scripted({})
+    assert verifier.notes() == sandbox.notes
 
 
 @pytest.mark.parametrize("ending", ["timeout", "memory", "output_limit", "crash"])
