@@ -182,8 +182,11 @@ class _Turn:
     def alone(self) -> Iterator[None]:
         with self._changed:
             self._waiting += 1
-            self._changed.wait_for(lambda: not self._alone and not self._sharing)
-            self._waiting -= 1
+            try:
+                self._changed.wait_for(lambda: not self._alone and not self._sharing)
+            finally:  # also on Ctrl-C: nobody may wait for a turn that never comes
+                self._waiting -= 1
+                self._changed.notify_all()
             self._alone = True
         try:
             yield

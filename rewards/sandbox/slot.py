@@ -56,13 +56,18 @@ class _Streams:
 
     @classmethod
     def open(cls, payload: bytes, stdin: bytes) -> _Streams:
-        names = ("payload", "stdin", "stdout", "stderr", "result")
-        streams = cls(*(os.memfd_create(name, os.MFD_CLOEXEC) for name in names))
-        for fd, content in ((streams.payload, payload), (streams.stdin, stdin)):
-            with open(fd, "wb", closefd=False) as file:
-                file.write(content)
-            os.lseek(fd, 0, os.SEEK_SET)
-        return streams
+        """OSError if there is no descriptor or no memory left for them."""
+        with contextlib.ExitStack() as undo:
+            opened = []
+            for name in ("payload", "stdin", "stdout", "stderr", "result"):
+                opened.append(os.memfd_create(name, os.MFD_CLOEXEC))
+                undo.callback(os.close, opened[-1])
+            for fd, content in zip(opened, (payload, stdin)):
+                with open(fd, "wb", closefd=False) as file:
+                    file.write(content)
+                os.lseek(fd, 0, os.SEEK_SET)
+            undo.pop_all()
+        return cls(*opened)
 
     @property
     def all(self) -> list[int]:
@@ -106,30 +111,32 @@ class Slot:
         """Start the box, without waiting until it is ready. SlotFailure if that fails at once."""
         if self._keeper is not None:
             return
+        try:
+            self._start()
+        except OSError as error:
+            raise SlotFailure(str(error)) from error
+
+    def _start(self) -> None:
         if self._uid_base is not None and self._uid is None:
             self._uid = UserId(self._uid_base)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
-        self._group = new_group()
-        try:
+        with contextlib.ExitStack() as undo, theirs:
+            undo.callback(ours.close)
+            self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+            undo.callback(os.close, self._errors)
+            self._group = new_group()
+            if self._group is not None:
+                undo.callback(self._group.remove)
             cgroup = str(self._group.path) if self._group else ""
-            command = keeper_command(self._box, theirs.fileno(), self.user, cgroup)
             self._keeper = subprocess.Popen(
-                command,
+                keeper_command(self._box, theirs.fileno(), self.user, cgroup),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
-        except OSError as error:
-            ours.close()
-            os.close(self._errors)
-            if self._group is not None:
-                self._group.remove()
-            raise SlotFailure(str(error)) from error
-        finally:
-            theirs.close()
+            undo.pop_all()
         self._control, self._ready, self._served = ours, False, 0
 
     def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
@@ -154,7 +161,10 @@ class Slot:
         """Run one job to its end. SlotFailure if the box failed; it starts anew with the next job."""
         self.wait_ready()
         nonce = os.urandom(16).hex()
-        streams = _Streams.open(payload_of(job, nonce), job.stdin)
+        try:
+            streams = _Streams.open(payload_of(job, nonce), job.stdin)
+        except OSError as error:
+            raise SlotFailure(f"no room for a job's streams: {error}") from error
         self._in_use = True
         try:
             if self._group is not None:
