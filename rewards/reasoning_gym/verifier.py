@@ -16,7 +16,6 @@ from buffer.types import Task, Verdict
 from rewards.base import Answer, Reason, Verifier
 from rewards.parsing import THINK, Extraction, find_answer, without_invisible
 from rewards.sandbox.base import Call, Ending, Job, JobLimits, JobResult
-from rewards.sandbox.frames import words
 from rewards.sandbox.inside.values import ValueRefused, encode
 from rewards.sandbox.pool import SandboxPool
 from rewards.sandbox.settings import SandboxSettings
@@ -171,14 +170,14 @@ def _no_score(result: JobResult) -> bool:
 
 def _verdict(result: JobResult) -> Verdict:
     if result.ending in _BLAME:
-        return Verdict.scored(0.0, _BLAME[result.ending], words(result.explanation))
+        return Verdict.scored(0.0, _BLAME[result.ending], result.explanation)
     if result.ending is not Ending.OK:
-        return Verdict.infra_error(Reason.INFRA, words(result.explanation))
+        return Verdict.infra_error(Reason.INFRA, result.explanation)
     if _no_score(result):
         return Verdict.scored(0.0, Reason.INVALID_RESULT, "the scorer gave no score from 0 to 1")
     value, refused = result.value["score"], result.value["refused"]
     if refused:
-        return Verdict.scored(0.0, Reason.WRONG, words(f"not evaluated, because it is no plain expression: {refused}"))
+        return Verdict.scored(0.0, Reason.WRONG, f"not evaluated, because it is no plain expression: {refused}")
     return Verdict.scored(value, Reason.CORRECT if value >= 1 else Reason.PARTIAL if value > 0 else Reason.WRONG)
 
 

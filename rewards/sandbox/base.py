@@ -12,7 +12,7 @@ from typing import Any
 class JobLimits:
     """Bounds of one job, all its processes together unless said otherwise.
 
-    cpu_s         CPU seconds of each process
+    cpu_s         CPU seconds
     wall_s        seconds from start to end; more than `cpu_s`, because a busy machine is not the program's fault
     memory_mb     MiB beyond what the interpreter itself takes
     processes     processes and threads alive at a time
@@ -91,7 +91,7 @@ class JobResult:
     box_died     INFRA, and the sandbox itself died with the job in it
     delay_s      seconds that a job which was killed had been ready to run without getting a core; None: not known
     runs         2 if it was run again, because the first end might not have been the program's doing
-    cpu_s        CPU seconds of the job's main process and what it waited for
+    cpu_s        CPU seconds, as many as were seen (`rewards.sandbox.meter`)
     """
 
     ending: Ending

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from buffer.printable import printable
 from rewards.sandbox.base import Ending, Job, JobResult
 from rewards.sandbox.inside import values
 
@@ -60,17 +61,12 @@ def conclude(job: Job, nonce: str, report: Report, stdout: bytes, stderr: bytes,
         value,
         stdout,
         stderr[-_STDERR_KEPT:],
-        words(explanation),
+        printable(explanation, _WORDS),
         report.cpu_s,
         report.wall_s,
-        words("".join(raised)),
+        printable("".join(raised), _WORDS),
         delay_s=report.delay_s,
     )
-
-
-def words(text: str) -> str:
-    """For people, wherever it came from: at most 500 characters, all of which can be printed and encoded."""
-    return "".join(c if c.isprintable() else " " for c in text[:_WORDS])
 
 
 def _conclude(job: Job, nonce: str, report: Report, flooded: bool, result: bytes) -> tuple[Any, ...]:

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from rewards.sandbox.backends import UNSAFE, Probe, box_of, choose, uid_base_of
 from rewards.sandbox.base import Ending, Job, JobResult
-from rewards.sandbox.frames import words
 from rewards.sandbox.remote import RemoteSlot
 from rewards.sandbox.settings import SandboxSettings
 from rewards.sandbox.slot import BoxDied, Slot, SlotFailure
@@ -133,7 +132,7 @@ class SandboxPool:
             result = slot.run(job)
             return result, not _is_idle(job, result) or _is_prompt(slot, _slept(job, result))
         except SlotFailure as error:
-            return JobResult(Ending.INFRA, explanation=words(str(error)), box_died=isinstance(error, BoxDied)), True
+            return JobResult(Ending.INFRA, explanation=str(error), box_died=isinstance(error, BoxDied)), True
         finally:
             self._free.put(slot)
 
