@@ -12,7 +12,7 @@ from rewards.maths.forms import Builder, Form, Items, Region, Relation, Value, W
 from rewards.maths.latex import Unreadable, brackets, clean, plain_words, split, tokens
 from rewards.maths.names import is_label, name
 from rewards.maths.numerals import based, with_sums
-from rewards.maths.units import strip_unit
+from rewards.maths.units import several, strip_unit
 
 MAX_ITEMS = 200
 RELATIONS = frozenset({"=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx"})
@@ -34,6 +34,8 @@ _LETTER_IN_FONT = re.compile(r"\\text\{ ?([a-zA-Z])\}")
 _WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{4,}(?![a-zA-Z])")  # shorter ones may be products of variables
 _NAMED = re.compile(r"\\(?:begin|end|operatorname|mathbb|mathcal)\{[a-zA-Z]+\*?\}|_\{[a-zA-Z]+\}")
 _SHORT_WORDS = frozenset("yes no odd one two all any dne na".split())  # noqa: SIM905
+_NO_SOLUTION = ("no solution", "no solutions", "there is no solution", "there are no solutions")
+_WITHOUT = re.compile(r"(?<=\\mathbb\{[RZNQC]\}) ?- ?(?=\\\{)")
 _ENVIRONMENT = re.compile(
     r"\\begin\{(pmatrix|cases|aligned|gathered|split)\}(.*)\\end\{(?:pmatrix|cases|aligned|gathered|split)\}", re.DOTALL
 )
@@ -66,7 +68,7 @@ def read(latex: str, reference: bool = False) -> list[Form]:
 def _read(latex: str, reference: bool) -> tuple[Form, ...]:
     if _PLAIN.fullmatch(latex):
         return (Value(latex),)
-    text = clean(latex)
+    text = _WITHOUT.sub(r"\\setminus ", clean(latex))
     described = _all_numbers(text)
     if described is not None:
         return (described,)
@@ -96,6 +98,9 @@ def read_clean(text: str) -> Form:
     time = clock(text)
     if time is not None:
         return time
+    quantity = several(text)
+    if quantity is not None:
+        return Words(quantity)
     rows = _rows(text)
     if rows is not None:
         return _several(rows, [","]) if rows else Words("".join(text.split()))
@@ -291,7 +296,7 @@ def _set(content: str) -> Form:
 
 def _built(member: str, condition: str) -> Form:
     r"""What a set-builder describes: `\{x \mid x>2\}` just says x>2."""
-    holds = read_clean(condition)
+    holds = _at_once(read_clean(condition))
     variable, domain = (part.strip() for part in (*_MEMBER_OF.split(member, maxsplit=1), "")[:2])
     several = holds.items if isinstance(holds, Items) else holds.parts if isinstance(holds, Region) else ()
     about = several or (holds,)
@@ -299,6 +304,19 @@ def _built(member: str, condition: str) -> Form:
     if whole and all(isinstance(one, Relation) and name(variable) in one.sides for one in about):
         return holds
     return Builder("".join((variable if domain == r"\mathbb{R}" else member).split()), holds)
+
+
+def _at_once(holds: Form) -> Form:
+    r"""Inequalities of a set-builder, parted by commas, as what fulfils all of them; that x is real says nothing."""
+    if not isinstance(holds, Items) or holds.kind != "list":
+        return holds
+    real = Value(r"\mathbb{R}")
+    said = [one for one in holds.items if not (isinstance(one, Relation) and one.last == real)]
+    if not said or not all(
+        isinstance(one, Relation) and set(one.operators) <= _INEQUALITIES - {r"\in"} for one in said
+    ):
+        return holds
+    return said[0] if len(said) == 1 else Region(tuple(said), (r"\cap",) * (len(said) - 1))
 
 
 def _degrees(degrees: str, minutes: str, seconds: str | None) -> Value:
@@ -334,7 +352,8 @@ def _value(text: str) -> Form:
     if digits is not None:
         return Value(digits[0], bool(percent), unit, digits[1])
     if r"\text" in value or _WORD.search(_NAMED.sub(" ", value)) or value.lower() in _SHORT_WORDS:
-        return Words(plain_words(value))
+        words = plain_words(text)
+        return Value(r"\emptyset") if words in _NO_SOLUTION else Words(words)
     value = with_sums(value).removeprefix("+").strip()
     if not value:
         raise Unreadable("nothing is there")

@@ -15,7 +15,8 @@ _SPELLINGS = {
     "min": "minute mins", "h": "hour hr hrs", "day": "", "week": "", "month": "", "year": "yr yrs",
     "mL": "ml milliliter millilitre", "L": "l liter litre", "gal": "gallon", "mph": "", "kph": "kmh kmph",
     "deg": "degree °",
-    "rad": "radian", "dollar": "usd $", "cent": "¢", "euro": "€ eur", "gbp": "£", "rupee": "rs Rs inr ₹", "yen": "¥",
+    "rad": "radian", "dollar": "usd USD $", "cent": "¢", "euro": "€ eur EUR", "gbp": "£", "rupee": "rs Rs inr ₹",
+    "yen": "¥",
     "unit": "", "N": "newton", "J": "joule", "W": "watt", "V": "volt", "Pa": "pascal", "Hz": "hertz", "mol": "mole",
 }  # fmt: skip
 _CANONICAL = {spelling: unit for unit, others in _SPELLINGS.items() for spelling in (unit, *others.split())}
@@ -48,6 +49,12 @@ _NO_UNITS = frozenset(
 )
 _VARIABLE = re.compile(r"\\text\{ ?[abcdefijknopqruvwxyz] ?\}")
 _MILES_AN_HOUR, _KILOMETRES_AN_HOUR = re.compile(r"(?i)\bmph\b"), re.compile(r"(?i)\b(?:kph|kmh|kmph)\b")
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([a-zA-Z]+)\.?")
+_SEVERAL = re.compile(rf"{_QUANTITY.pattern}(?:,? (?:and )?{_QUANTITY.pattern})+")
+_FAMILIES = tuple(
+    units.split()
+    for units in ("year month week day h min s", "mi yd ft in", "km m cm mm", "kg g mg", "lb oz", "dollar cent")
+)
 _MAX_WORDS = 6
 _FUNCTION = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
 
@@ -63,6 +70,20 @@ def strip_unit(text: str) -> tuple[str, str]:
         unit = canonical(currency["unit"])
         return currency["sign"] + value, unit if more in ("", unit) else f"{unit} {more}"
     return _strip_tail(text)
+
+
+def several(text: str) -> str | None:
+    r"""A quantity in two or more units, `2\text{ hours and }15\text{ minutes}`, with the units in their one spelling;
+    None if it is something else."""
+    plain = " ".join(re.sub(r"\\text ?\{([^{}]*)\}", r" \1 ", text).split())
+    if _SEVERAL.fullmatch(plain) is None:
+        return None
+    pairs = [(number, canonical(unit)) for number, unit in _QUANTITY.findall(plain)]
+    units = [unit for _, unit in pairs]
+    for family in _FAMILIES:
+        if set(units) <= set(family) and units == sorted(set(units), key=family.index):
+            return " ".join(f"{number} {unit}" for number, unit in pairs)
+    return None
 
 
 def _strip_tail(text: str) -> tuple[str, str]:

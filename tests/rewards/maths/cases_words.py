@@ -48,6 +48,14 @@ EQUAL: list[tuple[str, str]] = [
     (r"60\text{ kph}", r"60\text{ km/h}"),
     ("10n", r"10\text{ n}"),
     ("10", r"10\text{ N}"),
+    # quantities in two units; nothing solves it; dollars
+    (r"2\text{ hours and }15\text{ minutes}", "2 h 15 min"),
+    (r"5\text{ dollars and }20\text{ cents}", "5 dollars 20 cents"),
+    (r"5\text{ cm}, 12\text{ cm}", r"12\text{ cm}, 5\text{ cm}"),
+    (r"\text{no solution}", r"\text{There are no solutions.}"),
+    (r"\text{no solution}", r"\emptyset"),
+    (r"\emptyset", r"\text{No solution}"),
+    (r"\$18.50", "18.50 USD"),
 ]
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -87,4 +95,11 @@ UNEQUAL: list[tuple[str, str]] = [
     ("10", r"10\text{ half}"),
     ("10", r"10\text{ crore}"),
     ("10", r"10\text{ tenth}"),
+    # quantities in two units; nothing solves it; dollars
+    (r"2\text{ hours }15\text{ minutes}", r"2\text{ hours }15\text{ seconds}"),
+    (r"2\text{ hours }15\text{ minutes}", r"2\text{ hours }15"),
+    (r"3\text{ apples and }5\text{ pears}", r"3\text{ apples and }5\text{ plums}"),
+    (r"\text{no solution}", r"\text{no real solution}"),
+    (r"\text{no solution}", r"\{0\}"),
+    (r"\$18.50", "18.50 EUR"),
 ]
