@@ -14,6 +14,7 @@ _COMMANDS = {
     "vee": r"\lor ", "wedge": r"\land ", "lg": r"\log ",
     "simeq": r"\approx ", "dollar": r"\$", "textdollar": r"\$", "textdegree": r"^\circ ",
     "pounds": "£", "euro": "€",
+    "varphi": r"\phi ", "varepsilon": r"\epsilon ", "vartheta": r"\theta ",
     "percent": r"\%", "imath": "i", "enspace": " ", "thinspace": " ", "rm": " ", "bf": " ", "it": " ",
     "displaystyle": " ", "textstyle": " ", "scriptstyle": " ", "limits": "", "ensuremath": "",
     "tiny": " ", "small": " ", "normalsize": " ", "large": " ", "Large": " ", "LARGE": " ", "huge": " ", "Huge": " ",
@@ -29,6 +30,7 @@ _UNSEEN = re.compile(
     r"\\[hv]?phantom ?\{[^{}]*\}|\\[hv]space\*? ?\{[^{}]*\}|\\(?:color|tag|label) ?\{[^{}]*\}|\\textcolor ?\{[a-z]+\}"
     r"|\\m?(?:kern|skip) ?-?[0-9.]+ ?(?:pt|em|ex|mu|cm|mm)|\\q?quad(?=[a-zA-Z])|\\(?:math)?strut(?![a-zA-Z])"
 )
+_UNDERLINED = re.compile(r"\\underline ?\{([-+0-9.,/ ]*)\}")
 _LEFT_BRACE = re.compile(r"\\left ?\\\{((?:(?!\\left).)*)\\right ?\.", re.DOTALL)  # of cases
 _ARRAY = re.compile(r"\\(begin|end) ?\{array\}(?:\{[^{}]*\})?")
 _OLD_FONT = re.compile(r"\{ ?\\(?:rm|bf|it|sf|tt) ([^{}]*)\}")
@@ -51,6 +53,7 @@ def seen(text: str) -> str:
     """
     if r"\begin" not in text:
         text = _ESCAPED_TWICE.sub(lambda _: "\\", text)
+    text = _UNDERLINED.sub(r"\1", text)
     text = _LETTER_FONT.sub(lambda match: rf"\{match[1]}{{{match[2] or match[3]}}}", text)
     return _prefixed(_OLD_FONT.sub(r"\\text{\1}", _UNSEEN.sub(" ", text)))
 

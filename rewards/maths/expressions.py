@@ -26,6 +26,9 @@ _DECIMAL = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]([+-]?[0-9]+))?", re.
 _FUNCTION_NAMES = frozenset("f g h p q u v w y F G H P Q R S T E".split())  # noqa: SIM905
 _REPEATING = re.compile(r"([0-9]*)\.([0-9]*)\\(?:overline|bar|dot)\{([0-9]+)\}")
 _COEFFICIENT = re.compile(r"(?<![0-9a-zA-Z})\].^_/])([0-9]+) ?/ ?([0-9]+)(?= ?[a-zA-Z(\\])(?! ?\\(?:cdot|end|text))")
+_ODD_ROOT = re.compile(
+    r"\\sqrt\[ ?([0-9]{0,3}[13579]) ?\]\{ ?- ?([0-9.]+|\\frac\{[0-9]+\}\{[0-9]+\})\}"
+)  # the real one
 _MAX_BITS = 70_000  # of a power that is written out; 2^{2024} has 2025
 _MAX_FACTORIAL = 3_000
 
@@ -119,6 +122,7 @@ def _for_the_parser(latex: str) -> str:
     text = re.sub(r"(?<![a-zA-Z\\])E_\{?([a-zA-Z0-9]+)\}?", r"Q_{9980\1} ", text)
     text = re.sub(r"\\operatorname ?\{((?:arc)?(?:sin|cos|tan|cot|sec|csc))\}", r"\\\1 ", text)
     text = re.sub(r"\\lg(?![a-zA-Z])", r"\\log_{10} ", text)
+    text = _ODD_ROOT.sub(r"(-\\sqrt[\1]{\2})", text)
     text = _COEFFICIENT.sub(r"\\frac{\1}{\2}", text)
     return text.replace("[", "(").replace("]", ")") if r"\sqrt[" not in text and r"\begin" not in text else text
 

@@ -44,6 +44,7 @@ _OTHER_SCRIPT = re.compile(
     rf"\\text\{{[^{{}}]*\}}|\\[a-zA-Z]+|[{_LATIN}]*[{_LATIN[6:]}][{_LATIN}]*|(?:(?![a-zA-Z])[^\W\d_])+"
 )
 _ELLIPSIS = re.compile(r"(?<=[0-9,+)\]}]) ?\.{3,}")
+_LONE_BACKSLASH = re.compile(r"(?<!\\)\\$")
 _INDEX_FOLLOWS = re.compile(r" ?_")
 _TOKEN = re.compile(r"\\(?:begin|end)\{[a-zA-Z]+\*?\}|\\[a-zA-Z]+|\\.|.", re.DOTALL)
 _TAKES = {r"\frac": 2, r"\binom": 2, r"\sqrt": 1}  # how many arguments
@@ -73,6 +74,7 @@ def clean(latex: str) -> str:
         text = _OTHER_SCRIPT.sub(lambda match: match[0] if match[0][0] == "\\" else rf"\text{{{match[0]}}}", text)
     text = _DOMAIN.sub(r"\1\\mathbb{\2}", with_commands(text).replace(r"\infinity", r"\infty"))
     text = _ELLIPSIS.sub(lambda _: r"\ldots ", re.sub(r"\s+", " ", text)).strip()
+    text = _LONE_BACKSLASH.sub("", text)  # of a space that was cut off
     while text.endswith("\\\\") or (text and text[-1] in ".,;" and not text.endswith("\\,")):
         text = text[:-1].rstrip() if text[-1] != "\\" else text[:-2].rstrip()
     return _with_braces(_balanced(text)).strip()

@@ -48,6 +48,7 @@ _WORDS = re.compile(
 )
 _FONT = re.compile(r"\\text\{ ?([a-zA-Z]|max|min) ?\}|\\vec(?:\{ ?([a-zA-Z]) ?\}| ([a-zA-Z])(?![a-zA-Z]))")
 _SEGMENT = re.compile(r"\\overline\{([A-Z]'*[A-Z]'*)\}|\|([A-Z]'*[A-Z]'*)\|")  # but P(\overline{AB}) is not P(AB)
+_INDEX_NUMBER = re.compile(r"_\{[0-9]\}$")
 _SPACE = re.compile(r"\\text\{[^{}]*\}|\\[a-zA-Z]+ (?=[a-zA-Z])| ")
 
 
@@ -115,6 +116,18 @@ def named(form: Form) -> dict[str, Form] | None:
     return dict(pairs) if len(dict(pairs)) == len(pairs) else None
 
 
+def _roots(form: Form) -> tuple[str, bool, Items] | None:
+    """The name, whether it has indices, and the values of `x=2, x=5` or `x_1=2, x_2=5`; None of anything else."""
+    if not isinstance(form, Items) or form.kind != "list" or not all(map(_names, form.items)):
+        return None
+    labels = [str(name(item.sides[0])) for item in form.items if isinstance(item, Relation)]
+    stems = {_INDEX_NUMBER.sub("", label) for label in labels}
+    if len(stems) != 1 or len(set(labels)) not in (1, len(labels)):
+        return None
+    values = tuple(item.last for item in form.items if isinstance(item, Relation))
+    return stems.pop(), len(set(labels)) > 1, Items("list", values)
+
+
 def _names(form: Form) -> bool:
     return isinstance(form, Relation) and form.operators == ("=",) and name(form.sides[0]) is not None
 
@@ -125,6 +138,9 @@ def same_by_name(reference: Form, answer: Form, same: Callable[[Form, Form], boo
     Names say which value is whose, in any order; other names are wrong. Where one side leaves the names out, its values
     are in the other's order, and in brackets if the other has them there.
     """
+    roots, other_roots = _roots(reference), _roots(answer)
+    if roots and other_roots and roots[1] != other_roots[1]:
+        return roots[0] == other_roots[0] and same(roots[2], other_roots[2])
     ours, theirs = named(reference), named(answer)
     if ours is not None and theirs is not None:
         return ours.keys() == theirs.keys() and all(same(ours[key], theirs[key]) for key in ours)

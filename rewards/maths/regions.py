@@ -64,7 +64,8 @@ def _of_list(form: Items) -> tuple[str, Form] | None:
     found = [region for region in regions if region is not None]
     if len(found) < len(regions) or len({name for name, _ in found}) != 1:
         return None
-    return found[0][0], Region(tuple(region for _, region in found), (",",) * (len(found) - 1))
+    parts = [region for _, region in found if region != Value(r"\mathbb{R}")] or [found[0][1]]  # x \in R says nothing
+    return found[0][0], Region(tuple(parts), (",",) * (len(parts) - 1)) if len(parts) > 1 else parts[0]
 
 
 def _of_relation(form: Relation) -> tuple[str, Form] | None:

@@ -91,6 +91,8 @@ def is_final_part(reference: str, part: str) -> bool:
     reference (joined by commas) do not leave."""
     if is_number(part):
         return True
+    if number(_plain_fraction(part)) is not None:
+        return False  # a division to carry out
     return same_tools(reference, part) and (not work(part).arithmetic or bool(work(reference).arithmetic))
 
 

@@ -46,6 +46,10 @@ EQUAL: list[tuple[str, str]] = [
     (r"\operatorname{Var}(X)=5", "5"),
     (r"\sigma^2=4", "4"),
     ("S_{n}=n^2", "n^2"),
+    # roots with and without indices; two forms of one Greek letter
+    ("x=2, x=5", "x_1=5, x_2=2"),
+    ("x_1=2, x_2=5", r"x=5\text{ or }x=2"),
+    (r"\varphi", r"\phi"),
 ]
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -97,4 +101,9 @@ UNEQUAL: list[tuple[str, str]] = [
     ("f^2(x)=5", "f(x)=5"),
     ("xyz=6", "6"),
     ("x(x+1)=6", "6"),
+    # roots with and without indices
+    ("x=2, x=5", "x_1=2, x_2=6"),
+    ("x=2, x=5", "y_1=2, y_2=5"),
+    ("x_1=2, x_2=5", "x_1=5, x_2=2"),
+    (r"\varphi", r"\psi"),
 ]

@@ -63,6 +63,9 @@ EQUAL: list[tuple[str, str]] = [
     ("[2,5)", r"\{x\in\mathbb{R}\mid 2\le x<5\}"),
     (r"\{x\in\mathbb{R}\mid x<3\}", "x<3"),
     (r"x=k\pi(k\in\mathbb{Z})", r"x=k\pi, k\in\mathbb{Z}"),
+    # what is taken from the real numbers, in other signs
+    (r"\mathbb{R}-\{2\}", r"x\in\mathbb{R}, x\ne 2"),
+    ("(-1,2)", r"\{x\mid -1<x<2, x\in\mathbb{R}\}"),
 ]
 
 EQUAL += [
@@ -131,4 +134,8 @@ UNEQUAL: list[tuple[str, str]] = [
     ("[2,5)", r"\{x\in\mathbb{Z}\mid 2\le x<5\}"),
     (r"\{x\in\mathbb{R}\mid x<3\}", r"x\le 3"),
     (r"x=k\pi(k\in\mathbb{Z})", r"x=2k\pi, k\in\mathbb{Z}"),
+    # what is taken from the real numbers
+    (r"\mathbb{R}-\{2\}", r"\mathbb{Q}-\{2\}"),
+    ("x>3", r"x>3, x\in\mathbb{Z}"),
+    ("x>3", r"x>3, y\in\mathbb{R}"),
 ]

@@ -108,6 +108,9 @@ EQUAL: list[tuple[str, str]] = [
     (r"\frac34", r"\frac34\\"),
     (r"\text{café}", "café"),
     ("Erdős", r"\text{Erdős}"),
+    # underlined, and a space that is cut off
+    ("17", r"\underline{17}"),
+    ("3", r"3\ "),
 ]
 
 EQUAL += [

@@ -50,6 +50,9 @@ EQUAL: list[tuple[str, str]] = [
     ("2/3x", r"\frac{2}{3}x"),
     ("y=2/3x+5", r"y=\frac{2x}{3}+5"),
     (r"10^{-150}\pi", r"\pi\cdot 10^{-150}"),
+    # the real root of a negative number
+    (r"\sqrt[3]{-2}", r"-\sqrt[3]{2}"),
+    (r"1+\sqrt[3]{-\frac{1}{2}}", r"1-\sqrt[3]{\frac12}"),
 ]  # fmt: skip
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -143,6 +146,9 @@ UNEQUAL: list[tuple[str, str]] = [
     ("B", "(B), C"),
     ("B", "B/C"),
     ("E", r"\text{(E)}, 1"),
+    # the real root of a negative number
+    (r"\sqrt[3]{-2}", r"\sqrt[3]{2}"),
+    (r"\sqrt[4]{-2}", r"-\sqrt[4]{2}"),
 ]
 
 # References that are refused when loaded; if they were not, nothing but their own text would be right.

@@ -90,6 +90,7 @@ FINAL: list[tuple[str, str]] = [
     (r"\begin{pmatrix}1&0\\0&0.5\end{pmatrix}", r"\begin{pmatrix}1&0\\0&\frac{1}{2}\end{pmatrix}"),
     (r"(0,\sqrt{8})", r"(0, 2\sqrt{2})"),
     (r"x>\frac{1}{2}", r"(0.5,\infty)"),
+    (r"x>\frac{3}{2}", r"x>\frac{6}{4}"),
 ]
 
 UNFINISHED: list[tuple[str, str]] = [
@@ -196,4 +197,5 @@ UNFINISHED: list[tuple[str, str]] = [
     ("2x", r"\frac{\mathrm{d}}{\mathrm{d}x}x^2"),
     (r"\pi", r"3\pi-2\pi"),
     ("x^2", r"\gcd(x^2,x^3)"),
+    ("x>3", r"x>\frac{6}{2}"),
 ]
