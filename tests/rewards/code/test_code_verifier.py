@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -292,6 +293,27 @@ def test_an_answer_that_idles_in_every_test_ends_in_time() -> None:
     finally:
         verifier.close()
     assert (verdict.score, verdict.reason) == (0, "timeout")
+
+
+def test_time_that_results_take_outside_the_sandbox_counts_to_an_answers_time(
+    code: CodeVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen before: 60 s for an answer that was given 22, and its verifier killed for it."""
+    jobs = []
+
+    def run(job: Job, patient: bool) -> JobResult:
+        jobs.append(job)
+        end = time.thread_time() + 0.5  # as reading it does
+        while time.thread_time() < end:
+            pass
+        return JobResult(Ending.OK, value=0, wall_s=0.1)
+
+    monkeypatch.setattr(code.pool, "run_one", run)
+    monkeypatch.setattr(code, "_partial", True)
+    monkeypatch.setattr(code, "_deadline_s", 6.5)
+    tests = [{"args": [i], "expected": i + 1} for i in range(50)]
+    assert judge(code, {"function": "f", "tests": tests}, "f = abs", time_limit_s=0.1).reason == "wrong"
+    assert len(jobs) < 7, "of 3.3 s each took 0.6"
 
 
 def test_a_program_that_is_too_long_is_not_run(code: CodeVerifier) -> None:
