@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from typing import Any
@@ -38,10 +39,22 @@ def enter_namespaces(limits: dict[str, Any], outer: tuple[int, int], needed: lis
         kernel.mount("tmpfs", "/proc", "tmpfs", nodev | kernel.MS_RDONLY, "size=4096,nr_inodes=2")
 
 
-def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
+def tasks_of_user() -> int:
+    """Processes and threads of this process's user that are in sight."""
+    found = 0
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == os.getuid():
+                found += os.stat(f"/proc/{name}/task").st_nlink - 2
+    return found
+
+
+def set_limits(limits: dict[str, Any], base_bytes: int, beside: int) -> None:
     """Resource limits, soft and hard alike, so that none can be raised but the stack's, as programs that recurse do.
 
     base_bytes  address space that the interpreter takes without the program
+    beside      of the same user, processes and threads that are not the job's, and are counted with them all the same;
+                there may soon be twice as many
     """
     cpu = max(1, -(-float(limits["cpu_s"]) // 1))  # whole seconds, rounded up
     bounded = limits["bound_address_space"]
@@ -52,7 +65,7 @@ def set_limits(limits: dict[str, Any], base_bytes: int) -> None:
     for which, value in (
         (resource.RLIMIT_AS, space),
         (resource.RLIMIT_FSIZE, output),
-        (resource.RLIMIT_NPROC, int(limits["processes"])),
+        (resource.RLIMIT_NPROC, int(limits["processes"]) + 2 * beside),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 1),  # as in the keeper
         (resource.RLIMIT_MEMLOCK, 0),

@@ -109,7 +109,8 @@ class _Zygote:
                 os.chdir(jail.FOLDER)
             elif self._confinement == "landlock":
                 os.chdir("/")  # where its owner works is not its business
-            jail.set_limits(limits, self._base_bytes)
+            beside = 0 if self._confinement == "namespaces" else jail.tasks_of_user() - 1
+            jail.set_limits(limits, self._base_bytes, beside)
             self._walls.lock(_JAIL_FD + 1)
             os.close(_JAIL_FD)
         except BaseException:  # noqa: BLE001 - the supervisor reads it as this job's failed start

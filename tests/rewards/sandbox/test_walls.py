@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +123,39 @@ def test_a_stack_may_be_raised_as_programs_that_recurse_do(backend: str) -> None
         printed = pool.run_one(Job(RECURSES))
         assert (printed.ending, printed.stdout) == (Ending.OK, b"20000\n"), printed.explanation
     finally:
+        pool.close()
+
+
+THREADS = """
+import threading
+threads = [threading.Thread(target=print, args=(1,)) for _ in range(8)]
+for thread in threads: thread.start()
+"""
+BOMB = """
+import threading, time
+count = 0
+try:
+    while True: threading.Thread(target=time.sleep, args=(9,), daemon=True).start(); count += 1
+except RuntimeError: print(count)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("backend", STRONGEST_FIRST)
+def test_other_processes_of_its_user_take_no_threads_from_a_job(backend: str) -> None:
+    """Seen before: with landlock, as a user with 32 processes, no program could start a thread."""
+    pool = SandboxPool(SandboxSettings(slots=1, backend=backend))  # type: ignore[arg-type]
+    pool.start()
+    [slot] = pool._slots
+    assert isinstance(slot, Slot)
+    others = [subprocess.Popen(["sleep", "60"], user=slot.user, cwd="/") for _ in range(40)]
+    try:
+        assert pool.run_one(Job(THREADS)).stdout.count(b"1") == 8
+        assert int(pool.run_one(Job(BOMB)).stdout) < 100
+    finally:
+        for each in others:
+            each.kill()
+            each.wait()
         pool.close()
 
 
