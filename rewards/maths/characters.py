@@ -28,7 +28,6 @@ _SIGNS = {
     r"\Phi ": "Φ", r"\Psi ": "Ψ", r"\Omega ": "ΩΩ",
 }  # fmt: skip
 _SAME_IN_PRINT = frozenset({"<wide>", "<narrow>", "<small>", "<font>", "<square>", "<noBreak>"})
-_FULL_WIDTH = range(0xFF01, 0xFF5F)
 
 _RAISED = {"⁰": "0", "¹": "1", "²": "2", "³": "3", "⁺": "+", "⁻": "-", "⁽": "(", "⁾": ")", "ⁿ": "n", "ⁱ": "i"}
 _RAISED |= {chr(0x2070 + digit): str(digit) for digit in range(4, 10)}

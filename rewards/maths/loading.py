@@ -17,7 +17,8 @@ _TOGETHER = 4  # references in one request: a slow one costs the others a second
 _MOST_PROCESSES = 16
 _AT_ONCE = 200  # requests between two reports
 
-_faults: dict[str, str] = {}  # of all that this process has looked at: a recipe's tasks are checked more than once
+# Of all that this process has looked at, within these limits: a recipe's tasks are checked more than once.
+_faults: dict[tuple[Limits, str], str] = {}
 
 
 def plain_fault(reference: str) -> str | None:
@@ -42,39 +43,44 @@ def faults(references: Sequence[str], limits: Limits, told: Callable[[int], None
 
     Each may use half of an answer's CPU time (`limits`): the other half is the answer's.
     """
-    waiting = [reference for reference in dict.fromkeys(references) if reference not in _faults]
+    waiting = [reference for reference in dict.fromkeys(references) if (limits, reference) not in _faults]
     if waiting:
         halved = Limits(limits.cpu_s / 2, limits.wall_s, limits.memory_mb)
         cores = len(os.sched_getaffinity(0))
         pool = WorkerPool(_EXAMINER, _WARM_UP, max(1, min(cores, _MOST_PROCESSES, len(waiting) // 8)), halved)
         try:
-            _examine(waiting, pool, told)
+            found = _examine(waiting, pool, told)
         finally:
             pool.close()
-    return {reference: _faults[reference] for reference in references if _faults.get(reference)}
+        _faults.update({(limits, reference): why for reference, why in found.items()})
+    return {reference: why for reference in references if (why := _faults.get((limits, reference)))}
 
 
-def _examine(waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]) -> None:
+def _examine(waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]) -> dict[str, str]:
+    """The fault of each reference, "" if it has none; nothing of those that the machine kept from being looked at."""
+    found: dict[str, str] = {}
     batches = [waiting[i : i + _TOGETHER] for i in range(0, len(waiting), _TOGETHER)]
     for begin in range(0, len(batches), _AT_ONCE):
         some = batches[begin : begin + _AT_ONCE]
-        alone = _ask(pool, some)
-        _ask(pool, [[reference] for reference in alone])
+        alone = _ask(pool, some, found)
+        _ask(pool, [[reference] for reference in alone], found)
         told(min((begin + _AT_ONCE) * _TOGETHER, len(waiting)))
+    return found
 
 
-def _ask(pool: WorkerPool, batches: Sequence[Sequence[str]]) -> list[str]:
-    """Note the faults of each batch; the references of those that came to grief, which have to be asked about alone."""
+def _ask(pool: WorkerPool, batches: Sequence[Sequence[str]], found: dict[str, str]) -> list[str]:
+    """Note the faults of each batch in `found`; the references of those that came to grief: they are to be asked about
+    alone."""
     requests: list[dict[str, Any]] = [{"references": list(batch)} for batch in batches]
     asked = [i for i, request in enumerate(requests) if len(json.dumps(request)) < MAX_REQUEST_BYTES - 1]
     again = [reference for i, batch in enumerate(batches) if i not in set(asked) for reference in batch]
     for i, outcome in zip(asked, pool.run([requests[i] for i in asked]), strict=True):
         if outcome.failure is None:
-            _faults.update(zip(batches[i], outcome.value["faults"], strict=True))
+            found.update(zip(batches[i], outcome.value["faults"], strict=True))
         elif len(batches[i]) > 1:
             again += batches[i]
         elif outcome.failure is Failure.INFRA and not outcome.raised:
             continue  # the machine's doing: nothing is known of the reference
         else:
-            _faults[batches[i][0]] = f"comparing it with anything ends in a {outcome.failure} ({outcome.detail})"
+            found[batches[i][0]] = f"comparing it with anything ends in a {outcome.failure} ({outcome.detail})"
     return again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from data.settings import DataSettings
 from data.tasks import check_sources
 from rewards.composition import ComposeVerifier
 from rewards.maths import MathsVerifier
-from rewards.workers import Limits
+from rewards.workers import Limits, WorkerPool
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +61,7 @@ def test_references_that_cannot_be_judged_are_refused_with_the_reason_and_no_oth
 
 def test_numbers_and_words_need_no_worker_when_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rewards.maths.loading.WorkerPool", None)
-    plain = tasks(["5", "0.5", r"\frac{1}{2}", r"\text{no solution}", "(1,2)", "1, 2", r"10\%", r"5\text{ cm}", "B"])
+    plain = tasks(["5", "0.5", r"\frac{1}{2}", r"\text{no solution}", "(1,2)", "1, 2", r"10\%", r"5\text{ cm}"])
     assert MathsVerifier().check_tasks(plain, print) == {}
 
 
@@ -69,6 +70,18 @@ def test_a_reference_is_looked_at_once_in_a_process(monkeypatch: pytest.MonkeyPa
     assert MathsVerifier().check_tasks(again, print) == {}
     monkeypatch.setattr("rewards.maths.loading.WorkerPool", None)
     assert MathsVerifier().check_tasks(again, print) == {}
+
+
+def test_what_is_too_slow_for_one_verifier_is_not_refused_by_a_more_patient_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def examined(waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]) -> dict[str, str]:
+        return dict.fromkeys(waiting, "too slow" if pool._limits.cpu_s < 1 else "")
+
+    monkeypatch.setattr("rewards.maths.loading._examine", examined)
+    asked = tasks([r"\sqrt{13}"])
+    assert "too slow" in MathsVerifier(cpu_s=1.0).check_tasks(asked, print)[0]
+    assert MathsVerifier(cpu_s=8.0).check_tasks(asked, print) == {}
 
 
 def test_a_machine_that_starts_no_worker_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
