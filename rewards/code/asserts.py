@@ -13,6 +13,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from rewards.code.names import BUILTINS, bound_names, free_names, modules_of, needed_at_once, slice_of
@@ -58,6 +59,7 @@ _RUNS_TEXT = frozenset({"eval", "exec"})
 _RUNS_TEXT_BY_NAME = _RUNS_TEXT | {"compile", "pickle", "marshal", "dill", "cloudpickle", "parse_expr", "sympify"}
 
 
+@lru_cache(maxsize=2048)  # a task is checked with each of its answers, and its tests are read for each
 def read_assertion(source: str, setup: str = "", candidate: str = "") -> Assertion:
     """Parse one entry, splitting it if that is possible. SyntaxError or ValueError if it is no test."""
     source = source.strip()

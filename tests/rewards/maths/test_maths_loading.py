@@ -61,7 +61,7 @@ def test_references_that_cannot_be_judged_are_refused_with_the_reason_and_no_oth
 
 def test_numbers_and_words_need_no_worker_when_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rewards.maths.loading.WorkerPool", None)
-    plain = tasks(["5", "0.5", r"\frac{1}{2}", r"\text{no solution}", "(1,2)", "1, 2", r"10\%", r"5\text{ cm}"])
+    plain = tasks(["5", "0.5", r"\frac{1}{2}", r"\text{Tuesday}", "(1,2)", "1, 2", r"10\%", r"5\text{ cm}"])
     assert MathsVerifier().check_tasks(plain, print) == {}
 
 
