@@ -128,10 +128,17 @@ def read_clean(text: str) -> Form:
         content = text[1:-1].strip()
         listed = split(content, frozenset({",", ";", r"\mid", "|"}))[1]
         return _set(content) if listed else read_clean(content)
-    if any(token in (r"\pm", r"\mp") for token, _, _ in tokens(text)) and brackets(text) is None:
+    signs = sum(token in (r"\pm", r"\mp") for token, _, _ in tokens(text))
+    if signs and (brackets(text) is None or (signs == 1 and _is_point(text))):
         return Items("list", (read_clean(_signed(text, 0)), read_clean(_signed(text, 1))))
     embraced = brackets(text)
     return _point(text) or _value(text) if embraced is None else _group(text, *embraced)
+
+
+def _is_point(text: str) -> bool:
+    """Whether it is several things in round brackets."""
+    embraced = brackets(text)
+    return embraced is not None and embraced[0] + embraced[2] == "()" and bool(split(embraced[1], frozenset(","))[1])
 
 
 def _point(text: str) -> Form | None:

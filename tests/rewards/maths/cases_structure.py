@@ -45,6 +45,9 @@ EQUAL: list[tuple[str, str]] = [
     (r"\{\emptyset,\{1\}\}", r"\{\{1\},\{\}\}"),
     (r"x\in\{5\}", "5"),
     (r"\{(3,8)\}", "(3,8)"),
+    # two points in one
+    (r"(\pm1,0)", "(1,0),(-1,0)"),
+    (r"(0,2\pm\sqrt{3})", r"(0,2-\sqrt3)\text{ and }(0,2+\sqrt3)"),
 ]
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -78,4 +81,8 @@ UNEQUAL: list[tuple[str, str]] = [
     ("(3,8)", r"(\{3\},8)"),
     (r"\{(3,8)\}", "[3,8]"),
     (r"\{(3,8)\}", "(8,3)"),
+    # two points in one
+    (r"(\pm1,0)", "(1,0)"),
+    (r"(\pm1,0)", "(0,1),(0,-1)"),
+    (r"(\pm1,\pm2)", "(1,2),(-1,-2)"),
 ]
