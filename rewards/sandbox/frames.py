@@ -19,6 +19,7 @@ from rewards.sandbox.inside import values
 
 _STDERR_KEPT = 10_000
 _WORDS = 500  # characters of an explanation
+_TICKS_S = 0.1  # what a limit on CPU time and an account of it may differ by
 _ROOM = 10  # levels that arguments may be deeper than results, which come back in as part of them
 
 
@@ -78,7 +79,8 @@ def _conclude(job: Job, nonce: str, report: Report, flooded: bool, result: bytes
         return Ending.MEMORY, None, f"its processes hold more than {limits.memory_mb} MiB"
     if flooded:
         return Ending.OUTPUT_LIMIT, None, f"more than {limits.output_bytes} bytes"
-    if report.status in (-signal.SIGXCPU, -signal.SIGKILL) and report.cpu_s >= limits.cpu_s:
+    of_limit = limits.cpu_s - (_TICKS_S if report.status == -signal.SIGXCPU else 0)
+    if report.status in (-signal.SIGXCPU, -signal.SIGKILL) and report.cpu_s >= of_limit:
         return Ending.TIMEOUT, None, f"{report.cpu_s:.1f} s of CPU"
     if report.status < 0:
         return Ending.CRASH, None, f"signal {_signal(-report.status)}"

@@ -47,6 +47,11 @@ def ended(
         (ended(PROGRAM, status=-signal.SIGKILL, cpu_s=0.1), Ending.CRASH),
         (ended(PROGRAM, status=-signal.SIGKILL, cpu_s=3), Ending.TIMEOUT),
         (ended(PROGRAM, status=-signal.SIGXCPU, cpu_s=2), Ending.TIMEOUT),
+        (
+            ended(PROGRAM, status=-signal.SIGXCPU, cpu_s=LIMITS.cpu_s - 0.03),
+            Ending.TIMEOUT,
+        ),  # its kernel counts in ticks
+        (ended(PROGRAM, status=-signal.SIGXCPU, cpu_s=0.1), Ending.CRASH),  # raised by itself
         (ended(PROGRAM, status=-signal.SIGKILL, killed=Ending.TIMEOUT), Ending.TIMEOUT),
         (ended(PROGRAM, status=-signal.SIGKILL, killed=Ending.MEMORY), Ending.MEMORY),
         (ended(PROGRAM, status=0, killed=Ending.TIMEOUT), Ending.TIMEOUT),
