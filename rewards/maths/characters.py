@@ -35,8 +35,9 @@ _RAISED |= dict(zip("ᵃᵇᶜᵈᵉᶠᵍʰʲᵏˡᵐᵒᵖʳˢᵗᵘᵛʷˣʸ�
 _LOWERED = {"₊": "+", "₋": "-", "₍": "(", "₎": ")", **{chr(0x2080 + digit): str(digit) for digit in range(10)}}
 _LOWERED |= dict(zip("ₐₑᵢⱼₒᵣᵤᵥₓₕₖₗₘₙₚₛₜ", "aeijoruvxhklmnpst", strict=True))
 _UP, _DOWN = "".join(map(re.escape, _RAISED)), "".join(map(re.escape, _LOWERED))
-_SLASHED = re.compile(rf"([{_UP}]+)[⁄/]([{_DOWN}]+)")
-_INDEX = re.compile(rf"(?<![\w)}}\]!'|%°½¼¾])([{_UP}]+)√")  # of a root, if there is nothing that it could be a power of
+_SLASHED = re.compile(rf"(?<![{_UP}])([{_UP}]+)[⁄/]([{_DOWN}]+)")
+# Of a root, if there is nothing that it could be a power of.
+_INDEX = re.compile(rf"(?<![\w)}}\]!'|%°½¼¾{_UP}])([{_UP}]+)√")
 _POWERS = re.compile(rf"[{_UP}]+")
 _SUBSCRIPTS = re.compile(rf"[{_DOWN}]+")
 

@@ -40,8 +40,9 @@ _FORMULA = re.compile(r"\\[a-zA-Z]|[=<>^_0-9]")
 _ENVIRONMENT = re.compile(rf"\\(?:begin|end) ?\{{[a-zA-Z*]+\}}|\\(?:{_FONTS}) ?\{{[^{{}}]*\}}")
 _PROSE_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{3,}")
 _LATIN = "a-zA-Z\u00c0-\u024f\u1e00-\u1eff"
-_OTHER_SCRIPT = re.compile(
-    rf"\\text\{{[^{{}}]*\}}|\\[a-zA-Z]+|[{_LATIN}]*[{_LATIN[6:]}][{_LATIN}]*|(?:(?![a-zA-Z])[^\W\d_])+"
+_OTHER_SCRIPT = re.compile(  # letters in front of an accented one are looked for from their first on only: linear time
+    rf"\\text\{{[^{{}}]*\}}|\\[a-zA-Z]+|(?:(?<![a-zA-Z])[a-zA-Z]*+)?[{_LATIN[6:]}][{_LATIN}]*"
+    r"|(?:(?![a-zA-Z])[^\W\d_])+"
 )
 _ELLIPSIS = re.compile(r"(?<=[0-9,+)\]}]) ?\.{3,}")
 _LONE_BACKSLASH = re.compile(r"(?<!\\)\\$")

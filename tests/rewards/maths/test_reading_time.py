@@ -4,8 +4,9 @@ import contextlib
 
 import pytest
 
+from rewards.maths.characters import as_latex
 from rewards.maths.comparing import Comparison
-from rewards.maths.latex import Unreadable, text_key
+from rewards.maths.latex import _OTHER_SCRIPT, Unreadable, text_key
 from rewards.maths.numbers import NeedsLibrary, PlainArithmetic
 from rewards.maths.reading import read
 from rewards.maths.rules import MathsRules
@@ -31,6 +32,13 @@ def test_what_is_nested_is_read_once(pair: str, depth: int) -> None:
     before, after = pair.split("*")
     with contextlib.suppress(Unreadable):
         read(before * depth + "1" + after * depth)
+
+
+@pytest.mark.timeout(60)  # quadratic time would take hours
+def test_runs_of_letters_and_raised_digits_take_linear_time() -> None:
+    assert as_latex("²" * 200_000).startswith("^{222")
+    assert as_latex("⁺" * 200_000).startswith("^{+++")
+    assert _OTHER_SCRIPT.sub("", "x" * 200_000 + " été") == "x" * 200_000 + " "
 
 
 @pytest.mark.timeout(60)
