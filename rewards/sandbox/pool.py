@@ -79,8 +79,7 @@ class SandboxPool:
                 for slot in slots:
                     slot.wait_ready()
             except BaseException:
-                for slot in slots:
-                    slot.release()
+                _release(slots)
                 raise
             self._slots = slots
             for slot in slots:
@@ -116,9 +115,8 @@ class SandboxPool:
     def close(self) -> None:
         """End every box. A later `start` or `run` starts them again."""
         with self._starting:
-            for slot in self._slots:
-                slot.release()
-            self._slots, self._free = [], queue.SimpleQueue()
+            slots, self._slots, self._free = self._slots, [], queue.SimpleQueue()
+            _release(slots)
 
     def _make(self) -> _AnySlot:
         if self.backend == "remote":
@@ -135,6 +133,12 @@ class SandboxPool:
             return JobResult(Ending.INFRA, explanation=str(error), box_died=isinstance(error, BoxDied)), True
         finally:
             self._free.put(slot)
+
+
+def _release(slots: Sequence[_AnySlot]) -> None:
+    """All of them side by side, for each waits until its box is gone."""
+    with ThreadPoolExecutor(max(1, len(slots)), "sandbox") as threads:
+        list(threads.map(lambda slot: slot.release(), slots))
 
 
 def _is_idle(job: Job, result: JobResult) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rewards.sandbox import Call, Ending, Job
+from rewards.sandbox import Call, Ending, Job, SandboxSettings
 from rewards.sandbox.box import Box
 from rewards.sandbox.pool import SandboxPool, _Turn
 from rewards.sandbox.slot import Slot, SlotFailure
@@ -69,3 +69,23 @@ def test_one_who_is_interrupted_while_waiting_to_be_alone_keeps_nobody_waiting(
 
     threading.Thread(target=share, daemon=True).start()
     assert shared.wait(5)
+
+
+def test_slots_are_released_though_one_of_them_fails_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[int] = []
+
+    class Fragile:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def release(self) -> None:
+            if self.number == 0:
+                raise OSError(errno.EIO, "Input/output error")
+            released.append(self.number)
+
+    pool = SandboxPool(SandboxSettings(slots=3))
+    monkeypatch.setattr(pool, "_slots", [Fragile(number) for number in range(3)])
+    with pytest.raises(OSError, match="Input/output error"):
+        pool.close()
+    assert sorted(released) == [1, 2]
+    pool.close()
