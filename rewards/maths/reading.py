@@ -24,7 +24,7 @@ _STATEMENTS = frozenset(  # that nobody computes: they equal themselves
 _LOGIC = frozenset({r"\land", r"\lor"})
 _COMPARED = re.compile(r"[0-9=<>]|\\(?:le|ge|ne|in)(?![a-zA-Z])")
 _INEQUALITIES = frozenset({"<", ">", r"\le", r"\ge", r"\ne", r"\in"})
-_FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
+FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 _JOINER = re.compile(r"\\text\{\s*,?\s*(and|or)\s*\}|(?<![a-zA-Z\\{])(and|or)(?![a-zA-Z}])")
 _THOUSANDS = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:,[0-9]{3})+(?![0-9]|,[0-9])")
@@ -258,10 +258,10 @@ def _relation(sides: list[str], operators: list[str]) -> Form:
     sides = [name(side) or side for side in sides]
     if operators == ["="] and is_label(sides[1]) and not is_label(sides[0]):
         sides = sides[::-1]  # 5 = x
-    if len(operators) == 1 and operators[0] in _FLIPPED and is_label(sides[1]) and not is_label(sides[0]):
-        sides, operators = sides[::-1], [_FLIPPED[operators[0]]]  # 5 < x
+    if len(operators) == 1 and operators[0] in FLIPPED and is_label(sides[1]) and not is_label(sides[0]):
+        sides, operators = sides[::-1], [FLIPPED[operators[0]]]  # 5 < x
     if len(operators) == 2 and all(operator in (">", r"\ge") for operator in operators):
-        sides, operators = sides[::-1], [_FLIPPED[operator] for operator in operators[::-1]]  # 5 > x > 2
+        sides, operators = sides[::-1], [FLIPPED[operator] for operator in operators[::-1]]  # 5 > x > 2
     return Relation(tuple(sides), tuple(operators), read_clean(sides[-1]))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rewards.maths.forms import Form, Items, Region, Relation, Value
 from rewards.maths.latex import Unreadable
 from rewards.maths.names import is_label, name
-from rewards.maths.reading import read_clean
+from rewards.maths.reading import FLIPPED, read_clean
 from rewards.maths.regions import named_region, same_marks
 from rewards.maths.rounding import is_rounded, same_rounded
 from rewards.maths.written import is_final_part, same_tools
@@ -21,7 +21,6 @@ _DENIES = re.compile(
     r"\\(?:not|neg|nexists|nsim|n[a-z]*eq|[bx]?cancel|slashed|sout|stackrel|overset|underset)(?![a-zA-Z])|/\s*$|\u0338|"
     r"(?i:(?<![a-z])(?:not|never|no|isn't|wrong|false|incorrect|except|unless|if)(?![a-z]))"
 )
-_FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 
 def same_relation(comparison: Comparison, reference: Form, answer: Form) -> bool:
@@ -108,7 +107,7 @@ def _same_statement(comparison: Comparison, reference: Relation, answer: Relatio
     sign = comparison.arithmetic.proportion(
         (reference.sides[0], reference.sides[1]), (answer.sides[0], answer.sides[1])
     )
-    return sign != 0 and theirs == (ours if sign > 0 else _FLIPPED.get(ours, ours))
+    return sign != 0 and theirs == (ours if sign > 0 else FLIPPED.get(ours, ours))
 
 
 def _leaves_as_much(comparison: Comparison, reference: Relation, answer: Relation) -> bool:
