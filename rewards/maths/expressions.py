@@ -29,6 +29,11 @@ _COEFFICIENT = re.compile(r"(?<![0-9a-zA-Z})\].^_/])([0-9]+) ?/ ?([0-9]+)(?= ?[a
 _ODD_ROOT = re.compile(
     r"\\sqrt\[ ?([0-9]{0,3}[13579]) ?\]\{ ?- ?([0-9.]+|\\frac\{[0-9]+\}\{[0-9]+\})\}"
 )  # the real one
+_DIFFERENTIAL = re.compile(
+    r"\\i+nt(?![a-zA-Z])|\\oint|\\frac ?\{ ?d(?: ?\^ ?\{?[0-9]\}?)?[ a-zA-Z]*\} ?\{ ?d"
+    r"|(?<![a-zA-Z])d ?[a-zA-Z]? ?/ ?d ?[a-zA-Z]"
+)
+_LETTER_D = re.compile(r"\\(?:begin|end|operatorname|text|mathbb)\{[^{}]*\}|\\[a-zA-Z]+|_\{[^{}]*\}|d(?! ?_|\([^()]*,)")
 _MAX_BITS = 70_000  # of a power that is written out; 2^{2024} has 2025
 _MAX_FACTORIAL = 3_000
 
@@ -111,8 +116,8 @@ def is_defined(value: Any) -> bool:
 def _for_the_parser(latex: str) -> str:
     """What the parser takes for something else, put in words that it knows.
 
-    Primes, capital I and E with an index become names of their own (it drops the primes, and takes the letters for
-    sqrt(-1) and for a power of ten); `2/3x` is read from left to right, as `\\frac{2}{3}x`.
+    Primes, capital I, E with an index and d become names of their own (it drops the primes, and takes the letters for
+    sqrt(-1), for a power of ten and for a differential); `2/3x` is read from left to right, as `\\frac{2}{3}x`.
     """
     text = _REPEATING.sub(_repeating, latex)
     text = re.sub(r"([a-zA-Z])('+)", lambda match: f"{match[1]}_{{{9990 + len(match[2])}}}", text)
@@ -120,6 +125,8 @@ def _for_the_parser(latex: str) -> str:
         raise Unreadable("a prime behind something that is no letter")
     text = re.sub(r"(?<![a-zA-Z\\])I(?![a-zA-Z_])", "Q_{9990} ", text)
     text = re.sub(r"(?<![a-zA-Z\\])E_\{?([a-zA-Z0-9]+)\}?", r"Q_{9980\1} ", text)
+    if not _DIFFERENTIAL.search(text):
+        text = _LETTER_D.sub(lambda match: match[0] if len(match[0]) > 1 else "Q_{9970} ", text)
     text = re.sub(r"\\operatorname ?\{((?:arc)?(?:sin|cos|tan|cot|sec|csc))\}", r"\\\1 ", text)
     text = re.sub(r"\\lg(?![a-zA-Z])", r"\\log_{10} ", text)
     text = _ODD_ROOT.sub(r"(-\\sqrt[\1]{\2})", text)

@@ -50,6 +50,12 @@ EQUAL: list[tuple[str, str]] = [
     (r"\begin{pmatrix}2\\4\end{pmatrix}", r"2\begin{pmatrix}1\\2\end{pmatrix}"),
     (r"\begin{pmatrix}1&2\end{pmatrix}", r"\left[\begin{array}{cc}1&2\end{array}\right]"),
     (r"\begin{pmatrix}x\\0.5\end{pmatrix}", r"\begin{pmatrix}x\\ \frac12\end{pmatrix}"),
+    # d is a variable, unless something is integrated or derived
+    (r"2d\sqrt{3}", r"2\sqrt{3}d"),
+    (r"\pi d h", r"\pi hd"),
+    ("dx", "xd"),
+    (r"d\sin\theta", r"\sin(\theta)d"),
+    (r"\begin{pmatrix}a&b\\c&d\end{pmatrix}", r"\begin{bmatrix}a&b\\c&d\end{bmatrix}"),
 ]
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -58,4 +64,8 @@ UNEQUAL: list[tuple[str, str]] = [
     (r"\begin{pmatrix}1&2\end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}"),
     (r"\begin{pmatrix}1\\2\end{pmatrix}", "(1,2)"),
     (r"\begin{pmatrix}1\end{pmatrix}", "1"),
+    # d is a variable
+    (r"2d\sqrt{3}", r"2D\sqrt{3}"),
+    ("dx", "dy"),
+    (r"\begin{pmatrix}a&b\\c&d\end{pmatrix}", r"\begin{pmatrix}a&c\\b&d\end{pmatrix}"),
 ]
