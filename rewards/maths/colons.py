@@ -62,7 +62,9 @@ def same_colon(comparison: Comparison, reference: Form, answer: Form) -> bool:
     ours, theirs = _terms(reference), _terms(answer)
     if ours is None or theirs is None or (len(ours) != len(theirs) and 1 not in (len(ours), len(theirs))):
         return False
-    if isinstance(reference, Clock) and (reference.second is not None or gcd(reference.hour, reference.minute) != 1):
+    if isinstance(reference, Clock) and (reference.second is not None or reference.minute < 10):
+        return False  # no ratio is written 9:05
+    if isinstance(reference, Clock) and gcd(reference.hour, reference.minute) != 1:
         return False
     if not comparison.rules.evaluate and all(map(is_number, ours)) and not all(map(is_number, theirs)):
         return False

@@ -17,7 +17,11 @@ from rewards.maths.rules import MathsRules
 from rewards.maths.written import is_final
 
 _CHOICE = re.compile(r"[A-J]")
-_CHOSEN = re.compile(r"\(\s*([A-J])\s*\)\s*(?P<rest>.*)|([A-J])\s*[).:]\s*(?P<more>.*)", re.DOTALL)
+_IN_A_FONT = re.compile(
+    r"\\(?:text[a-z]*|math(?:rm|bf|it|sf|tt|normal)|boldsymbol|bm|bold|emph|[mhf]?box|boxed|underline)\{((?:[^{}])*)\}"
+    r"|\\[ ,;:]"
+)
+_CHOSEN = re.compile(r"\(\s*([A-J])\s*\)(?! ?[\^_!'+*/(<>=])\s*(?P<rest>.*)|([A-J])\s*[).:]\s*(?P<more>.*)", re.DOTALL)
 _NAMED_SETS = (r"\emptyset", r"\mathbb{N}", r"\mathbb{Z}", r"\mathbb{Q}", r"\mathbb{R}", r"\mathbb{C}")
 _ANOTHER_CHOICE = re.compile(r"^\s*(?:or|and|,|;|/|\\)|(?<![a-zA-Z\\])[A-J](?![a-zA-Z])")
 
@@ -56,7 +60,7 @@ class Arithmetic(Protocol):
 
 def chosen(latex: str) -> str | None:
     r"""The letter of a multiple-choice answer, alone or with its text: `B`, `\textbf{(B)}\ 5`; None if it is none."""
-    text = re.sub(r"\\[a-z]+\{((?:[^{}])*)\}|\\[ ,;:]", r" \1", latex).strip()
+    text = _IN_A_FONT.sub(r" \1", latex).strip()
     if _CHOICE.fullmatch(text):
         return text
     match = _CHOSEN.fullmatch(text)

@@ -66,7 +66,7 @@ def strip_unit(text: str) -> tuple[str, str]:
     """
     currency = _CURRENCY.match(text)
     if currency and text[currency.end() :]:
-        value, more = _strip_tail(text[currency.end() :])
+        value, more = _strip_tail(re.sub(r"(?<=[0-9]) ?/ ?\\text\{", r"\\text{per ", text[currency.end() :]))
         unit = canonical(currency["unit"])
         return currency["sign"] + value, unit if more in ("", unit) else f"{unit} {more}"
     return _strip_tail(text)

@@ -104,4 +104,7 @@ UNEQUAL: list[tuple[str, str]] = [
     (r"2\text{ cm}:3\text{ cm}", "3:2"),
     ("391:1", r"17\cdot 23:1"),
     ("1:2", r"1:\frac{4}{2}:1"),
+    # no ratio has a leading zero
+    ("9:05", "9:5"),
+    ("9:05", r"\frac{9}{5}"),
 ]

@@ -56,6 +56,10 @@ EQUAL: list[tuple[str, str]] = [
     (r"\text{no solution}", r"\emptyset"),
     (r"\emptyset", r"\text{No solution}"),
     (r"\$18.50", "18.50 USD"),
+    # choices and rates
+    ("B", r"\textbf{(B)}-3"),
+    ("A", r"\underline{A}"),
+    (r"\$12\text{ per hour}", r"\$12/\text{hour}"),
 ]
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -102,4 +106,12 @@ UNEQUAL: list[tuple[str, str]] = [
     (r"\text{no solution}", r"\text{no real solution}"),
     (r"\text{no solution}", r"\{0\}"),
     (r"\$18.50", "18.50 EUR"),
+    # what only contains the letter; rates
+    ("A", r"\sqrt{A}"),
+    ("A", r"\overline{A}"),
+    ("C", r"\mathbb{C}"),
+    ("B", "(B)^2"),
+    ("B", "(B)+1"),
+    ("E", r"\ln{E}"),
+    (r"\$12\text{ per hour}", r"\$12/\text{day}"),
 ]
