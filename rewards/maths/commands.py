@@ -34,7 +34,9 @@ _UNDERLINED = re.compile(r"\\underline ?\{([-+0-9.,/ ]*)\}")
 _LEFT_BRACE = re.compile(r"\\left ?\\\{((?:(?!\\left).)*)\\right ?\.", re.DOTALL)  # of cases
 _ARRAY = re.compile(r"\\(begin|end) ?\{array\}(?:\{[^{}]*\})?")
 _OLD_FONT = re.compile(r"\{ ?\\(?:rm|bf|it|sf|tt) ([^{}]*)\}")
-_LETTER_FONT = re.compile(r"\\(math(?:bb|cal|frak|scr|rm|bf|it|sf|tt)|boldsymbol|bm)(?: +([a-zA-Z0-9])|([0-9]))")
+_LETTER_FONT = re.compile(
+    r"\\(math(?:bb|cal|frak|scr|rm|bf|it|sf|tt)|boldsymbol|bm|hat|bar|vec|tilde)(?: +([a-zA-Z0-9])|([0-9]))"
+)
 _INFIX = re.compile(r"\\(over|choose)(?![a-zA-Z])")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _MOST_INFIXES = 20

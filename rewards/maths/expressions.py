@@ -34,6 +34,7 @@ _DIFFERENTIAL = re.compile(
     r"|(?<![a-zA-Z])d ?[a-zA-Z]? ?/ ?d ?[a-zA-Z]"
 )
 _LETTER_D = re.compile(r"\\(?:begin|end|operatorname|text|mathbb)\{[^{}]*\}|\\[a-zA-Z]+|_\{[^{}]*\}|d(?! ?_|\([^()]*,)")
+_GAMMA = re.compile(r"\\([gG])amma(?![a-zA-Z]| ?\()(?: ?_\{([a-zA-Z0-9]+)\})?")  # no function without a bracket
 _MAX_BITS = 70_000  # of a power that is written out; 2^{2024} has 2025
 _MAX_FACTORIAL = 3_000
 
@@ -127,6 +128,7 @@ def _for_the_parser(latex: str) -> str:
     text = re.sub(r"(?<![a-zA-Z\\])E_\{?([a-zA-Z0-9]+)\}?", r"Q_{9980\1} ", text)
     if not _DIFFERENTIAL.search(text):
         text = _LETTER_D.sub(lambda match: match[0] if len(match[0]) > 1 else "Q_{9970} ", text)
+    text = _GAMMA.sub(lambda match: f"Q_{{{9971 if match[1] == 'g' else 9972}{match[2] or ''}}} ", text)
     text = re.sub(r"\\operatorname ?\{((?:arc)?(?:sin|cos|tan|cot|sec|csc))\}", r"\\\1 ", text)
     text = re.sub(r"\\lg(?![a-zA-Z])", r"\\log_{10} ", text)
     text = _ODD_ROOT.sub(r"(-\\sqrt[\1]{\2})", text)

@@ -56,6 +56,11 @@ EQUAL: list[tuple[str, str]] = [
     ("dx", "xd"),
     (r"d\sin\theta", r"\sin(\theta)d"),
     (r"\begin{pmatrix}a&b\\c&d\end{pmatrix}", r"\begin{bmatrix}a&b\\c&d\end{bmatrix}"),
+    # gamma is one, too
+    (r"\gamma^2-1", r"(\gamma-1)(\gamma+1)"),
+    (r"\gamma mc^2", r"mc^2\gamma"),
+    (r"\gamma_1+1", r"1+\gamma_{1}"),
+    (r"\hat{p}(1-\hat{p})", r"\hat p-\hat p^2"),
 ]
 
 UNEQUAL: list[tuple[str, str]] = [
@@ -68,4 +73,7 @@ UNEQUAL: list[tuple[str, str]] = [
     (r"2d\sqrt{3}", r"2D\sqrt{3}"),
     ("dx", "dy"),
     (r"\begin{pmatrix}a&b\\c&d\end{pmatrix}", r"\begin{pmatrix}a&c\\b&d\end{pmatrix}"),
+    (r"\gamma^2-1", r"(\Gamma-1)(\Gamma+1)"),
+    (r"\gamma_1+1", r"\gamma_2+1"),
+    (r"\hat{p}(1-\hat{p})", r"\hat p-p^2"),
 ]
