@@ -7,7 +7,8 @@ import os
 import resource
 import signal
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -192,22 +193,24 @@ def test_what_could_not_be_replaced_whole_stays_and_leaves_no_draft(tmp_path: Pa
     assert [p.name for p in tmp_path.iterdir()] == ["v"]
 
 
-@pytest.fixture
-def file_size(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Bounds the files that this process may write, as a full disk does."""
+@contextmanager
+def file_size(most: int) -> Iterator[None]:
+    """Bounds the files that this process may write, as a full disk does; pytest's own output, which may be one, too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_says_so_and_the_same_command_goes_on(tmp_path: Path, file_size: Callable[[int], None]) -> None:
+def test_a_full_disk_says_so_and_the_same_command_goes_on(tmp_path: Path) -> None:
     path, line = tmp_path / "v", lines("1")
-    with VerdictFile(path) as file:
-        file_size(len(line) + 9)
-        with pytest.raises(RunError, match=r"v cannot be written: File too large; what is judged so far is kept"):
-            file.append([line, lines("2")])
+    message = r"v cannot be written: File too large; what is judged so far is kept"
+    with VerdictFile(path) as file, pytest.raises(RunError, match=message), file_size(len(line) + 9):
+        file.append([line, lines("2")])
     with VerdictFile(path) as file:
         assert [verdict.id for verdict in file.recorded] == ["1"]
 
