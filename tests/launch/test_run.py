@@ -145,16 +145,23 @@ def test_when_an_engine_s_core_dies_the_run_ends_within_a_minute_with_the_cause(
     failed_for(run, "engine 0 has failed: RuntimeError: the engine's core process has died")
 
 
-def test_an_interrupted_run_writes_its_report_and_leaves_no_process_behind(cut_short: dict[str, Run]) -> None:
+@pytest.fixture(scope="module")
+def interrupted(cut_short: dict[str, Run]) -> Run:
+    """That run, after Ctrl-C."""
     run = cut_short["interrupted"]
     run.wait_for("RL (", 300)
     time.sleep(2)
     run.process.send_signal(signal.SIGINT)
-    was_interrupted(run)
+    run.wait(60)
+    return run
 
 
-def test_what_a_verifier_failed_with_is_told_at_once_and_in_the_end(cut_short: dict[str, Run]) -> None:
-    run = cut_short["interrupted"]
+def test_an_interrupted_run_writes_its_report_and_leaves_no_process_behind(interrupted: Run) -> None:
+    was_interrupted(interrupted)
+
+
+def test_what_a_verifier_failed_with_is_told_at_once_and_in_the_end(interrupted: Run) -> None:
+    run = interrupted
     [told] = run.summary["infra_errors"]
     assert told["what"].startswith("verifier 'rules' raised KeyError: 'later' (tried_verifiers.py:")
     assert told["answers"] == run.summary["failures"]["trajectories/infra_error"] > 0
