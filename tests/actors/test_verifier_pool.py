@@ -105,10 +105,11 @@ def summed_up(verdicts: Sequence[Verdict]) -> list[tuple[float | None, str]]:
 def test_killing_an_actor_loses_no_item_and_leaves_no_process() -> None:
     async def test() -> None:
         async with running("math", args={"processes": 1, "cpu_s": 1.0}, workers=2) as made:
-            # Each batch keeps a live worker of the maths verifier busy: the first answer hangs math-verify.
-            groups = [["9^{9^{9^{9}}}", f"{n}+1", f"{n + 1}"] for n in range(4)]
+            # Each batch keeps a live worker of the maths verifier busy: sympy never finishes with the first answer.
+            groups = [["e^{e^{e^{e^{e}}}}", f"{n}^{{1/2}}", rf"\sqrt{{{n}}}"] for n in (2, 3, 5, 7)]
             boxed = [[rf"\boxed{{{text}}}" for text in group] for group in groups]
-            waiting = [asyncio.create_task(made.judged(group, answer=f"{n + 1}")) for n, group in enumerate(boxed)]
+            judging = [made.judged(texts, answer=group[-1]) for texts, group in zip(boxed, groups, strict=True)]
+            waiting = [asyncio.create_task(one) for one in judging]
             await asyncio.sleep(0.7)
             victim = actors()[0]
             children = victim.children(recursive=True)
