@@ -86,15 +86,7 @@ def test_what_was_installed_under_a_strict_umask_is_named(tmp_path: Path, monkey
         keeper._check_readable([str(tmp_path), str(tmp_path / "secret.py")], 61_000)
 
 
-_REACHABLE = """
-set -e
-mkdir {folder}/root; mount --bind /root {folder}/root; mount -t tmpfs -o mode=755 none /root
-for path in {below}; do
-    mkdir -p /root/$path; mount --bind {folder}/root/$path /root/$path
-done
-umount {folder}/root
-exec setpriv --reuid 54321 --regid 54321 --clear-groups --bounding-set=-all --inh-caps=-all "$@"
-"""
+_AS_A_USER = 'exec setpriv --reuid 54321 --regid 54321 --clear-groups --bounding-set=-all --inh-caps=-all "$@"'
 _PROBE = """
 from rewards.sandbox import SandboxSettings
 from rewards.sandbox.backends import STRONGEST_FIRST, probe
@@ -102,14 +94,32 @@ print({backend: probe(backend, SandboxSettings()).why for backend in STRONGEST_F
 """
 
 
+def opened(paths: set[str], scratch: Path) -> Iterator[str]:
+    """Commands, for a mount namespace, after which anybody may enter these paths, whichever folder above is closed."""
+    closed: dict[Path, set[Path]] = {}
+    for path in map(Path, paths):
+        above = [folder for folder in [*reversed(path.parents), path] if is_closed(folder)]
+        if above:
+            closed.setdefault(above[0], set()).update(path.iterdir() if is_closed(path) else [path])
+    for folder, wanted in closed.items():
+        yield f"mkdir -p {scratch}{folder}; mount --bind {folder} {scratch}{folder}"
+        yield f"mount -t tmpfs -o mode=755 none {folder}"
+        for path in sorted(wanted):
+            made = f"mkdir -p {path}" if path.is_dir() else f"mkdir -p {path.parent}; touch {path}"
+            yield f"{made}; mount --bind {scratch}{path} {path}"
+
+
+def is_closed(folder: Path) -> bool:
+    return not folder.stat().st_mode & 0o001
+
+
 @needs_root
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("setpriv") or not shutil.which("unshare"), reason="needs util-linux")
 def test_a_user_without_any_right_has_every_backend(tmp_path: Path) -> None:
-    """In mounts of its own, in which this Python can be reached even if it lies below /root."""
-    prefixes = {os.path.realpath(sys.base_prefix), sys.prefix, sysconfig.get_path("purelib"), os.getcwd()}
-    below = " ".join(sorted(path.removeprefix("/root/") for path in prefixes if path.startswith("/root/")))
-    script = _REACHABLE.format(folder=tmp_path, below=below)
+    """In mounts of its own, in which this Python and this code can be reached even if they lie below /root."""
+    paths = {os.path.realpath(sys.base_prefix), sys.prefix, sysconfig.get_path("purelib"), os.getcwd()}
+    script = "\n".join(["set -e", *opened(paths, tmp_path), _AS_A_USER])
     command = ["unshare", "-m", "sh", "-c", script, "sh", sys.executable, "-c", _PROBE]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), "HOME": "/tmp"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
