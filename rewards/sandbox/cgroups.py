@@ -24,7 +24,7 @@ _SLACK_BYTES = 32 * _MIB  # kernel memory of a job's processes, beside _EACH_BYT
 _EACH_BYTES = 1 * _MIB  # its page tables, which are as large as the zygote's, and its stack
 _BOX_PROCESSES = 4  # bubblewrap's two, the zygote, and one to spare
 
-_TRIES, _PAUSE_S = 40, 0.025
+_TRIES, _PAUSE_S = 500, 0.002
 
 _lock = threading.Lock()
 _made = 0
@@ -42,6 +42,11 @@ class Group:
         self.path.mkdir()
         self._base_bytes = 0
         self._limits: JobLimits | None = None
+
+    @property
+    def bounds(self) -> bool:
+        """Whether it bounds memory or processes, and does not only count CPU time."""
+        return (self.path / "memory.max").exists() or (self.path / "pids.max").exists()
 
     def settle(self) -> None:
         """What it holds now is its zygote's, not a job's; if its memory runs out, all of it ends, and nothing half."""

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from . import kernel
 
-_TRIES, _PAUSE_S = 40, 0.025  # to remove a cgroup
+_TRIES, _PAUSE_S = 500, 0.002  # to remove a cgroup
 
 
 def main(
