@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import pytest
@@ -62,12 +61,11 @@ def test_a_tolerance_is_for_finite_numbers_only(expected: str, actual: str, same
     assert same_text(expected, actual, Tolerance(1e-4, 1e-4)) is same
 
 
-@pytest.mark.parametrize("actual", ["1" * 20_000 + "x", "." + "1" * 20_000 + "x", "1." + "1" * 20_000 + "e"])
+@pytest.mark.timeout(60)  # quadratic time would take hours
+@pytest.mark.parametrize("actual", ["1" * 10**6 + "x", "." + "1" * 10**6 + "x", "1." + "1" * 10**6 + "e"])
 def test_a_long_word_that_is_no_number_is_seen_to_be_none_in_time(actual: str) -> None:
     """Seen before: quadratic, days for 4 MB of output."""
-    started = time.process_time()
     assert not same_text("2.5", actual, Tolerance(1e-4, 1e-4))
-    assert time.process_time() - started < 2
 
 
 SAME = [(2, 2.0), (10**20, 1e20), ("a", "a"), (None, None), (True, True), ([1, [2]], [1.0, [2]]), (INF, INF)]

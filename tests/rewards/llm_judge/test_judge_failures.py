@@ -185,7 +185,5 @@ HOSTILE = [
 
 @pytest.mark.timeout(60)
 def test_hostile_answers_are_sent_and_scored(server: JudgeServer, make: Callable[..., LlmJudgeVerifier]) -> None:
-    begin = time.monotonic()
     server.reply = lambda body: grade(5)
     assert [verdict.score for verdict in judge(make(timeout_s=20.0, deadline_s=40.0), *HOSTILE)] == [0.5] * len(HOSTILE)
-    assert time.monotonic() - begin < 30
