@@ -64,7 +64,7 @@ def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
         return ProcessHost(name, chosen, 0, events)
 
     def write(ready: Ready) -> None:
-        pass  # whatever the verdict is, there is one
+        pass  # any verdict will do
 
     window = Window(iter([Answer(task, _ANSWER)]), size=1, batch_size=1)
     try:
@@ -78,4 +78,4 @@ def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
 
 
 def _note(what: str) -> str:
-    return f"Tried on a harmless answer, this came of it (where it judges in the run, it must not): {what}"
+    return f"Trial on a harmless answer: {what}. Make sure that this cannot happen where the verifier runs"

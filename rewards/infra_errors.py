@@ -47,7 +47,7 @@ class InfraError:
 
 
 def raised(verifier: str, error: BaseException) -> Verdict:
-    """The infra error that an exception of a verifier is."""
+    """An exception of a verifier as an infra error."""
     # The frame that caught it is ours and says nothing.
     trace = error.__traceback__.tb_next if error.__traceback__ else None
     where = _place(trace)
@@ -59,7 +59,7 @@ def raised(verifier: str, error: BaseException) -> Verdict:
 
 
 def no_verdicts(verifier: str, returned: Any, answers: int) -> Verdict | None:
-    """The infra error that something which cannot be the verdicts of so many answers is; None if it can."""
+    """An infra error if `returned` is not a list of one verdict per answer; None if it is."""
     right = "return one Verdict per answer, such as Verdict.scored(1.0, Reason.CORRECT)"
     if not isinstance(returned, list | tuple):
         wrong = "None" if returned is None else f"{_article(type(returned).__name__)}, not a list"

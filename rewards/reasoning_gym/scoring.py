@@ -82,7 +82,7 @@ def scorer(dataset: str, config: dict[str, Any]) -> Any:
 
 
 def judged(dataset: str, made: Any, answer: str, entry: dict[str, Any]) -> float:
-    """What the scorer `made` pays, or this house where it would pay for what solves nothing. Raises Refused."""
+    """The score by `made`'s own scorer, or by ours where that one pays for wrong answers. Raises Refused."""
     plain = _PLAIN.get(dataset)
     if plain is not None and not plain.fullmatch(answer):
         raise Refused(f"not of the form {plain.pattern}")

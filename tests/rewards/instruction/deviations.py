@@ -1,4 +1,4 @@
-"""Where this house says otherwise than the package if-verifiable 0.1.2: one or more texts for each constraint."""
+"""Where our checkers differ from the package if-verifiable 0.1.2: one or more texts for each constraint."""
 
 from typing import Any, NamedTuple
 
