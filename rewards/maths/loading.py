@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,28 +50,40 @@ def faults(references: Sequence[str], limits: Limits, told: Callable[[int], None
         cores = len(os.sched_getaffinity(0))
         pool = WorkerPool(_EXAMINER, _WARM_UP, max(1, min(cores, _MOST_PROCESSES, len(waiting) // 8)), halved)
         try:
-            found = _examine(waiting, pool, told)
+            found, missed = _examine(waiting, pool, told)
         finally:
             pool.close()
+        if missed:
+            first, cause = next(iter(missed.items()))
+            print(
+                f"{len(missed):,} references could not be checked, {first!r} first: {cause}; if nothing can be compared "
+                "with one of them, its answers will be infra errors",
+                file=sys.stderr,
+                flush=True,
+            )
         _faults.update({(limits, reference): why for reference, why in found.items()})
     return {reference: why for reference in references if (why := _faults.get((limits, reference)))}
 
 
-def _examine(waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]) -> dict[str, str]:
-    """The fault of each reference, "" if it has none; nothing of those that the machine kept from being looked at."""
+def _examine(
+    waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The fault of each reference, "" if it has none; and why the machine kept others from being looked at."""
     found: dict[str, str] = {}
+    missed: dict[str, str] = {}
     batches = [waiting[i : i + _TOGETHER] for i in range(0, len(waiting), _TOGETHER)]
     for begin in range(0, len(batches), _AT_ONCE):
         some = batches[begin : begin + _AT_ONCE]
-        alone = _ask(pool, some, found)
-        _ask(pool, [[reference] for reference in alone], found)
+        alone = _ask(pool, some, found, missed)
+        _ask(pool, [[reference] for reference in alone], found, missed)
         told(min((begin + _AT_ONCE) * _TOGETHER, len(waiting)))
-    return found
+    return found, missed
 
 
-def _ask(pool: WorkerPool, batches: Sequence[Sequence[str]], found: dict[str, str]) -> list[str]:
-    """Note the faults of each batch in `found`; the references of those that came to grief: they are to be asked about
-    alone."""
+def _ask(
+    pool: WorkerPool, batches: Sequence[Sequence[str]], found: dict[str, str], missed: dict[str, str]
+) -> list[str]:
+    """Fill in `found` and `missed`. Returns the references of batches that failed, to be asked about one by one."""
     requests: list[dict[str, Any]] = [{"references": list(batch)} for batch in batches]
     asked = [i for i, request in enumerate(requests) if len(json.dumps(request)) < MAX_REQUEST_BYTES - 1]
     again = [reference for i, batch in enumerate(batches) if i not in set(asked) for reference in batch]
@@ -80,7 +93,7 @@ def _ask(pool: WorkerPool, batches: Sequence[Sequence[str]], found: dict[str, st
         elif len(batches[i]) > 1:
             again += batches[i]
         elif outcome.failure is Failure.INFRA and not outcome.raised:
-            continue  # the machine's doing: nothing is known of the reference
+            missed[batches[i][0]] = outcome.detail  # the machine's doing: nothing is known of the reference
         else:
             found[batches[i][0]] = f"comparing it with anything ends in a {outcome.failure} ({outcome.detail})"
     return again

@@ -65,6 +65,16 @@ def test_numbers_and_words_need_no_worker_when_loaded(monkeypatch: pytest.Monkey
     assert MathsVerifier().check_tasks(plain, print) == {}
 
 
+def test_references_that_no_worker_could_check_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rewards.maths.loading._EXAMINER", "rewards.maths.worker:missing")
+    assert MathsVerifier().check_tasks(tasks([r"\sqrt{11}", r"\sqrt{13}"]), print) == {}
+    said = capsys.readouterr().err
+    assert said.startswith("2 references could not be checked, '\\\\sqrt{11}' first: ")
+    assert "missing" in said
+
+
 def test_a_reference_is_looked_at_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     again = tasks([r"\sqrt{7}", r"\sqrt{7}"])
     assert MathsVerifier().check_tasks(again, print) == {}
@@ -75,8 +85,10 @@ def test_a_reference_is_looked_at_once_in_a_process(monkeypatch: pytest.MonkeyPa
 def test_what_is_too_slow_for_one_verifier_is_not_refused_by_a_more_patient_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def examined(waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]) -> dict[str, str]:
-        return dict.fromkeys(waiting, "too slow" if pool._limits.cpu_s < 1 else "")
+    def examined(
+        waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        return dict.fromkeys(waiting, "too slow" if pool._limits.cpu_s < 1 else ""), {}
 
     monkeypatch.setattr("rewards.maths.loading._examine", examined)
     asked = tasks([r"\sqrt{13}"])
