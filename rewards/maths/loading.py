@@ -56,8 +56,8 @@ def faults(references: Sequence[str], limits: Limits, told: Callable[[int], None
         if missed:
             first, cause = next(iter(missed.items()))
             print(
-                f"{len(missed):,} references could not be checked, {first!r} first: {cause}; if nothing can be compared "
-                "with one of them, its answers will be infra errors",
+                f"{len(missed):,} references could not be checked, {first!r} first: {cause}; if nothing can be "
+                "compared with one of them, its answers will be infra errors",
                 file=sys.stderr,
                 flush=True,
             )
