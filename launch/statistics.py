@@ -3,6 +3,9 @@
 A rate is the mean over tasks of each task's share of passed samples. Its 95% interval is Wilson's score interval, whose
 sample size is the number of tasks when each has one sample, and otherwise the *effective* one: the number of
 independent samples that would have the variance seen between task means (samples of one task are not independent).
+A variance that is itself estimated from few tasks makes Student's t quantile take the normal one's place.
+
+A change is over the tasks that both evaluations have, pair by pair.
 """
 
 from __future__ import annotations
@@ -11,11 +14,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+Float64 = npt.NDArray[np.float64]
 Z95 = NormalDist().inv_cdf(0.975)
 ALL = "all"
 
@@ -75,11 +81,6 @@ class DomainResult:
     asked: int
     samples: int
     by_task: ByTask
-
-    @property
-    def task_means(self) -> dict[tuple[str, str], float]:
-        """Each task's share of passed samples."""
-        return {task: counts.passed / counts.samples for task, counts in self.by_task.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,42 +151,95 @@ class Evaluation:
         }
 
 
-def wilson(value: float, n: float) -> Estimate:
-    """Wilson's 95% score interval (1927) of a share `value` seen in `n` independent trials; `n` may be fractional."""
-    centre = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n**2))
+def wilson(value: float, n: float, quantile: float = Z95) -> Estimate:
+    """Wilson's score interval (1927) of a share `value` seen in `n` independent trials, which may be fractional; a 95%
+    interval with the normal quantile."""
+    centre = (value + quantile**2 / (2 * n)) / (1 + quantile**2 / n)
+    half = quantile / (1 + quantile**2 / n) * math.sqrt(value * (1 - value) / n + quantile**2 / (4 * n**2))
     return Estimate(value, min(value, max(0.0, centre - half)), max(value, min(1.0, centre + half)))
 
 
-def rate(samples_by_task: Sequence[Sequence[bool]]) -> Estimate:
-    """Mean over tasks of the share passed, with its 95% interval; each task has at least one sample.
+def rate(passed: Sequence[int], samples: Sequence[int]) -> Estimate:
+    """Mean over tasks of the share of their samples that passed, with its 95% interval; each task has samples.
 
-    The interval is Wilson's with n = value·(1−value) / (variance of the mean of task means), kept between the number of
-    tasks and the number of samples: the first if a task's samples all agree, the second if they are independent. When
-    every sample passed, or none did, nothing is known of their dependence and n is the number of tasks.
+    The interval is Wilson's with the effective number of samples, and with the t quantile of tasks − 1 degrees of
+    freedom where that number rests on the variance between tasks.
     """
-    means = np.array([np.mean(samples) for samples in samples_by_task], dtype=np.float64)
-    tasks, samples, value = len(means), sum(len(s) for s in samples_by_task), float(means.mean())
-    if samples == tasks or tasks < 2:
-        return wilson(value, tasks)
-    variance = float(means.var(ddof=1)) / tasks
+    means = np.divide(passed, samples)
+    effective, estimated = _effective(means, sum(samples))
+    return wilson(float(means.mean()), effective, student_t(len(means) - 1, 0.975) if estimated else Z95)
+
+
+def _effective(means: Float64, samples: int) -> tuple[float, bool]:
+    """How many independent samples say as much as these tasks' means, and whether the variance between tasks says so.
+
+    value·(1−value) / (variance of the mean of task means), kept between the number of tasks and the number of samples:
+    the first if a task's samples all agree, the second if they are independent. When every sample passed, or none did,
+    nothing is known of their dependence: the number of tasks.
+    """
+    tasks, value = len(means), float(means.mean())
     spread = value * (1 - value)
-    effective = spread / variance if variance > 0 else samples if spread > 0 else tasks
-    return wilson(value, min(max(effective, tasks), samples))
+    if samples == tasks or tasks < 2 or not spread > 0:
+        return tasks, False
+    variance = float(means.var(ddof=1)) / tasks
+    return min(max(spread / variance if variance > 0 else samples, tasks), samples), True
 
 
-def change(before: DomainResult, after: DomainResult) -> Estimate:
-    """after − before in pass@1, with Newcombe's 95% interval from two score intervals (1998, method 10).
+def change(before: DomainResult, after: DomainResult, confidence: float = 0.95) -> Estimate:
+    """after − before in pass@1 over the tasks that both have, with its interval.
 
-    On the same tasks the comparison is paired: the correlation of task means narrows the interval. On others it
-    is taken as 0.
+    Paired: Bonett and Price's interval (2012), t for z, made for means of several samples. Two tasks are added to the
+    differences, one better and one worse by 1/√(effective samples a task): without them the interval would be empty
+    where no task changed, which says little of a few tasks. If no task is in common, Newcombe's interval from two score
+    intervals (1998, method 10), at 95%.
     """
-    correlation = _correlation(before.task_means, after.task_means)
+    common = [task for task in before.by_task if task in after.by_task]
+    if not common:
+        return _unpaired(before, after)
+    firsts, seconds = (_over(result, common) for result in (before, after))
+    differences = seconds[0] - firsts[0]
+    effective = min(_effective(*firsts)[0], _effective(*seconds)[0]) / len(common)
+    padded = np.append(differences, (effective**-0.5, -(effective**-0.5)))
+    half = student_t(len(padded) - 1, (1 + confidence) / 2) * float(padded.std()) / math.sqrt(len(padded))
+    value, centre = float(differences.mean()), float(padded.mean())
+    return Estimate(value, max(-1.0, min(value, centre - half)), min(1.0, max(value, centre + half)))
+
+
+def _over(result: DomainResult, tasks: Sequence[tuple[str, str]]) -> tuple[Float64, int]:
+    """The means of these tasks, and how many samples they have together."""
+    counts = [result.by_task[task] for task in tasks]
+    return np.array([c.passed / c.samples for c in counts]), sum(c.samples for c in counts)
+
+
+def _unpaired(before: DomainResult, after: DomainResult) -> Estimate:
     a, b = after.pass_at_1, before.pass_at_1
     difference = a.value - b.value
-    down = _joint(a.value - a.low, b.high - b.value, correlation)
-    up = _joint(a.high - a.value, b.value - b.low, correlation)
+    down, up = math.hypot(a.value - a.low, b.high - b.value), math.hypot(a.high - a.value, b.value - b.low)
     return Estimate(difference, max(-1.0, difference - down), min(1.0, difference + up))
+
+
+@cache
+def student_t(freedom: int, share: float) -> float:
+    """The t quantile below which lies `share` (above 1/2) of Student's distribution, for whole degrees of freedom.
+
+    Bisection of Abramowitz and Stegun's finite series (1964, 26.7.3 and 26.7.4).
+    """
+    low, high = 0.0, math.pi / 2  # of the angle whose tangent is t / √freedom
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, freedom) < 2 * share - 1 else (low, middle)
+    return math.tan(low) * math.sqrt(freedom)
+
+
+def _within(angle: float, freedom: int) -> float:
+    """Student's probability of at most tan(angle)·√freedom in magnitude."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    term = cosine if freedom % 2 else 1.0
+    total = term if freedom > 1 else 0.0
+    for k in range(3 if freedom % 2 else 2, freedom - 1, 2):
+        term *= cosine**2 * (k - 1) / k
+        total += term
+    return 2 / math.pi * (angle + sine * total) if freedom % 2 else sine * total
 
 
 def compared(before: Evaluation, after: Evaluation) -> tuple[Evaluation, Evaluation]:
@@ -195,15 +249,23 @@ def compared(before: Evaluation, after: Evaluation) -> tuple[Evaluation, Evaluat
     return (before.over(common), after.over(common)) if common else (before, after)
 
 
-def changes(before: Evaluation, after: Evaluation) -> dict[str, Estimate]:
+def changes(before: Evaluation, after: Evaluation, confidence: float = 0.95) -> dict[str, Estimate]:
     """`change` for every domain that both evaluations have, and `all`."""
-    return {d: change(before.domains[d], after.domains[d]) for d in before.domains if d in after.domains}
+    pairs = {d: (before.domains[d], after.domains[d]) for d in before.domains if d in after.domains}
+    return {domain: change(*pair, confidence) for domain, pair in pairs.items()}
+
+
+def fallen(before: Evaluation, after: Evaluation) -> list[str]:
+    """Domains whose pass@1 fell beyond chance. Of many domains one falls below its own 95% interval by chance easily:
+    each is given its part of the 5% (Bonferroni)."""
+    domains = max(1, len(before.domains.keys() & after.domains.keys() - {ALL}))
+    return [domain for domain, c in changes(before, after, 1 - 0.05 / domains).items() if c.high < 0]
 
 
 def _result(by_task: ByTask, asked: int) -> DomainResult:
     total = TaskCounts(*map(sum, zip(*by_task.values())))
     return DomainResult(
-        pass_at_1=rate([[True] * t.passed + [False] * (t.samples - t.passed) for t in by_task.values()]),
+        pass_at_1=rate([t.passed for t in by_task.values()], [t.samples for t in by_task.values()]),
         parseable=total.parseable / total.samples,
         truncated=total.truncated / total.samples,
         tokens_mean=total.tokens / total.samples,
@@ -212,16 +274,3 @@ def _result(by_task: ByTask, asked: int) -> DomainResult:
         samples=total.samples,
         by_task=by_task,
     )
-
-
-def _correlation(before: Mapping[tuple[str, str], float], after: Mapping[tuple[str, str], float]) -> float:
-    if before.keys() != after.keys() or len(before) < 2:  # `compared` gives both the same
-        return 0.0
-    x, y = (np.array([means[task] for task in before]) for means in (before, after))
-    if x.std() == 0 or y.std() == 0:
-        return 0.0
-    return float(np.corrcoef(x, y)[0, 1])
-
-
-def _joint(first: float, second: float, correlation: float) -> float:
-    return math.sqrt(max(0.0, first**2 - 2 * correlation * first * second + second**2))
