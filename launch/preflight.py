@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from buffer.errors import UserError
+from buffer.links import absence, dangling
 from buffer.plugins import resolve
 from buffer.printable import printable
 from buffer.types import Task
@@ -25,14 +27,18 @@ from launch.nodes import Node, Plan
 from launch.plan import plan
 from launch.recipe import Recipe
 from launch.settings import LearnerPlaces
+from learner.heads import heads_of
 from learner.settings import EngineSettings, SaveSettings, WarmStartSettings
-from models.policy import check_policy, policy_config
+from models.policy import check_policy, policy_config, read_config
 from rewards.registry import build_verifiers
+from rollout.entry_points import check_entry_points
 
 # Metrics, report, samples and an offline wandb run of a few thousand steps, beside the policy itself.
 _RUN_BYTES = 256 * 2**20
 # Only the longest prompts, by characters, are tokenized: data sets may have millions.
 _PROMPTS_TOKENIZED = 64
+# FlashAttention-2's kernels are made for heads up to this width.
+_FLASH_WIDTH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +51,13 @@ class Preflight:
 
 def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     """All checks that need no policy folder; those of `check_folder` too if `policy.path` already gives one."""
+    check_entry_points()
     check_policy(recipe.policy)
-    check_fit(recipe, policy_config(recipe.policy))
-    check_kernel(recipe.learner, recipe.cluster)
+    config = policy_config(recipe.policy)
+    check_fit(recipe, config)
+    if config is not None:
+        check_cache_holds_a_sequence(recipe, config)
+    check_kernel(recipe.learner, recipe.cluster, recipe.policy.dtype, config)
     tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
     check_domains([*(task for source in tasks.train for task in source), *tasks.held_out])
     if recipe.warm_start is not None:
@@ -64,11 +74,25 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     return Preflight(tasks, placed)
 
 
-def check_kernel(learner: EngineSettings, places: LearnerPlaces) -> None:
-    """Refuse a kernel that the learner's devices do not have."""
-    if learner.attention != "sdpa" and not places.learner_gpus:
+def check_kernel(learner: EngineSettings, places: LearnerPlaces, dtype: str, config: Any | None) -> None:
+    """Refuse a kernel that the learner's devices do not have, or that takes other numbers or narrower heads."""
+    if learner.attention == "sdpa":
+        return
+    if not places.learner_gpus:
         raise UserError(
             f"learner.attention {learner.attention} needs GPUs, and cluster.learner_gpus is 0; use sdpa on CPU"
+        )
+    if learner.attention != "flash_attention_2":
+        return
+    if dtype != "bfloat16":
+        raise UserError(
+            f"learner.attention flash_attention_2 computes in 16 bits, and policy.dtype is {dtype}; set policy.dtype "
+            "to bfloat16, or use sdpa or flex_attention"
+        )
+    if config is not None and (width := heads_of(config).head_dim) > _FLASH_WIDTH:
+        raise UserError(
+            f"learner.attention flash_attention_2 takes heads of at most {_FLASH_WIDTH} numbers, and the policy's have "
+            f"{width}; use sdpa or flex_attention"
         )
 
 
@@ -78,7 +102,7 @@ def check_folder(recipe: Recipe, nodes: Sequence[Node], folder: Path, tasks: Tas
     Returns the plan with the weights' memory counted.
     """
     size = policy_size(folder)
-    check_cache_holds_a_sequence(recipe, size)
+    check_cache_holds_a_sequence(recipe, read_config(folder))
     placed = plan(recipe, nodes, size)
     check_prompts(recipe, folder, [*(task for source in tasks.train for task in source), *tasks.held_out])
     return placed
@@ -169,6 +193,8 @@ def run_bytes(learner: EngineSettings, save: SaveSettings, size: PolicySize | No
 def check_runs_dir(runs_dir: str, needed: float) -> None:
     """Refuse a `runs_dir` that cannot be written or has less than `needed` bytes free."""
     folder = Path(runs_dir).absolute()
+    if (link := dangling(folder)) is not None:
+        raise UserError(f"runs_dir {runs_dir}: {absence(link)}; make that folder, or name another")
     there = next(p for p in (folder, *folder.parents) if p.exists())
     if not there.is_dir():
         raise UserError(f"runs_dir {runs_dir}: {there} is a file; name a folder")

@@ -58,7 +58,7 @@ def _cache_too_large(recipe: Recipe, nodes: Sequence[Node], size: PolicySize | N
     needed, largest = sum(parts.values()), max(node.memory for node in nodes)
     if needed <= largest or "cache" not in parts:
         return ""
-    most = largest - (needed - parts["cache"])
+    most = (largest - (needed - parts["cache"])) / recipe.rollout.engine.tensor_parallel
     tenths = int(most / GIB * 10) / 10
     fix = f"lower rollout.engine.kv_cache_gb to at most {tenths:g}" if tenths > 0 else "use a larger machine"
     sums = " + ".join(f"{gib(part)} {name}" for name, part in parts.items())

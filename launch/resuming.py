@@ -6,12 +6,12 @@ from pathlib import Path
 
 from buffer.errors import UserError
 from launch.either import load_either
-from launch.memory import tensor_shapes
 from launch.recipe import Recipe
 from launch.run_folder import RunFolder
 from launch.sft.recipe import SftRecipe
 from learner.checkpoints.folder import read_metadata
 from models.policy import prepare_policy
+from models.weights import tensor_shapes
 
 
 def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:

@@ -40,15 +40,24 @@ class RunFolder:
 
     @classmethod
     def create(cls, runs_dir: Path | str, name: str) -> RunFolder:
-        """Make a new folder `runs_dir/name`, or `name-2`, `name-3`, ... if it exists: no run overwrites another."""
-        for number in range(1, 1_000_000):
-            path = Path(runs_dir) / (name if number == 1 else f"{name}-{number}")
-            try:
-                path.mkdir(parents=True)  # also settles who gets it when two runs start at once
-            except FileExistsError:
-                continue
-            return cls(path.absolute())
-        raise RuntimeError(f"a million runs named {name!r} in {runs_dir}: clear some away")
+        """Make a new folder `runs_dir/name`, or `name-2`, `name-3`, ... if it exists: no run overwrites another.
+
+        `UserError` if it cannot be made.
+        """
+        try:
+            Path(runs_dir).mkdir(parents=True, exist_ok=True)
+            number, path = 1, Path(runs_dir) / name
+            while True:
+                try:
+                    path.mkdir()  # also settles who gets it when two runs start at once
+                    return cls(path.absolute())
+                except FileExistsError:
+                    number += 1
+                    path = Path(runs_dir) / f"{name}-{number}"
+        except OSError as error:
+            raise UserError(
+                f"runs_dir {runs_dir}: no folder for the run {name!r} can be made in it: {error.strerror}"
+            ) from error
 
     @classmethod
     def existing(cls, path: Path | str) -> RunFolder:
@@ -100,6 +109,11 @@ class RunFolder:
     def policy(self) -> Path:
         """The final policy, a Hugging Face folder."""
         return self.path / "policy"
+
+    @property
+    def logs(self) -> Path:
+        """One file for each actor: what it and its libraries wrote. Ray's own below `ray`, where a run has failed."""
+        return self.path / "logs"
 
     def last_checkpoint(self, every: int) -> Path:
         """The last complete checkpoint. `UserError` if there is none; `every` is the recipe's, for its words."""

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import inspect
-import json
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
+from buffer.links import absence, dangling
 from buffer.plugins import resolve
 from models.settings import PolicySettings
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
-# `Motif2Config.model_type`. Written here too because importing it takes seconds, which other models need not wait for.
-_MOTIF2 = "Motif"
+_SUFFIXES = (".json", ".safetensors", ".jinja", ".model", ".txt")
 
 
 def missing_parts(folder: Path) -> list[str]:
     """What keeps `folder` from being loaded as a policy, in words; empty if nothing is missing."""
     if not folder.is_dir():
-        return ["the folder itself"]
+        return [f"the folder itself ({absence(folder)})" if dangling(folder) else "the folder itself"]
+    # Folders of the hub's cache are all links, into a part of the cache that may have been cleared.
+    if gone := [path for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and dangling(path)]:
+        return [f"{path.name} ({absence(path)})" for path in gone]
     missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         missing.append("a tokenizer (" + " or ".join(_TOKENIZER_FILES) + ")")
@@ -54,20 +56,16 @@ def prepare_policy(settings: PolicySettings, out_dir: Path, seed: int) -> Path:
 
 
 def check_model_folder(folder: Path, origin: str) -> None:
-    """Raises UserError, beginning with `origin`, if the folder is incomplete, or if its weights do not fit it.
-
-    Weights are compared with Motif-2 alone, by the headers of their files: transformers would start from random numbers
-    in place of those that are missing and say so in its log only.
-    """
+    """Raises UserError, beginning with `origin`, if the folder is incomplete, or if its weights do not fit it
+    (`models.weights`)."""
     _check_parts(folder, origin)
-    if _model_type(folder) == _MOTIF2:
-        from models.motif2.checkpoint import check_weights
+    config = read_config(folder)
+    from models.weights import check_weights
 
-        config = read_config(folder)
-        try:
-            check_weights(folder, config)
-        except UserError as error:
-            raise UserError(f"{origin}: {error}") from error
+    try:
+        check_weights(folder, config)
+    except UserError as error:
+        raise UserError(f"{origin}: {error}") from error
 
 
 def policy_config(settings: PolicySettings) -> Any | None:
@@ -78,7 +76,17 @@ def policy_config(settings: PolicySettings) -> Any | None:
     if settings.path is not None:
         return read_config(Path(settings.path))
     describe = getattr(_builder(settings), "config", None)
-    return None if describe is None else describe(**settings.build_args)
+    if describe is None:
+        return None
+    try:
+        return describe(**settings.build_args)
+    except UserError:
+        raise
+    except Exception as error:  # sizes that transformers refuses, and whatever else a builder makes of its arguments
+        told = textwrap.shorten(str(error), 300, placeholder=" ...")
+        raise UserError(
+            f"policy.build_args: {settings.build} makes no configuration of them: {type(error).__name__}: {told}"
+        ) from error
 
 
 def read_config(folder: Path) -> Any:
@@ -118,12 +126,3 @@ def _check_parts(folder: Path, origin: str) -> None:
             f"{origin}: {folder} lacks {', '.join(missing)}. Give a folder written by "
             "`save_pretrained` of a transformers model and of its tokenizer."
         )
-
-
-def _model_type(folder: Path) -> str | None:
-    """What config.json says; None if it cannot be read, which `read_config` reports."""
-    try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content.get("model_type") if isinstance(content, dict) else None

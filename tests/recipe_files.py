@@ -57,22 +57,26 @@ def build_policy(out_dir: Path, seed: int) -> Path:
 
 
 def write_policy_folder(
-    folder: Path, layers: int = 2, parameters: int = 1000, chat_template: str | None = PLAIN_TEMPLATE
+    folder: Path, layers: int = 2, vocabulary: int = 8, chat_template: str | None = PLAIN_TEMPLATE
 ) -> Path:
-    """A policy folder with a whitespace tokenizer, a configuration, and a safetensors header without its data."""
+    """A policy folder with a whitespace tokenizer, a configuration, and weights that are nothing but a hole."""
+    import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import Qwen3Config, Qwen3ForCausalLM
 
     folder.mkdir(parents=True)
-    config = {
-        "architectures": ["Qwen3ForCausalLM"],
-        "model_type": "qwen3",
-        "hidden_size": 64,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 32,
-        "num_hidden_layers": layers,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
+    config = Qwen3Config(
+        architectures=["Qwen3ForCausalLM"],
+        vocab_size=vocabulary,
+        hidden_size=64,
+        intermediate_size=64,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        num_hidden_layers=layers,
+        tie_word_embeddings=True,
+    )
+    config.save_pretrained(folder)
     tokenizer = Tokenizer(models.WordLevel({"?": 0, "<end>": 1}, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -86,6 +90,15 @@ def write_policy_folder(
             }
         )
     )
-    header = json.dumps({"w": {"dtype": "F32", "shape": [parameters], "data_offsets": [0, 4 * parameters]}}).encode()
-    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with torch.device("meta"):
+        model = Qwen3ForCausalLM(config)
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, parameter in model.named_parameters():
+        begin, end = end, end + 4 * parameter.numel()
+        header[name] = {"dtype": "F32", "shape": list(parameter.shape), "data_offsets": [begin, end]}
+    written = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as weights:
+        weights.write(struct.pack("<Q", len(written)) + written)
+        weights.truncate(8 + len(written) + end)
     return folder

@@ -36,8 +36,9 @@ class SftData:
 def check(recipe: SftRecipe, nodes: Sequence[Node]) -> Plan:
     """All checks that need no policy folder: policy, layout, files, room. Raises `UserError`."""
     check_policy(recipe.policy)
-    check_fit(recipe, policy_config(recipe.policy))
-    check_kernel(recipe.learner, recipe.cluster)
+    config = policy_config(recipe.policy)
+    check_fit(recipe, config)
+    check_kernel(recipe.learner, recipe.cluster, recipe.policy.dtype, config)
     for source in [*recipe.eval.sources, *(s for stage in recipe.stages for s in stage.sources)]:
         files_of(source)
     size = None if recipe.policy.path is None else policy_size(Path(recipe.policy.path))

@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from recipe_files import SMALL, write_recipe
+from transformers import Qwen3Config
 
 from buffer.errors import UserError
 from launch.loading import load, validate
-from launch.memory import GIB, PolicySize, check_cache_holds_a_sequence, engine_parts, learner_parts, policy_size
+from launch.memory import (
+    GIB,
+    PolicySize,
+    cache_per_token,
+    check_cache_holds_a_sequence,
+    engine_parts,
+    learner_parts,
+)
 from launch.nodes import Node, local_nodes
 from launch.plan import plan, split_rows
 from launch.recipe import Recipe
@@ -178,7 +186,7 @@ def test_no_node_is_ever_given_more_than_it_has(ranks, engines, workers, cpus, n
 
 
 def test_memory_counts_weights_gradients_and_moments_as_zero_shards_them(recipe) -> None:
-    size = PolicySize(parameters=10**9, cache_per_token=0)
+    size = PolicySize(parameters=10**9)
     one = learner_parts(recipe(), size)
     assert (one["weights"], one["gradients"], one["optimiser"]) == (4e9, 4e9, 8e9)
     sharded = learner_parts(recipe("learner.world_size=2", "learner.zero_stage=3"), size)
@@ -190,18 +198,38 @@ def test_memory_counts_weights_gradients_and_moments_as_zero_shards_them(recipe)
 
 def test_a_cache_smaller_than_one_sequence_is_refused(recipe) -> None:
     small = recipe("rollout.engine.kv_cache_gb=0.01", "rollout.engine.max_model_len=8192")
-    check_cache_holds_a_sequence(small, PolicySize(1, cache_per_token=300))
-    with pytest.raises(UserError, match=r"max_model_len 8192 x 4,000 bytes a token = 0\.0305 GiB"):
-        check_cache_holds_a_sequence(small, PolicySize(1, cache_per_token=1000))
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 10}
+    check_cache_holds_a_sequence(small, Qwen3Config(num_hidden_layers=15, **heads))
+    with pytest.raises(UserError, match=r"max_model_len 8192 x 4,000 bytes a token = 0\.0305 GiB; raise"):
+        check_cache_holds_a_sequence(small, Qwen3Config(num_hidden_layers=50, **heads))
+
+
+@pytest.mark.parametrize(("ranks", "share"), [(1, 1), (2, 2), (4, 4), (8, 4)])
+def test_each_gpu_holds_the_cache_of_its_own_key_value_heads(recipe, ranks: int, share: int) -> None:
+    """Heads that are fewer than the ranks stand in several: 8 ranks with 4 heads hold one each."""
+    config = Qwen3Config(num_hidden_layers=16, num_attention_heads=8, num_key_value_heads=4, head_dim=128)
+    needed = 2 * 16 * 4 * 128 * 4 * 8192 / GIB / share
+    engine = ("rollout.engine.max_model_len=8192", f"rollout.engine.tensor_parallel={ranks}")
+    check_cache_holds_a_sequence(recipe(*engine, f"rollout.engine.kv_cache_gb={needed}"), config)
+    with pytest.raises(UserError, match=rf"= {needed:.3g} GiB" + (f" on each of its {ranks} ranks;" * (ranks > 1))):
+        check_cache_holds_a_sequence(recipe(*engine, f"rollout.engine.kv_cache_gb={needed * 0.99}"), config)
+
+
+def test_an_engine_of_several_cpu_ranks_has_as_many_caches_and_processes(recipe) -> None:
+    parts = engine_parts(recipe("rollout.engine.tensor_parallel=2", "rollout.engine.kv_cache_gb=3"), None)
+    assert parts["cache"] == 6 * GIB
+    assert parts["libraries"] == 3 * GIB
+    with pytest.raises(UserError, match=r"too little memory .* 3 GiB libraries \+ 20 GiB cache .* to at most 6\.5"):
+        plan(recipe("rollout.engine.tensor_parallel=2", "rollout.engine.kv_cache_gb=10"), [LAPTOP])
 
 
 @pytest.mark.parametrize("preset", ["tiny", "small", "12p7b"])
-def test_motif_2_s_cache_is_counted_as_the_engine_lays_it_out(preset: str, tmp_path: Path) -> None:
+def test_motif_2_s_cache_is_counted_as_the_engine_lays_it_out(preset: str) -> None:
     config = Motif2Config(**PRESETS[preset])
-    config.save_pretrained(tmp_path)
-    heads = config.ulysses_heads  # what attention is handed: half as many key-value heads, twice as wide
-    per_layer = 2 * heads["key_value"] * heads["head_dim"]
-    assert policy_size(tmp_path).cache_per_token == config.num_hidden_layers * per_layer
+    as_published = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
+    assert cache_per_token(config) == as_published
+    if preset == "12p7b":
+        assert cache_per_token(config) * 2 * 65_536 == 21_474_836_480  # 21.5 GB a sequence of 64K tokens in bfloat16
 
 
 def test_this_machine_is_a_node_with_cpus_and_memory() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import socket
@@ -14,15 +15,21 @@ import pytest
 import torch
 from recipe_files import write_policy_folder, write_recipe
 from safetensors.torch import load_file, save_file
+from transformers import Qwen3Config
 
 from buffer.errors import UserError
 from buffer.types import Task
 from launch import preflight
 from launch.cli import main
+from launch.either import load_either
 from launch.fit import check_fit
 from launch.loading import load
 from launch.memory import GIB, PolicySize, policy_size
 from launch.nodes import Node
+from launch.recipe import Recipe
+from launch.run_folder import RunFolder
+from launch.settings import LearnerPlaces
+from learner.settings import EngineSettings
 from models.motif2.build import build
 from models.policy import policy_config
 
@@ -46,10 +53,11 @@ def test_a_good_recipe_gives_its_tasks_and_its_plan(tmp_path: Path) -> None:
 
 
 def test_a_policy_folder_counts_in_the_plan(tmp_path: Path) -> None:
-    folder = write_policy_folder(tmp_path / "policy", layers=3, parameters=10**8)
-    assert policy_size(folder) == PolicySize(parameters=10**8, cache_per_token=2 * 3 * 2 * 32)
+    folder = write_policy_folder(tmp_path / "policy", layers=0, vocabulary=10**6)
+    parameters = 64 * 10**6 + 64  # embedding, last norm
+    assert policy_size(folder) == PolicySize(parameters)
     checked = preflight.check(load(write_recipe(tmp_path, policy={"path": str(folder)})), NODES)
-    assert checked.plan.of("engine")[0].memory == 2.5 * GIB + 4e8
+    assert checked.plan.of("engine")[0].memory == 2.5 * GIB + 4 * parameters
 
 
 @pytest.mark.parametrize(
@@ -205,15 +213,37 @@ MOTIF2 = Path(__file__).resolve().parents[2] / "recipes" / "motif2_12p7b"
 H100_NODES = ["--node-cpus", "96", "--node-gpus", "8", "--node-memory-gb", "1500"]
 
 
-@pytest.mark.parametrize(
-    ("command", "recipe", "nodes"), [("sft", "sft_stage1", 2), ("sft", "sft_stage2", 2), ("train", "rl_64k", 4)]
-)
-def test_the_recipes_of_the_large_policy_pass_their_dry_run(capsys, command: str, recipe: str, nodes: int) -> None:
-    arguments = [command, str(MOTIF2 / f"{recipe}.yaml"), "--dry-run", "--nodes", str(nodes), *H100_NODES]
-    assert main(arguments) == 0, capsys.readouterr().err
+def recipes_with_gpus() -> list[Path]:
+    every = sorted((MOTIF2.parent).rglob("*.yaml"))
+    return [file for file in every if load_either(file).cluster.learner_gpus]
+
+
+def test_the_repository_has_recipes_for_gpus() -> None:
+    assert {file.stem for file in recipes_with_gpus()} == {"rl_64k", "sft_stage1", "sft_stage2"}
+
+
+@pytest.mark.parametrize("file", recipes_with_gpus(), ids=lambda file: file.stem)
+def test_every_recipe_for_gpus_passes_all_checks_that_need_no_weights(capsys, file: Path) -> None:
+    recipe = load_either(file)
+    rl = isinstance(recipe, Recipe)
+    gpus = recipe.learner.world_size + (recipe.rollout.engines * recipe.engine_gpus if rl else 0)
+    nodes = ["--nodes", str(math.ceil(gpus / 8)), *H100_NODES]
+    assert main(["train" if rl else "sft", str(file), "--dry-run", *nodes]) == 0, capsys.readouterr().err
     out = capsys.readouterr().out
     assert "All checks passed. Nothing was started." in out
     assert "share rows" not in out
+
+
+def test_a_cache_too_small_for_a_sequence_is_refused_though_the_policy_is_not_there_yet(capsys) -> None:
+    arguments = ["train", str(MOTIF2 / "rl_64k.yaml"), "--dry-run", "--nodes", "4", *H100_NODES]
+    assert main([*arguments, "--set", "rollout.engine.kv_cache_gb=5"]) == 0  # each of four GPUs has a quarter of 20 GiB
+    capsys.readouterr()
+    assert main([*arguments, "--set", "rollout.engine.kv_cache_gb=1"]) == 2
+    assert capsys.readouterr().err == (
+        "reprise: rollout.engine.kv_cache_gb 1 is too little memory for the engine's cache: one sequence of "
+        "rollout.engine.max_model_len 65536 x 81,920 bytes a token = 5 GiB on each of its 4 ranks; raise kv_cache_gb "
+        "or lower max_model_len\n"
+    )
 
 
 def test_a_degree_that_splits_the_policys_heads_is_refused_before_anything_starts(capsys) -> None:
@@ -318,7 +348,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_starts(capsys, tmp_
         for dry_run in ([], ["--dry-run"]):
             assert main([command, str(MOTIF2.parent / recipe), *more, *policy, *dry_run]) == 2
             assert capsys.readouterr().err == (
-                f"reprise: policy.path: the weights in {motif2} do not fit its Motif-2 configuration. "
+                f"reprise: policy.path: the weights in {motif2} do not fit its configuration. "
                 "1 missing: model.layers.0.self_attn.subln.weight. "
                 "1 unexpected: model.layers.0.self_attn.norm.weight. "
                 "1 of another shape: model.layers.0.mlp.act_fn.bias is (3,) and not (1,)\n"
@@ -364,3 +394,62 @@ def test_a_gpu_kernel_is_refused_on_cpu(capsys) -> None:
     demo = MOTIF2.parent / "demo.yaml"
     assert main(["train", str(demo), "--dry-run", "--set", "learner.attention=flash_attention_2"]) == 2
     assert "learner.attention flash_attention_2 needs GPUs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("attention", "dtype", "width", "said"),
+    [
+        ("flash_attention_2", "bfloat16", 256, None),
+        ("flash_attention_2", "float32", 64, "computes in 16 bits, and policy.dtype is float32; set policy.dtype to"),
+        ("flash_attention_2", "bfloat16", 512, "takes heads of at most 256 numbers, and the policy's have 512"),
+        ("flex_attention", "float32", 512, None),
+        ("sdpa", "float32", 512, None),
+    ],
+)
+def test_a_kernel_is_refused_for_what_it_cannot_compute(
+    attention: str, dtype: str, width: int, said: str | None
+) -> None:
+    learner, places = EngineSettings(attention=attention), LearnerPlaces(learner_gpus=1)
+    config = Qwen3Config(num_attention_heads=4, num_key_value_heads=2, head_dim=width)
+    if said is None:
+        preflight.check_kernel(learner, places, dtype, config)
+    else:
+        with pytest.raises(UserError, match=f"^learner.attention flash_attention_2 {re.escape(said)}"):
+            preflight.check_kernel(learner, places, dtype, config)
+
+
+def test_float32_with_flash_attention_is_refused_by_both_commands(capsys) -> None:
+    for command, recipe in (("train", "rl_64k"), ("sft", "sft_stage1")):
+        arguments = [command, str(MOTIF2 / f"{recipe}.yaml"), "--dry-run", "--nodes", "4", *H100_NODES]
+        assert main([*arguments, "--set", "policy.dtype=float32"]) == 2
+        assert "flash_attention_2 computes in 16 bits, and policy.dtype is float32" in capsys.readouterr().err
+
+
+def test_a_checkout_that_is_not_installed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = [SimpleNamespace(name="reprise")]
+    monkeypatch.setattr(
+        "rollout.entry_points.entry_points", lambda group: installed * (group == "vllm.general_plugins")
+    )
+    said = refusal(write_recipe(tmp_path))
+    assert said.startswith(
+        "reprise itself is not installed in this environment (no entry point reprise_motif2 of vllm."
+    )
+    assert said.endswith("pip install --no-build-isolation --no-deps -e .")
+
+
+@pytest.mark.parametrize("below", ["", "team/runs"])
+def test_a_runs_folder_behind_a_link_to_nothing_is_refused_at_once(tmp_path: Path, below: str) -> None:
+    link = tmp_path / "scratch"
+    link.symlink_to("/nowhere/wiped")
+    runs_dir = str(link / below) if below else str(link)
+    assert refusal(write_recipe(tmp_path, runs_dir=runs_dir)) == (
+        f"runs_dir {runs_dir}: {link} is a link to /nowhere/wiped, which is not there; make that folder, or name "
+        "another"
+    )
+    with pytest.raises(UserError, match=rf"^runs_dir {runs_dir}: no folder for the run 'x' can be made in it: "):
+        RunFolder.create(runs_dir, "x")
+
+
+def test_runs_of_one_name_are_numbered_and_links_to_nothing_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "x-2").symlink_to("/nowhere/wiped")
+    assert [RunFolder.create(tmp_path, "x").name for _ in range(3)] == ["x", "x-3", "x-4"]

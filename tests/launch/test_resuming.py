@@ -10,11 +10,11 @@ from recipe_files import write_recipe
 
 from buffer.errors import UserError
 from launch.loading import load, to_yaml
-from launch.memory import tensor_shapes
 from launch.recipe import Recipe
 from launch.resuming import check_resumable, policy_folder
 from launch.run_folder import RunFolder
 from models import tiny
+from models.weights import tensor_shapes
 
 BUILD = {"build": "models.tiny:build", "build_args": {"width": 32, "layers": 1}}
 

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer
 
 from buffer.errors import UserError
 from models.motif2 import Motif2Config, Motif2ForCausalLM
 from models.motif2.build import build, config
-from models.motif2.checkpoint import check_weights, folded, parameter_shapes
 from models.motif2.configuration import PRESETS
-from models.policy import prepare_policy
+from models.policy import check_model_folder, prepare_policy
 from models.settings import PolicySettings
 
 # The table of the 12.7B policy's parameters: what a published checkpoint's tensors are called and how large they are.
@@ -44,9 +42,15 @@ OF_A_LAYER = {
 }
 
 
+def shapes(made: Motif2Config) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        model = Motif2ForCausalLM(made)
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+
+
 def test_the_published_architecture_parameter_by_parameter() -> None:
     of_layers = {f"model.layers.{i}.{name}": shape for i in range(40) for name, shape in OF_A_LAYER.items()}
-    assert parameter_shapes(config(preset="12p7b")) == OF_THE_MODEL | of_layers
+    assert shapes(config(preset="12p7b")) == OF_THE_MODEL | of_layers
     with torch.device("meta"):
         model = Motif2ForCausalLM(config(preset="12p7b"))
     assert model.num_parameters() == 12_703_860_896
@@ -70,7 +74,7 @@ def test_the_published_preset_says_what_a_planner_asks() -> None:
 )
 def test_the_small_presets_have_their_sizes(preset: str, groups: int, least: int, most: int) -> None:
     made = config(preset=preset)
-    count = sum(torch.Size(shape).numel() for shape in parameter_shapes(made).values())
+    count = sum(torch.Size(shape).numel() for shape in shapes(made).values())
     assert least <= count <= most
     assert made.ulysses_heads["groups"] == groups
     assert made.ulysses_heads["query"] == 5 * groups
@@ -92,7 +96,7 @@ def test_a_configuration_is_made_without_weights_and_is_the_built_one(tmp_path: 
     )
     assert ours == theirs
     assert loaded.vocab_size == len(AutoTokenizer.from_pretrained(folder)) == 114
-    check_weights(folder)
+    check_model_folder(folder, "policy.path")
 
 
 def test_presets_are_not_changed_by_what_is_made_of_them() -> None:
@@ -177,78 +181,3 @@ def test_a_context_beyond_the_rotary_range_names_the_yarn_that_it_needs() -> Non
         made.check_context(131_072)
     yarn = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 65_536}
     config(preset="12p7b", max_position_embeddings=131_072, rope_parameters=yarn).check_context(131_072)
-
-
-def test_a_checkpoint_that_does_not_fit_names_each_tensor(tmp_path: Path) -> None:
-    folder = build(tmp_path, 0, num_hidden_layers=1)
-    path = folder / "model.safetensors"
-    weights = load_file(path)
-    weights["model.layers.0.self_attn.k_proj.weight"] = torch.zeros(32, 96)
-    weights["model.layers.0.self_attn.q_norm.weight"] = weights.pop("model.layers.0.self_attn.subln.weight")
-    save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(UserError) as told:
-        check_weights(folder)
-    assert "1 missing: model.layers.0.self_attn.subln.weight" in str(told.value)
-    assert "1 unexpected: model.layers.0.self_attn.q_norm.weight" in str(told.value)
-    assert "1 of another shape: model.layers.0.self_attn.k_proj.weight is (32, 96) and not (64, 96)" in str(told.value)
-
-
-def test_every_tensor_is_named_though_layers_share_a_name(tmp_path: Path) -> None:
-    made = config(num_hidden_layers=12)
-    weights = {name: torch.zeros(shape) for name, shape in parameter_shapes(made).items()}
-    for layer in range(12):
-        gate = weights.pop(f"model.layers.{layer}.mlp.act_fn.weight")
-        if layer in (3, 7):
-            weights[f"model.layers.{layer}.mlp.gate"] = gate
-        weights[f"model.layers.{layer}.self_attn.subln.weight"] = torch.zeros(16 if layer < 10 else 64)
-    del weights["model.layers.5.self_attn.lambda_q1"]
-    save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(UserError) as told:
-        check_weights(tmp_path, made)
-    assert str(told.value).split("configuration. ")[1] == (
-        "13 missing: model.layers.{0-11}.mlp.act_fn.weight, model.layers.5.self_attn.lambda_q1. "
-        "2 unexpected: model.layers.{3,7}.mlp.gate. "
-        "12 of another shape: model.layers.{0-9}.self_attn.subln.weight is (16,) and not (32,), "
-        "model.layers.{10-11}.self_attn.subln.weight is (64,) and not (32,)"
-    )
-
-
-def test_names_are_folded_number_by_number_and_lose_nothing() -> None:
-    experts = [f"layers.{i}.experts.{k}.up" for i in range(40) for k in range(64) if (i, k) != (2, 9)]
-    assert folded(experts) == ["layers.{0-1,3-39}.experts.{0-63}.up", "layers.2.experts.{0-8,10-63}.up"]
-    assert folded(["lm_head.weight", "7", "layers.4.w"]) == ["lm_head.weight", "7", "layers.4.w"]
-    assert folded([]) == []
-
-
-def test_of_a_sharded_checkpoint_the_files_that_its_index_names_are_read(tmp_path: Path) -> None:
-    made = config()
-    Motif2ForCausalLM(made).save_pretrained(tmp_path, max_shard_size="300KB")
-    save_file({"left.over": torch.zeros(1)}, tmp_path / "older.safetensors")
-    shards = sorted(tmp_path.glob("model-*.safetensors"))
-    assert len(shards) > 2
-    check_weights(tmp_path)
-    content = shards[1].read_bytes()
-    shards[1].write_bytes(content[:-1])
-    with pytest.raises(UserError, match=f"{shards[1].name} is no complete safetensors file"):
-        check_weights(tmp_path)
-    shards[1].unlink()
-    with pytest.raises(UserError, match=rf"index\.json names {shards[1].name}, not in the folder"):
-        check_weights(tmp_path)
-    for damage in ("{", "[]", "{}", '{"weight_map": 3}'):
-        (tmp_path / "model.safetensors.index.json").write_text(damage)
-        with pytest.raises(UserError, match=r"index\.json is no index of safetensors files"):
-            check_weights(tmp_path)
-
-
-def test_a_head_that_is_tied_is_not_missed(tmp_path: Path) -> None:
-    Motif2ForCausalLM(config(tie_word_embeddings=True)).save_pretrained(tmp_path)
-    assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
-    check_weights(tmp_path)
-
-
-def test_a_torn_or_absent_weights_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no"):
-        check_weights(tmp_path, config())
-    (tmp_path / "model.safetensors").write_bytes(b"torn")
-    with pytest.raises(UserError, match=r"model\.safetensors is no complete"):
-        check_weights(tmp_path, config())

@@ -115,14 +115,6 @@ def test_weights_that_transformers_would_make_up_are_refused(tmp_path: Path) -> 
             check(settings)
 
 
-def test_weights_of_other_models_are_not_compared(folder: Path, tmp_path: Path) -> None:
-    for part in folder.iterdir():
-        (tmp_path / part.name).symlink_to(part)
-    (tmp_path / "model.safetensors").unlink()
-    save_file({"anything": torch.zeros(1)}, tmp_path / "model.safetensors")
-    check_policy(PolicySettings(path=str(tmp_path)))
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
