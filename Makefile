@@ -1,7 +1,8 @@
 # make demo   a small policy learns by RL on this machine, from nothing to a report
-# make test   every test, real engines included
+# make test   the tests, real engines included, in two processes
+# make test-full  and what `make test` only samples: every combination of layouts, and all hostile programs everywhere
 # make check  ruff, mypy and the import laws
-# make soak   5,000 jobs through the sandbox, a tenth of them hostile (minutes)
+# make soak   5,000 jobs through the sandbox, a tenth of them hostile, and each hostile program on every backend (minutes)
 # Each does its own set-up into .venv. Python 3.11 and a C++ compiler are all that must be there.
 
 PYTHON ?= python3
@@ -9,12 +10,14 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 RECIPE ?= recipes/demo.yaml
 ARGS ?=
+# Two processes share the tests (tests/lanes.py); ARGS="-n 0 tests/learner" runs some in one.
+LANES := -n 2 --dist loadgroup --no-loadscope-reorder
 
 BIN := .venv/bin
 # Two cores are shared by learner, engine and Ray; more threads each would only wait for one another.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test check soak clean
+.PHONY: setup demo test test-full check soak clean
 
 setup: .venv/ready
 
@@ -33,7 +36,10 @@ demo: setup
 	$(BIN)/reprise train $(RECIPE) $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(LANES) $(ARGS)
+
+test-full: setup
+	$(BIN)/python -m pytest $(LANES) --full $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -42,7 +48,7 @@ check: setup
 	$(BIN)/python -m pytest --quiet tests/test_import_laws.py
 
 soak: setup
-	$(BIN)/python -m pytest tests/rewards/adversarial/test_soak.py --soak-jobs 5000 $(ARGS)
+	$(BIN)/python -m pytest tests/rewards/adversarial --full --soak-jobs 5000 $(ARGS)
 
 clean:
 	rm -rf .venv build *.egg-info

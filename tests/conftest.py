@@ -19,6 +19,8 @@ import pytest
 from engine_harness import LONGEST, LiveEngine
 from hypothesis import settings
 
+pytest_plugins = ["lanes", "durations"]
+
 # A slow machine is no failure.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -24,7 +24,7 @@ from rewards.pool.health import Patience
 from rewards.settings import RewardSettings, VerifierSettings
 from rollout.engine import Episode
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.timeout(180)]
 
 HERE = Path(__file__).parent
 TRYING = "trying_verifiers:Trying"

@@ -16,7 +16,7 @@ from whole_runs import DEMO, ENDLESS, MATHS_AND_CODE, MOTIF2, SMALL, TIED, Run
 from launch.cli import main
 from launch.metrics import CORE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.timeout(400)]
 
 
 @pytest.fixture

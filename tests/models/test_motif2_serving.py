@@ -14,7 +14,7 @@ from published_policies import Policies, logprobs
 
 from models.motif2.build import build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
 GREEDY = 256
 TOLERANCE = 1e-4  # nats

@@ -13,7 +13,7 @@ from published_policies import Policies
 from buffer.types import FinishReason
 from learner.publishing.control import PublishError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
 PROMPTS = [f"what comes after {word}?" for word in ("one", "two", "three", "four", "five", "six", "seven", "eight")]
 

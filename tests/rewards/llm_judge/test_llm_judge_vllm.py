@@ -22,7 +22,7 @@ from models.tiny import build
 from rewards.base import Answer
 from rewards.llm_judge.verifier import LlmJudgeVerifier
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
 TASK = Task("1", "Why is the sky blue?", "d", "v", "light scatters")
 START_S = 300

@@ -1,0 +1,61 @@
+"""How `make test` shares the suite between two processes of pytest-xdist, and what only `make test-full` runs.
+
+One lane has every test that starts engines, Ray or learner ranks (marker `engines`), in one process, so that they share
+one engine and one pool of ranks and never compete for the machine's two cores. The other lane has the rest, file by
+file; whichever lane is done first helps with the files that are left.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+SHARED = {"live_engine", "pools"}  # a test that uses one of these starts an engine or ranks
+LANE = "engines"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run what is marked `full` too, as `make test-full` does")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("full"):
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+    if hasattr(config, "workerinput"):  # a process of pytest-xdist; without it tests run one by one, as ever
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(LANE if starts_engines(item) else item.nodeid.split("::")[0]))
+        items.sort(key=lambda item: not starts_engines(item))  # the longer lane begins at once
+
+
+def starts_engines(item: pytest.Item) -> bool:
+    return item.get_closest_marker(LANE) is not None or not SHARED.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if hasattr(report, "node"):  # it came from a lane: people want the name that pytest takes
+        report.nodeid = report.nodeid.rsplit("@", 1)[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadGroupScheduling
+
+    class Lanes(LoadGroupScheduling):
+        def remove_node(self, node: Any) -> str | None:
+            """The test that killed its process has failed. xdist would run it again, until every process is dead."""
+            units = self.assigned_work.pop(node)
+            crashed = next((test for unit in units.values() for test, done in unit.items() if not done), None)
+            for scope, unit in units.items():
+                unit |= {crashed: True} if crashed in unit else {}
+                if not all(unit.values()):
+                    self.workqueue[scope] = unit
+            for other in self.assigned_work:
+                self._reschedule(other)
+            return crashed
+
+    return Lanes(config, log)
