@@ -6,14 +6,17 @@ line with a name outside it, or without a core name, is refused, so that a renam
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from buffer.errors import UserError
 from launch.run_folder import write_atomically
 
 
@@ -72,6 +75,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/learner_idle", "share of step", "part of the step the learner waited for a batch"),
     Metric("time/engine_idle", "share of step", "part of the step the engines had nothing to run (mean over engines)"),
     Metric("throughput/tokens_per_second", "tokens/s", "response tokens sampled a second, all engines together"),
+    Metric(
+        "policy/clip_dual",
+        "share",
+        "trained tokens of negative advantage whose ratio met learner.dual_clip",
+        core=False,
+    ),
     Metric("policy/mismatch_abs", "nats/token", "mean |difference| behind policy/mismatch_kl", core=False),
     Metric("tokens/trained", "tokens", "trainable tokens of the step, counted once a pass", core=False),
     Metric("packing/padding", "share", "computed tokens that are padding", core=False),
@@ -95,6 +104,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("publish/mismatch", "nats/token", "mean |difference| of fixed tokens after the update", core=False),
     Metric("rollout/recomputed_tokens", "tokens", "tokens recomputed because weights changed under them", core=False),
     Metric(
+        "rollout/sampled_again",
+        "groups",
+        "groups sampled again since the last step because the engine broke a response off by an error of its own",
+        core=False,
+    ),
+    Metric(
+        "rollout/left_out",
+        "tasks",
+        "tasks left out since the last step because their prompt leaves no room for a response",
+        core=False,
+    ),
+    Metric(
         "publish/bytes_per_second", "bytes/s", "weight bytes published a second, load and check included", core=False
     ),
     Metric("verify/seconds_p50/<verifier>", "s", "median time of a group in this verifier", core=False),
@@ -112,7 +133,7 @@ METRICS: tuple[Metric, ...] = (
         "verifier/held_back", "batches", "batches since the last step that found a verifier's queue full", core=False
     ),
     Metric("verifier/waiting", "batches", "batches that waited for a verifier when the step ended", core=False),
-    Metric("eval/pass_at_1/<domain>", "share", "held-out pass@1 at this version", core=False),
+    Metric("eval/pass_at_1/<domain>", "share", "held-out pass@1, always over the same tasks", core=False),
     Metric("eval/pass_at_1_low/<domain>", "share", "lower end of its 95% interval", core=False),
     Metric("eval/pass_at_1_high/<domain>", "share", "upper end of its 95% interval", core=False),
     Metric("eval/parseable/<domain>", "share", "held-out responses whose answer could be read", core=False),
@@ -120,7 +141,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "eval/tasks/<domain>",
         "tasks",
-        "held-out tasks that these are over; one none of whose answers could be judged is left out",
+        "held-out tasks that these are over: those that every evaluation of the run has, less those none of whose "
+        "answers could be judged; before and after over all tasks are in summary.json",
         core=False,
     ),
     Metric("tracking/failures", "calls", "calls to the experiment tracker that failed so far", core=False),
@@ -184,12 +206,18 @@ def as_json_number(value: Any) -> float | int | None:
 
 
 class MetricsLog:
-    """`metrics.jsonl`: one JSON object a step, `{"step": 3, "reward/mean": 0.5, ...}`, on disk when `write` returns."""
+    """`metrics.jsonl`: one JSON object a step, `{"step": 3, "reward/mean": 0.5, ...}`, on disk when `write` returns.
+
+    The file is locked while it is open, which the kernel ends with the process: so `is_written` can tell a run that
+    goes on from one that was killed.
+    """
 
     def __init__(self, path: Path, names: Names = RL_NAMES) -> None:
         self.path = path
         self._names = names
         self._file = path.open("a", encoding="utf-8")
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Append the line of one step. Numbers may be Python's, numpy's or 0-dimensional tensors; NaN becomes null."""
@@ -208,6 +236,26 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def is_written(path: Path) -> bool | None:
+    """Whether a process has this `MetricsLog` open; None if the file system cannot say."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    return False
+
+
+def refuse_if_written(path: Path) -> None:
+    """`UserError` if another process writes this file, and so the run's other files too."""
+    if is_written(path):
+        raise UserError(f"{path.parent} is being written by a run that is still going; stop that one first")
 
 
 def cut_after(path: Path, step: int) -> None:

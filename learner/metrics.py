@@ -6,9 +6,10 @@ normalised by), independent of ranks and packing:
 policy/entropy        entropy of pi_theta over the whole vocabulary (exact, not sampled), before each step; nats
 policy/clip_low       share of tokens with rho < 1 - eps_low and A < 0: their gradient is cut
 policy/clip_high      share of tokens with rho > 1 + eps_high and A > 0
+policy/clip_dual      share of tokens with rho > learner.dual_clip and A < 0: their gradient is cut; only with one
 policy/is_truncated   share of tokens with pi_prox / mu > c (0 with `proximal: behaviour`)
 policy/ratio_max      largest rho
-policy/reference_kl   KL(pi_theta || pi_ref) by k3, before each step; only with learner.kl_coef; nats
+policy/reference_kl   KL(pi_theta || pi_ref) by weighted k3, before each step; only with learner.kl_coef; nats
 loss/policy           the loss, before each step, the KL term included
 
 The next three compare mu with pi_taken, the policy the batch was taken with, before any step of the batch. Both KLs are
@@ -42,6 +43,7 @@ _MEANS = (
     "policy/entropy",
     "policy/clip_low",
     "policy/clip_high",
+    "policy/clip_dual",
     "policy/is_truncated",
     "policy/mismatch_kl",
     "policy/mismatch_abs",
@@ -71,6 +73,8 @@ class PolicyTally:
         self._add("policy/clip_high", loss.clip_high, count)
         self._add("policy/is_truncated", loss.is_truncated, count)
         self._add("loss/policy", loss.total, count * divisor)
+        if loss.clip_dual is not None:
+            self._add("policy/clip_dual", loss.clip_dual, count)
         if loss.kl is not None:
             self._add("policy/reference_kl", loss.kl, count)
         if count:

@@ -79,6 +79,9 @@ class EngineSettings(BaseModel):
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, on matrices only.")
     grad_clip: float = Field(1.0, ge=0, description="Largest global gradient norm; 0 leaves gradients as they are.")
 
+    max_skipped: int = Field(
+        10, ge=1, description="So many optimiser steps skipped in a row (loss or gradient not finite) end the run."
+    )
     step_deadline_s: float = Field(
         600.0, gt=0, description="Seconds one batch may take on a rank, and any collective between ranks may wait."
     )
@@ -105,6 +108,10 @@ class EngineSettings(BaseModel):
         return self.world_size // self.sequence_parallel
 
 
+# (clip_low, clip_high) by loss: DAPO's; GSPO's, section 5.1 of its paper; CISPO without a lower bound, ScaleRL's upper.
+PAPER_CLIPS = {"grpo": (0.2, 0.28), "dr_grpo": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (1.0, 4.0)}
+
+
 class LearnerSettings(EngineSettings):
     """The engine, and the terms of the RL objective."""
 
@@ -129,12 +136,30 @@ class LearnerSettings(EngineSettings):
     )
     minibatches: int = Field(1, ge=1, description="Disjoint parts a batch is split into; one optimiser step each.")
     epochs: int = Field(1, ge=1, description="Passes over a batch; each is one use of its trajectories.")
-    clip_low: float = Field(
-        0.2, gt=0, le=1, description="The ratio is clipped below at 1 - clip_low; 1 is no bound (usual for cispo)."
+    clip_low: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="The ratio is clipped below at 1 - clip_low; 1 is no bound. null: 0.2 for grpo and dr_grpo, 3e-4 "
+        "for gspo, 1 for cispo.",
     )
-    clip_high: float = Field(0.28, gt=0, description="The ratio is clipped above at 1 + clip_high.")
+    clip_high: float | None = Field(
+        None,
+        gt=0,
+        description="The ratio is clipped above at 1 + clip_high. null: 0.28 for grpo and dr_grpo, 4e-4 for gspo, 4 "
+        "for cispo.",
+    )
+    dual_clip: float | None = Field(
+        None,
+        gt=1,
+        description="Where the advantage is negative, the ratio is bounded by this too (dual clip; 3 is usual). null: "
+        "nothing bounds it there.",
+    )
     importance_cap: float = Field(
-        2.0, ge=1, description="Upper bound c of the importance weight min(proximal / behaviour, c); `recompute` only."
+        2.0,
+        ge=1,
+        description="Upper bound c of the importance weight min(proximal / behaviour, c), of `recompute` only, and of "
+        "the KL term's.",
     )
     lr: float = Field(1e-3, gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(0, ge=0, description="Optimiser steps of linear rise to `lr`.")
@@ -159,6 +184,8 @@ class LearnerSettings(EngineSettings):
             raise ValueError(
                 f"decay_steps ({self.decay_steps}) must be above warmup_steps ({self.warmup_steps}): both count from 0"
             )
+        if self.dual_clip is not None and self.loss == "cispo":
+            raise ValueError("dual_clip is for losses that cut gradients; cispo bounds every ratio: leave it out")
         if self.max_length is not None and self.loss != "dr_grpo":
             raise ValueError(f"max_length is dr_grpo's constant; loss {self.loss} has none: leave it out")
         return self
@@ -167,6 +194,14 @@ class LearnerSettings(EngineSettings):
     def steps_per_batch(self) -> int:
         """Optimiser steps a batch gives."""
         return self.minibatches * self.epochs
+
+    @property
+    def ratio_bounds(self) -> tuple[float, float]:
+        """Lowest and highest ratio that is not clipped: as set, or as the loss's paper has them."""
+        low, high = PAPER_CLIPS[self.loss]
+        low = low if self.clip_low is None else self.clip_low
+        high = high if self.clip_high is None else self.clip_high
+        return 1 - low, 1 + high
 
     @property
     def clipping_is_active(self) -> bool:

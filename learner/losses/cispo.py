@@ -3,14 +3,14 @@
     rho = pi_theta / pi_prox          w = min(pi_prox / mu, c)          both without gradient
     L = -(1/N) sum  w * clip(rho, 1 - eps_low, 1 + eps_high) * A * log pi_theta          N: tokens
 
-The paper leaves out the lower bound (`clip_low: 1`) and tunes the upper one. Where nothing is clipped, the gradient is
+The paper leaves out the lower bound, as the default `clip_low` of 1 does, and tunes the upper one; the default bounds
+rho at 5, amid what ScaleRL (arXiv 2510.13786) found to make no difference. Where nothing is clipped, the gradient is
 GRPO's; the value is not, and means nothing by itself.
 """
 
 from __future__ import annotations
 
-import torch
-
+from learner.losses.ratios import ratio_of
 from learner.losses.reference_kl import reference_kl
 from learner.losses.tokens import LossSum, PolicyTokens
 from learner.settings import LearnerSettings
@@ -18,11 +18,11 @@ from learner.settings import LearnerSettings
 
 def cispo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:
     """The sum over the tokens (the caller divides by the global N), and how often ratio and weight met their bounds."""
-    low, high = 1 - settings.clip_low, 1 + settings.clip_high
+    low, high = settings.ratio_bounds
 
-    importance = torch.exp(tokens.proximal - tokens.behaviour)
+    importance = ratio_of(tokens.proximal - tokens.behaviour)
     weight = importance.clamp(max=settings.importance_cap)
-    ratio = torch.exp(tokens.logprobs.detach() - tokens.proximal)
+    ratio = ratio_of(tokens.logprobs.detach() - tokens.proximal)
     loss = -(weight * ratio.clamp(low, high) * tokens.advantages * tokens.logprobs).sum()
     penalty, kl = reference_kl(tokens, settings)
 

@@ -4,7 +4,7 @@
 
 n counts sequences and L_max is `learner.max_length`, a constant. The terms are GRPO's (learner/losses/grpo.py), only
 the normaliser differs. The paper also takes the standard deviation out of the advantages, as does
-`buffer.normalize_std: false`.
+`buffer.normalize_std: false`; the dry run says so if it is left in.
 """
 
 from __future__ import annotations

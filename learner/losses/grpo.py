@@ -5,13 +5,12 @@
 
 Group advantages: DeepSeekMath, arXiv 2402.03300. Asymmetric clip and mean over tokens: DAPO, arXiv 2503.14476.
 Decoupled pi_prox and mu: Hilton et al., arXiv 2110.00641. With `proximal: behaviour` the caller passes mu as pi_prox;
-then rho = pi_theta / mu and w = 1, since c >= 1.
+then rho = pi_theta / mu and w = 1, since c >= 1. `learner.dual_clip` also bounds rho where A < 0.
 """
 
 from __future__ import annotations
 
-import torch
-
+from learner.losses.ratios import ratio_of, surrogate
 from learner.losses.reference_kl import reference_kl
 from learner.losses.tokens import LossSum, PolicyTokens
 from learner.settings import LearnerSettings
@@ -19,19 +18,18 @@ from learner.settings import LearnerSettings
 
 def grpo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:
     """The sum over the tokens (the caller divides by the global N), and what the clip and the cap did."""
-    low, high = 1 - settings.clip_low, 1 + settings.clip_high
-    advantages = tokens.advantages
-
-    importance = torch.exp(tokens.proximal - tokens.behaviour)
+    importance = ratio_of(tokens.proximal - tokens.behaviour)
     weight = importance.clamp(max=settings.importance_cap)
-    ratio = torch.exp(tokens.logprobs - tokens.proximal)
-    loss = -(weight * torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)).sum()
+    ratio = ratio_of(tokens.logprobs - tokens.proximal)
+    bounded = surrogate(ratio, tokens.advantages, settings)
+    loss = -(weight * bounded.value).sum()
     penalty, kl = reference_kl(tokens, settings)
 
     return LossSum(
         loss + penalty,
-        clip_low=((ratio < low) & (advantages < 0)).sum(),
-        clip_high=((ratio > high) & (advantages > 0)).sum(),
+        clip_low=bounded.clip_low,
+        clip_high=bounded.clip_high,
+        clip_dual=bounded.clip_dual,
         is_truncated=(importance > settings.importance_cap).sum(),
         ratio=ratio.detach(),
         kl=kl,

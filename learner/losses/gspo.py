@@ -5,13 +5,15 @@
 
 The means run over the sequence's |y_i| trainable tokens on all its sequence-parallel ranks; each of these tokens adds
 1/|y_i| of the sequence's term, so that ranks add up to one. s_i is a geometric mean and stays far closer to 1 than a
-token's ratio: the paper clips at 3e-4 and 4e-4. It has no truncated weight; w_i is ours, and 1 where mu = pi_prox.
+token's ratio: the paper clips at 3e-4 and 4e-4, which are the defaults here. It has no truncated weight; w_i is ours,
+and 1 where mu = pi_prox. `learner.dual_clip` also bounds s_i where A_i < 0.
 """
 
 from __future__ import annotations
 
 import torch
 
+from learner.losses.ratios import ratio_of, surrogate
 from learner.losses.reference_kl import reference_kl
 from learner.losses.tokens import LossSum, PolicyTokens
 from learner.settings import LearnerSettings
@@ -19,24 +21,25 @@ from learner.settings import LearnerSettings
 
 def gspo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:
     """The sum over the sequences (the caller divides by their number), and what the clip and the cap did, in tokens."""
-    low, high = 1 - settings.clip_low, 1 + settings.clip_high
-    advantages, owner = tokens.advantages, tokens.trajectories
+    owner = tokens.trajectories
 
     def of_sequence(log_ratios: torch.Tensor) -> torch.Tensor:
         """Geometric mean of each token's sequence: float32[M]."""
-        return torch.exp(tokens.per_trajectory(log_ratios) / tokens.lengths)[owner]
+        return ratio_of(tokens.per_trajectory(log_ratios) / tokens.lengths)[owner]
 
     importance = of_sequence(tokens.proximal - tokens.behaviour)
     weight = importance.clamp(max=settings.importance_cap)
     ratio = of_sequence(tokens.logprobs - tokens.proximal)
+    bounded = surrogate(ratio, tokens.advantages, settings)
     share = 1 / tokens.lengths[owner]
-    loss = -(share * weight * torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)).sum()
+    loss = -(share * weight * bounded.value).sum()
     penalty, kl = reference_kl(tokens, settings, share)
 
     return LossSum(
         loss + penalty,
-        clip_low=((ratio < low) & (advantages < 0)).sum(),
-        clip_high=((ratio > high) & (advantages > 0)).sum(),
+        clip_low=bounded.clip_low,
+        clip_high=bounded.clip_high,
+        clip_dual=bounded.clip_dual,
         is_truncated=(importance > settings.importance_cap).sum(),
         ratio=ratio.detach(),
         kl=kl,

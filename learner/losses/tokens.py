@@ -53,9 +53,11 @@ class LossSum:
     total         scalar with gradient
     clip_low      int scalar: tokens whose gradient is cut because the ratio is too low and the advantage negative
     clip_high     int scalar: ... too high and the advantage positive (cispo, which cuts none: whose ratio was bounded)
+    clip_dual     int scalar: ... above learner.dual_clip and the advantage negative; None without one
     is_truncated  int scalar: tokens whose importance weight was capped
     ratio         float32[M]: the ratio that is clipped, without gradient
-    kl            scalar: sum over the tokens of KL(pi_theta || pi_ref) by k3, nats, without gradient; None without one
+    kl            scalar: sum over the tokens of KL(pi_theta || pi_ref) by weighted k3, nats, without gradient; None
+                  without a reference
     """
 
     total: torch.Tensor
@@ -64,3 +66,4 @@ class LossSum:
     is_truncated: torch.Tensor
     ratio: torch.Tensor
     kl: torch.Tensor | None = None
+    clip_dual: torch.Tensor | None = None

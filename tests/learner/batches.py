@@ -71,5 +71,6 @@ def with_nan(batch: list[Group]) -> list[Group]:
 
 
 def settings(**changed: object) -> LearnerSettings:
-    """SGD with a rate of one and no gradient clipping unless changed."""
-    return LearnerSettings(**{"optimizer": "sgd", "lr": 0.1, "grad_clip": 0.0, "token_budget": 64, **changed})
+    """SGD without gradient clipping, and GRPO's clip of the ratio whatever the loss, unless changed."""
+    clips = {"clip_low": 0.2, "clip_high": 0.28}
+    return LearnerSettings(**{"optimizer": "sgd", "lr": 0.1, "grad_clip": 0.0, "token_budget": 64, **clips, **changed})

@@ -33,7 +33,8 @@ def twin_total(
     Each sequence of tensors holds one float64[T_i] a trajectory, its trainable tokens; all gradients go to log_pi.
     """
     total = torch.zeros((), dtype=torch.float64)
-    counts: dict[str, Any] = {"clip_low": 0, "clip_high": 0, "is_truncated": 0, "ratio_max": -math.inf, "kl": 0.0}
+    counts: dict[str, Any] = dict.fromkeys(("clip_low", "clip_high", "clip_dual", "is_truncated"), 0)
+    counts |= {"ratio_max": -math.inf, "kl": 0.0}
     for i, advantage in enumerate(advantages):
         length = len(log_pi[i])
         total = total + 0.0 * log_pi[i].sum()  # a gradient, of zeros, where everything is clipped
@@ -50,11 +51,18 @@ def twin_total(
             if name == "cispo":
                 total = total + _weighted(ratio.item(), importance, advantage, log_pi[i][t], settings, counts)
             if reference is not None:
-                log_ratio = reference[i][t].item() - log_pi[i][t]
-                k3 = torch.exp(log_ratio) - log_ratio - 1
+                k3 = kl_estimate(log_pi[i][t], reference[i][t].item(), mu[i][t].item(), settings.importance_cap)
                 total = total + settings.kl_coef * k3 / (length if name == "gspo" else 1)
                 counts["kl"] += k3.item()
     return total, counts
+
+
+def kl_estimate(log_pi: torch.Tensor, log_ref: float, log_mu: float, cap: float) -> torch.Tensor:
+    """min(pi / mu, c) * (pi_ref / pi - 1 - log(pi_ref / pi)), with the gradient min(pi / mu, c) * log(pi / pi_ref)."""
+    own = log_pi.item()
+    weight = min(math.exp(own - log_mu), cap)
+    value = weight * (math.exp(log_ref - own) - 1 - (log_ref - own))
+    return value + weight * (own - log_ref) * (log_pi - own)
 
 
 def _clipped(
@@ -65,8 +73,8 @@ def _clipped(
     counts: dict[str, Any],
     tokens: int,
 ) -> torch.Tensor:
-    """-w min(rho A, clip(rho) A); whatever its bounds do is done to `tokens` tokens."""
-    low, high = 1 - settings.clip_low, 1 + settings.clip_high
+    """-w min(rho A, clip(rho) A), with a dual clip d no more than -w d A; its bounds count for `tokens` tokens."""
+    low, high = settings.ratio_bounds
     if ratio.item() < low:
         bounded = torch.tensor(low, dtype=torch.float64)
     elif ratio.item() > high:
@@ -77,7 +85,11 @@ def _clipped(
     counts["clip_high"] += tokens * (ratio.item() > high and advantage > 0)
     counts["is_truncated"] += tokens * (importance > settings.importance_cap)
     counts["ratio_max"] = max(counts["ratio_max"], ratio.item())
-    return -min(importance, settings.importance_cap) * min(ratio * advantage, bounded * advantage)
+    value = min(ratio * advantage, bounded * advantage)
+    if settings.dual_clip is not None and advantage < 0 and ratio.item() > settings.dual_clip:
+        counts["clip_dual"] += tokens
+        value = torch.tensor(settings.dual_clip * advantage, dtype=torch.float64)
+    return -min(importance, settings.importance_cap) * value
 
 
 def _weighted(
@@ -89,7 +101,7 @@ def _weighted(
     counts: dict[str, Any],
 ) -> torch.Tensor:
     """-w clip(rho) A log pi, only the last with gradient."""
-    low, high = 1 - settings.clip_low, 1 + settings.clip_high
+    low, high = settings.ratio_bounds
     counts["clip_low"] += ratio < low
     counts["clip_high"] += ratio > high
     counts["is_truncated"] += importance > settings.importance_cap

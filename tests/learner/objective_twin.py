@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 from buffer.types import Group, Trajectory
 from learner.settings import LearnerSettings
 
-from loss_twins import twin_total  # isort: skip
+from loss_twins import twin_total, kl_estimate  # isort: skip
 
 Item = tuple[Trajectory, float]  # a weighted trajectory and its advantage
 
@@ -69,10 +69,10 @@ def loss(
         for pi, taken, mu, own in zip(log_pi[-1].detach(), log_prox[-1], log_mu[-1], log_ref[-1]):
             rho = torch.exp(pi - taken).item()
             seen["capped"] += torch.exp(taken - mu).item() > settings.importance_cap
-            seen["low"] += rho < 1 - settings.clip_low and advantage < 0
-            seen["high"] += rho > 1 + settings.clip_high and advantage > 0
+            seen["low"] += rho < settings.ratio_bounds[0] and advantage < 0
+            seen["high"] += rho > settings.ratio_bounds[1] and advantage > 0
             seen["ratio_max"] = max(seen["ratio_max"], rho)
-            kl += (torch.exp(own - pi) - (own - pi) - 1).item()
+            kl += kl_estimate(pi, own.item(), mu.item(), settings.importance_cap).item()
         seen["entropy"] -= (log_all.exp() * log_all).sum().item()
     total, _ = twin_total(
         settings.loss,

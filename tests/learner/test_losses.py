@@ -22,12 +22,12 @@ from learner.settings import LearnerSettings
 
 LOSSES = sorted(POLICY_LOSSES)
 CLIPPED = ("grpo", "dr_grpo", "gspo")
-TEMPERATURE = 0.9
+TEMPERATURE, DUAL_CLIP = 0.9, 1.5
 VOCABULARY, WIDTH = 37, 8
 
 
-def settings(loss: str, **changed: float) -> LearnerSettings:
-    return LearnerSettings(**{"loss": loss, "importance_cap": 1.3, **changed})
+def settings(loss: str, **changed: float | None) -> LearnerSettings:
+    return LearnerSettings(**{"loss": loss, "importance_cap": 1.3, "clip_low": 0.2, "clip_high": 0.28, **changed})
 
 
 def test_every_loss_of_a_recipe_is_there() -> None:
@@ -88,7 +88,11 @@ def batch_of(seed: int, positions: list[int]) -> Batch:
     advantages = noise(size).sign() * (0.5 + noise(size).abs())
     lengths = torch.bincount(owner, minlength=size).float()
     made = Batch(hidden, head, kept, targets, owner, lengths, proximal, behaviour, reference, advantages)
-    for log_ratio, bounds in ((log_pi - proximal, (0.8, 1.28)), (proximal.double() - behaviour, (1.3,))):
+    for log_ratio, bounds in (
+        (log_pi - proximal, (0.8, 1.28, DUAL_CLIP)),
+        (proximal.double() - behaviour, (1.3,)),
+        (log_pi - behaviour, (1.3,)),
+    ):
         means = torch.stack([each.mean() for each in made.by_trajectory(log_ratio)])
         for bound in bounds:
             assume((torch.cat([log_ratio, means]) - math.log(bound)).abs().min().item() > 1e-4)
@@ -104,11 +108,14 @@ def assert_close(ours: torch.Tensor, theirs: torch.Tensor, terms: torch.Tensor) 
 @pytest.mark.parametrize("kl_coef", [0.0, 0.1])
 @pytest.mark.parametrize("loss", LOSSES)
 @hypothesis_settings(max_examples=30)
-@given(seed=st.integers(0, 2**31), positions=st.lists(st.integers(1, 14), min_size=1, max_size=7))
+@given(
+    seed=st.integers(0, 2**31), positions=st.lists(st.integers(1, 14), min_size=1, max_size=7), has_dual=st.booleans()
+)
 def test_value_gradients_and_counts_equal_the_twin_s(
-    loss: str, kl_coef: float, seed: int, positions: list[int]
+    loss: str, kl_coef: float, seed: int, positions: list[int], has_dual: bool
 ) -> None:
-    batch, chosen = batch_of(seed, positions), settings(loss, kl_coef=kl_coef)
+    dual_clip = DUAL_CLIP if has_dual and loss in CLIPPED else None
+    batch, chosen = batch_of(seed, positions), settings(loss, kl_coef=kl_coef, dual_clip=dual_clip)
     hidden, head = batch.hidden.clone().requires_grad_(), batch.head.clone().requires_grad_()
     logprobs = selected_logprobs(hidden[batch.kept], head, batch.targets, TEMPERATURE)
     ours = POLICY_LOSSES[loss].compute(batch.tokens(logprobs, with_reference=kl_coef > 0), chosen)
@@ -137,6 +144,7 @@ def test_value_gradients_and_counts_equal_the_twin_s(
         assert_close(got, wanted, terms)
     for name in ("clip_low", "clip_high", "is_truncated"):
         assert getattr(ours, name).item() == counts[name], name
+    assert (ours.clip_dual.item() if ours.clip_dual is not None else 0) == counts["clip_dual"]
     assert ours.ratio.max().item() == pytest.approx(counts["ratio_max"], rel=1e-5)
     assert not ours.ratio.requires_grad
     if kl_coef:
@@ -286,7 +294,7 @@ def test_no_gradient_reaches_the_importance_weight_and_it_is_capped(loss: str) -
 def test_the_kl_term_pulls_towards_the_reference_and_weighs_a_token_as_the_loss_does(loss: str) -> None:
     pulled = gradient(loss, [0.0, 0.0], 0.0, reference=[-0.1, 0.1], kl_coef=0.5)
     weight = 0.5 / (2 if loss == "gspo" else 1)
-    assert pulled == pytest.approx([weight * (1 - math.exp(-0.1)), weight * (1 - math.exp(0.1))], rel=1e-5)
+    assert pulled == pytest.approx([weight * 0.1, weight * -0.1], rel=1e-5)  # log pi - log pi_ref
 
 
 def test_a_kl_between_close_policies_survives_float32() -> None:
@@ -295,4 +303,4 @@ def test_a_kl_between_close_policies_survives_float32() -> None:
     )
     kl = POLICY_LOSSES["grpo"].compute(tokens, settings("grpo", kl_coef=1.0)).kl
     assert kl is not None
-    assert kl.item() == pytest.approx(math.exp(1e-3) - 1 - 1e-3, rel=1e-3)
+    assert kl.item() == pytest.approx(math.exp(-1e-3) * (math.exp(1e-3) - 1 - 1e-3), rel=1e-3)
