@@ -25,6 +25,7 @@ from learner.policy import Policy, load_model
 from learner.rows import pack
 from learner.sequence_parallel import SumOverRanks, Ulysses
 from learner.settings import EngineSettings
+from learner.skipped import NotFinite, SkippedSteps
 from models.policy import read_config
 
 import deepspeed  # isort: skip
@@ -102,6 +103,7 @@ class Engine:
         self._across = SumOverRanks(self._row_group)
         torch.manual_seed(seed)
         self.optimizer_steps = 0
+        self._skipped = SkippedSteps(settings.max_skipped)
 
         model = load_model(policy_dir, dtype)
         checkpointing.apply(model, settings.checkpointing)
@@ -133,7 +135,8 @@ class Engine:
     ) -> OptimizerStep:
         """One optimiser step on the sum of `loss_of` over all documents of all ranks, divided by `normaliser`.
 
-        The normaliser is the number of all targets if not given.
+        The normaliser is the number of all targets if not given. Raises `TrainingStuck` on every rank when
+        `max_skipped` steps in a row were skipped.
         """
         tokens = sum(len(d.targets) for d in documents)
         layout = self._plan(documents)
@@ -141,6 +144,7 @@ class Engine:
         for group in self.engine.basic_optimizer.param_groups:
             group["lr"] = lr
         mine = self._mine(layout)
+        broken = torch.zeros((), dtype=torch.int64, device=self.device)
         for k, indices in enumerate(mine):
             self.engine.set_gradient_accumulation_boundary(k == len(mine) - 1)
             share, logprobs, entropies = self._forward(self.engine, documents, indices, with_entropy)
@@ -149,9 +153,11 @@ class Engine:
             # A loss that is not finite must skip the step even if its gradient happens to be finite: the gradient is
             # made not finite too, which DeepSpeed sees in the global norm, on every rank, before it touches anything.
             loss = loss * torch.where(loss.detach().isfinite(), 1.0, torch.nan)
+            broken = torch.maximum(broken, _not_finite(loss.detach(), logprobs.detach()))
             self.engine.backward(loss, scale_wrt_gas=False)
         self.engine.step()
         self.optimizer_steps += 1
+        self._count(broken)
         lengths = [d.length for d in documents]
         return OptimizerStep(
             applied=self.engine.was_step_applied(),
@@ -161,6 +167,14 @@ class Engine:
             padding=padding_share(layout, lengths, self.settings.sequence_parallel),
             imbalance=imbalance(layout, lengths, self._cost),
         )
+
+    def _count(self, broken: torch.Tensor) -> None:
+        """Whether the step was skipped, and if so because of the worst that any rank saw (collective then)."""
+        if self.engine.was_step_applied():
+            self._skipped.applied()
+        else:
+            torch.distributed.all_reduce(broken, op=torch.distributed.ReduceOp.MAX)
+            self._skipped.skipped(NotFinite(int(broken)), self.optimizer_steps)
 
     def reset_optimizer(self) -> None:
         """Forget the optimiser's moments and the step count, as if training began here."""
@@ -230,3 +244,12 @@ class Engine:
     def close(self) -> None:
         """Free DeepSpeed's hooks and buffers; the process group lives as long as the process."""
         self.engine.destroy()
+
+
+def _not_finite(loss: torch.Tensor, logprobs: torch.Tensor) -> torch.Tensor:
+    """The `NotFinite` of a micro-batch, int64, as far as its forward pass shows."""
+    return torch.where(
+        logprobs.isfinite().all(),
+        torch.where(loss.isfinite(), int(NotFinite.GRADIENT), int(NotFinite.LOSS)),
+        int(NotFinite.LOGPROBS),
+    )

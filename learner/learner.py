@@ -55,10 +55,14 @@ class Learner(Engine):
         """
         require_fits((t for group in batch for t in group.trajectories), self.settings.token_budget)
         documents = policy_documents(batch)
+        first_epoch = self._minibatches(documents)
         ahead = self.settings.proximal == "recompute" and self.settings.steps_per_batch > 1
         if ahead:
-            for doc, proximal in zip(documents, self.document_logprobs([d.document for d in documents])):
-                doc.proximal = proximal
+            # Minibatch by minibatch: in the rows of the steps to come, so that rounding is theirs too and a ratio is
+            # exactly 1 before the first step. gspo's clip is narrower than what bfloat16 differs by in other rows.
+            for part in first_epoch:
+                for doc, proximal in zip(part, self.document_logprobs([d.document for d in part])):
+                    doc.proximal = proximal
         if self.settings.kl_coef:
             if self.reference is None:
                 raise RuntimeError("learner.kl_coef is set and no reference is held: call hold_reference first")
@@ -66,12 +70,19 @@ class Learner(Engine):
                 doc.reference = reference
 
         tally, steps = PolicyTally(self.device), list[OptimizerStep]()
-        for epoch in range(self.settings.epochs if documents else 0):
-            order = self._order.permutation(len(documents))
-            for part in np.array_split(order, min(self.settings.minibatches, len(documents))):
+        for epoch in range(self.settings.epochs):
+            for part in first_epoch if epoch == 0 else self._minibatches(documents):
                 measured = epoch == 0 and (ahead or not steps)
-                steps.append(self._policy_step([documents[i] for i in part], version, tally, measured))
+                steps.append(self._policy_step(part, version, tally, measured))
         return tally.reduce() | step_metrics(steps)
+
+    def _minibatches(self, documents: list[PolicyDocument]) -> list[list[PolicyDocument]]:
+        """Disjoint random parts, none of them empty."""
+        if not documents:
+            return []
+        order = self._order.permutation(len(documents))
+        parts = np.array_split(order, min(self.settings.minibatches, len(documents)))
+        return [[documents[i] for i in part] for part in parts]
 
     def _policy_step(
         self, documents: list[PolicyDocument], version: int, tally: PolicyTally, measured: bool

@@ -144,6 +144,13 @@ def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> N
         group["weight_decay"] = weight_decay if group["decays"] else 0.0
 
 
+def set_betas(optimizer: torch.optim.Optimizer, betas: tuple[float, float]) -> None:
+    """AdamW's decay rates, wherever the optimiser has them: Muon for some of its groups, SGD for none."""
+    for group in optimizer.param_groups:
+        if "betas" in group:
+            group["betas"] = betas
+
+
 def deepspeed_config(settings: EngineSettings, dtype: str, parameters: int, hidden_size: int) -> dict[str, Any]:
     """DeepSpeed's configuration. Accumulation is ours (gas 1, boundaries set by hand), and so is the schedule."""
     bucket = min(parameters + parameters % 2, 200_000_000)  # whole ones are allocated; an odd number is refused
@@ -173,6 +180,7 @@ def deepspeed_config(settings: EngineSettings, dtype: str, parameters: int, hidd
         "steps_per_print": 2**31,
     }
     if dtype == "bfloat16":
-        # Micro-batches add up in float32: in bfloat16 a sum forgets what is below 1/256 of it.
+        # Micro-batches and ranks add up in float32: in bfloat16 a sum forgets what is below 1/256 of it.
         config["data_types"] = {"grad_accum_dtype": "fp32"}
+        config["communication_data_type"] = "fp32"
     return config

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from buffer.types import Int32
 from learner.engine import Engine, OptimizerStep
 from learner.metrics import step_metrics
-from learner.optim import set_weight_decay, warm_start_schedule
+from learner.optim import set_betas, set_weight_decay, warm_start_schedule
 from learner.packing import document
 from learner.settings import WarmStartSettings
 from learner.sft import sft_step
@@ -53,7 +52,5 @@ class WarmStart:
 
     def _set_hyperparameters(self, betas: tuple[float, float], weight_decay: float) -> None:
         optimizer = self.learner.engine.basic_optimizer
-        if isinstance(optimizer, torch.optim.AdamW):
-            for group in optimizer.param_groups:
-                group["betas"] = betas
-            set_weight_decay(optimizer, weight_decay)
+        set_betas(optimizer, betas)
+        set_weight_decay(optimizer, weight_decay)

@@ -45,9 +45,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """DeepSpeed's buffers in elements, and the bytes of a summed gradient."""
+    """DeepSpeed's buffers in elements, and the bytes of a gradient: summed, and on its way between ranks."""
 
     summed: int
+    sent: int
     reduce: int
     prefetch: int
     persistent: int
@@ -62,6 +63,7 @@ class Buckets:
         in_float32 = not config["bf16"]["enabled"] or config.get("data_types", {}).get("grad_accum_dtype") == "fp32"
         return cls(
             summed=4 if in_float32 else 2,
+            sent=4 if not config["bf16"]["enabled"] or config.get("communication_data_type") == "fp32" else 2,
             reduce=int(zero.reduce_bucket_size),
             prefetch=int(zero.prefetch_bucket_size),
             persistent=int(zero.param_persistence_threshold),
@@ -162,8 +164,8 @@ def _communication(job: PlanInput, shape: ModelShape, buckets: Buckets) -> Itera
     else:  # on CPU its pages are resident once gradients have been moved there, when activations are gone
         yield Part("communication", bucket * width, reason, ("embedding",))
     if ranks > 1 or stage == 3:
-        note = f"{count_of(bucket)} x {width} bytes: the bucket on its way between ranks"
-        yield Part("communication", bucket * width, note, BACKWARD)
+        note = f"{count_of(bucket)} x {buckets.sent} bytes: the bucket on its way between ranks"
+        yield Part("communication", bucket * buckets.sent, note, BACKWARD)
     if job.engine.offload.optimizer and stage < 3:
         largest = max(shape.sizes)
         yield Part(

@@ -34,13 +34,14 @@ def train(
 
 
 def add_up(
-    rank: int, world_size: int, port: int, *, settings: LearnerSettings, dtype: str, gradients: list[float]
+    rank: int, world_size: int, port: int, *, settings: LearnerSettings, dtype: str, gradients: list[list[float]]
 ) -> np.ndarray:
-    """How far one SGD step of rate 1 moves a weight whose micro-batches have these gradients."""
+    """How far one SGD step of rate 1 moves a weight whose micro-batches have these gradients, rank by rank."""
+    mine = gradients[rank]
     with jobs.engine(rank, world_size, port, settings, dtype) as made:
         before = masters(made)["up.weight"]
-        for k, gradient in enumerate(gradients):
-            made.set_gradient_accumulation_boundary(k == len(gradients) - 1)
+        for k, gradient in enumerate(mine):
+            made.set_gradient_accumulation_boundary(k == len(mine) - 1)
             made.backward(made(None, gradient), scale_wrt_gas=False)
         for group in made.basic_optimizer.param_groups:
             group["lr"] = 1.0

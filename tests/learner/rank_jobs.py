@@ -24,11 +24,12 @@ def learner(
     folder: Path,
     temperature: float = 1.0,
     seed: int = 0,
+    dtype: str = "float32",
 ) -> Iterator[Any]:
     """A learner whose lm_head refuses to make logits."""
     from learner.learner import Learner
 
-    made = Learner(settings, folder, "float32", temperature, rank, world_size, "127.0.0.1", port, seed)
+    made = Learner(settings, folder, dtype, temperature, rank, world_size, "127.0.0.1", port, seed)
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("full logits were asked for")
@@ -192,3 +193,45 @@ def train_on_nothing(
     with learner(rank, world_size, port, settings, folder) as made:
         before = weights(made)
         return {"metrics": made.train_batch(batch, 0), "before": before, "after": weights(made)}
+
+
+def metrics_of_a_batch(
+    rank: int,
+    world_size: int,
+    port: int,
+    *,
+    settings: LearnerSettings,
+    folder: Path,
+    batch: Sequence[Group],
+    dtype: str,
+) -> dict[str, float]:
+    with learner(rank, world_size, port, settings, folder, dtype=dtype) as made:
+        return made.train_batch(batch, 0)
+
+
+def skip_until_it_ends(
+    rank: int,
+    world_size: int,
+    port: int,
+    *,
+    settings: LearnerSettings,
+    folder: Path,
+    good: Sequence[Group],
+    bad: Sequence[Group],
+    planted: str,
+) -> str:
+    """A good batch, and then only ones that are skipped, until the learner gives up: what it says."""
+    from learner.skipped import TrainingStuck
+
+    with learner(rank, world_size, port, settings, folder) as made:
+        made.train_batch(good, 0)
+        if planted == "gradient":
+            made.policy.model.model.norm.weight.register_hook(lambda g: g * np.inf if rank == 0 else g)
+        if planted == "logprobs":
+            made.policy.model.model.norm.weight.data.fill_(np.nan)
+        try:
+            for _ in range(settings.max_skipped):
+                made.train_batch(bad if planted == "loss" else good, 0)
+        except TrainingStuck as error:
+            return str(error)
+    raise AssertionError("it goes on and on")

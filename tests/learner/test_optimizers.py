@@ -104,12 +104,15 @@ def test_muon_takes_the_matrices_between_embedding_and_head() -> None:
 @slow
 @pytest.mark.parametrize("world_size", [1, 2])
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_micro_batches_of_bfloat16_add_up_in_float32(pools: dict[int, RankPool], stage: int, world_size: int) -> None:
-    """64 x 1/512 after a 1 leave no trace in a bfloat16 sum."""
+def test_micro_batches_and_ranks_of_bfloat16_add_up_in_float32(
+    pools: dict[int, RankPool], stage: int, world_size: int
+) -> None:
+    """1/512 beside a 1, and 64 of them after it, leave no trace in a bfloat16 sum."""
     settings = LearnerSettings(optimizer="sgd", zero_stage=stage, grad_clip=0.0)
-    gradients = [1.0] + [1 / 512] * 64
+    gradients = [[1.0] + [1 / 512] * 64, [1 / 512] * 65][:world_size]
+    mean = sum(map(sum, gradients)) / world_size
     for moved in pools[world_size].run(optimizer_jobs.add_up, settings=settings, dtype="bfloat16", gradients=gradients):
-        np.testing.assert_allclose(moved, 1.125, rtol=1e-5)
+        np.testing.assert_allclose(moved, mean, rtol=1e-5)
 
 
 @slow
