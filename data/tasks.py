@@ -36,6 +36,17 @@ class TaskSets:
     held_out: tuple[Task, ...]
     excluded: int
 
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing of them before hours are spent."""
+        if not self.excluded:
+            return []
+        left = sum(map(len, self.train))
+        return [
+            f"{self.excluded:,} of the {left + self.excluded:,} tasks of data.train are left out of training: "
+            "data.held_out has their id or their prompt."
+        ]
+
     def held_out_by_domain(self, limit: int | None = None) -> dict[str, list[Task]]:
         """The evaluation tasks of each domain, the first `limit` of each."""
         domains: dict[str, list[Task]] = {}

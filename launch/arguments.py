@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from buffer.errors import UserError
@@ -66,6 +68,24 @@ def check_nodes(args: argparse.Namespace) -> None:
     """Refuse the description of a cluster where something would be started."""
     if (args.nodes, args.node_cpus, args.node_gpus, args.node_memory_gb) != (None,) * 4 and not args.dry_run:
         raise UserError("--nodes and --node-* describe a cluster to plan for; they go with --dry-run only")
+
+
+@contextmanager
+def planning(args: argparse.Namespace) -> Iterator[tuple[list[Node], list[str]]]:
+    """The nodes to plan for, and what to say of what was assumed of them; also said if they have no room."""
+    nodes = planned_nodes(args)
+    assumed = ""
+    if args.nodes is not None and args.node_memory_gb is None:
+        gib = nodes[0].memory / 2**30
+        assumed = (
+            f"Each node is taken to have the memory that is free here, {gib:.3g} GiB; --node-memory-gb says otherwise."
+        )
+    try:
+        yield nodes, [assumed] if assumed else []
+    except UserError as error:
+        if assumed and "GiB" in str(error):
+            raise UserError(f"{error}. {assumed}") from error
+        raise
 
 
 def planned_nodes(args: argparse.Namespace) -> list[Node]:

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from buffer.errors import RunError, UserError
 from buffer.printable import printable_lines
-from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planned_nodes, resumed_run
+from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planning, resumed_run
 from launch.export import add_export
+from launch.opening import Opening
 from launch.planner.command import add_plan
 from launch.sft.command import add_sft
 from launch.signals import interrupt_on_sigterm
+from launch.streams import forgiving_streams, strict_stdout
 from launch.verify.command import add_verify
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the process's arguments."""
+    with forgiving_streams():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = _parser().parse_args(argv)
     try:
         return args.command(args) or 0
@@ -42,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("reprise: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `reprise recipe ... | head`
-        sys.stderr.close()
         return FAILED
     except RunError as error:
         _complain(f"reprise: the run failed: {error}")
@@ -65,51 +71,60 @@ def _complain(text: str) -> None:
 
 
 def _train(args: argparse.Namespace) -> int | None:
+    opening = Opening()
     check_nodes(args)
     resumed = resumed_run(args, "recipes/demo.yaml")
     recipe = _load(args)
+    if not args.dry_run:
+        opening.say(f"{recipe.name}: loading libraries")
     if args.dry_run:
-        from rich.console import Console
-
+        Opening().hint("checking recipe, tasks, verifiers and resources")
         from launch import preflight
         from launch.dry_run import show
+        from launch.layout import console
         from launch.trial import try_verifiers
 
-        checked = preflight.check(recipe, planned_nodes(args))
-        show(recipe, checked.plan, try_verifiers(recipe.rewards, checked.tasks), Console())
+        with planning(args) as (nodes, assumed):
+            checked = preflight.check(recipe, nodes)
+        found = [*checked.tasks.notes, *assumed, *try_verifiers(recipe.rewards, checked.tasks)]
+        show(recipe, checked.plan, found, console())
         return 0
     from launch.train import train
 
     # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.
     signal.signal(signal.SIGTERM, interrupt_on_sigterm)
-    train(recipe, resumed)
+    train(recipe, resumed, opening)
     return 0
 
 
 def _recipe(args: argparse.Namespace) -> None:
     if args.keys is not None:
-        from rich.console import Console
-
         from launch.dry_run import keys_table
-        from launch.keys import keys
+        from launch.keys import below
+        from launch.layout import console
         from launch.recipe import Recipe
         from launch.sft.recipe import SftRecipe
 
-        chosen = [
-            k
-            for k in keys(SftRecipe if args.sft else Recipe)
-            if not args.keys or f"{k.path}.".replace("[]", "").startswith(f"{args.keys}.".replace("[]", ""))
-        ]
+        kind, other = (SftRecipe, Recipe) if args.sft else (Recipe, SftRecipe)
+        chosen = below(args.keys, kind)
         if not chosen:
-            raise UserError(f"--keys {args.keys}: no such key or section; --keys alone lists all")
-        Console(width=max(Console().width, 120)).print(keys_table(chosen))
+            there = ", but there is in a recipe for `reprise " + (
+                "train`: leave --sft out" if args.sft else "sft`: add --sft"
+            )
+            raise UserError(
+                f"--keys {args.keys}: no such key or section{there if below(args.keys, other) else ''}; --keys alone "
+                "lists all"
+            )
+        console().print(keys_table(chosen))
         return
     if args.recipe is None:
         raise UserError("give a recipe file to print, or --keys to list what a recipe may say")
     from launch.either import load_either
     from launch.loading import to_yaml
 
-    print(to_yaml(load_either(args.recipe, args.set)), end="")
+    recipe = load_either(args.recipe, args.set)
+    with strict_stdout() as out:
+        out.write(to_yaml(recipe, out.encoding))
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -118,10 +133,14 @@ def _report(args: argparse.Namespace) -> None:
     run = Path(args.run_dir)
     if not (run / "metrics.jsonl").is_file():
         raise UserError(f"{run} is not a run's folder: it has no metrics.jsonl; name a folder such as runs/demo")
-    from launch.report import write_report
+    Opening().hint("drawing the report")
+    from launch.layout import console
+    from launch.report import summary_of, write_report
 
-    write_report(run)
-    print(run / "report.html")
+    path = write_report(run)
+    shown = console()
+    shown.print(summary_of(run))
+    shown.print(f"report   {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _load(args: argparse.Namespace) -> Recipe:
@@ -132,6 +151,19 @@ def _load(args: argparse.Namespace) -> Recipe:
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"reprise {version('reprise-rl')}")
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            print("reprise, not installed")
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -150,6 +182,7 @@ start here:
 {EXIT_CODES}""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_train(commands)
     add_sft(commands)
@@ -228,8 +261,9 @@ def _add_report(commands: Any) -> None:
         commands,
         "report",
         _report,
-        "rebuild a run's report.html",
-        "Write report.html again from what a run has left in its folder, finished or not.",
+        "show a run's table and rebuild its report.html",
+        "Print the table of a run, as at its end or as far as it is, and write report.html again from what is in its\n"
+        "folder. The run may be finished, interrupted or still going.",
         "example:\n  reprise report runs/demo",
     )
     report.add_argument("run_dir", metavar="RUN_DIR", help="the run's folder, such as runs/demo")

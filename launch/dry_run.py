@@ -12,6 +12,7 @@ from rich.text import Text
 
 from buffer.printable import printable_lines
 from launch.keys import Key
+from launch.layout import Fitted
 from launch.loading import to_yaml
 from launch.memory import gib
 from launch.nodes import Placement, Plan
@@ -24,7 +25,7 @@ def show(recipe: Recipe, plan: Plan, found: Sequence[str], console: Console) -> 
     console.rule("Recipe, as resolved")
     console.print(to_yaml(recipe), markup=False, highlight=False, soft_wrap=True, end="")
     console.rule("Plan")
-    console.print(plan_table(plan))
+    console.print(Fitted(plan_table(plan)))
     for note in [*notes(recipe), *split_rows(plan, recipe.learner.sequence_parallel), *found]:
         console.print(Text(f"Note: {printable_lines(note)}"))
     console.print("All checks passed. Nothing was started.", highlight=False)

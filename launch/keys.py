@@ -44,6 +44,15 @@ def keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[Key]:
             yield from keys(inner, f"{path}{suffix}.")
 
 
+def below(section: str, model: type[BaseModel]) -> list[Key]:
+    """The keys of a section, itself included; all if it is empty. `[]` may be left out."""
+    return [k for k in keys(model) if not section or f"{_bare(k.path)}.".startswith(f"{_bare(section)}.")]
+
+
+def _bare(path: str) -> str:
+    return path.replace("[]", "")
+
+
 def field_at(path: Keys, root: type[BaseModel] = Recipe) -> FieldInfo | None:
     """The field that a path of a recipe leads to; None inside free arguments or where there is none."""
     model: type[BaseModel] | None = root

@@ -289,7 +289,8 @@ Printed from the tables in `launch/metrics.py`: `python -m launch.metrics > docs
 
 
 def _table(title: str, metrics: Sequence[Metric]) -> str:
-    rows = [f"| `{m.name}` | {m.unit} | {m.meaning} | {'yes' if m.core else ''} |" for m in metrics]
+    bar = r"\|"  # in a cell; a bare one would begin the next
+    rows = [f"| `{m.name}` | {m.unit} | {m.meaning.replace('|', bar)} | {'yes' if m.core else ''} |" for m in metrics]
     return "\n".join(["", f"## {title}", "", "| name | unit | meaning | core |", "|---|---|---|---|", *rows]) + "\n"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -17,8 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from buffer.printable import printable, printable_lines
+from launch.durations import duration
+from launch.layout import console
 
-PHASES = ("set-up", "warm start", "before-eval", "RL", "after-eval")
+PHASES = ("set-up", "warm start", "before-eval", "RL", "after-eval", "export")
+# Columns beside the panel that stay free: a terminal echoes ^C after its last character, which must not begin a new
+# line, or the panel is drawn again one line too low.
+_FREE = 4
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -28,6 +33,7 @@ class Progress:
     stream   where to write; a terminal gets a live display, anything else (job logs, CI) one compact line every
              `every_s` seconds without control codes
     clock    seconds, monotonic
+    started  when the command began, by that clock; now if None. The first phase counts from there
     phases   those to come, in order
     """
 
@@ -39,28 +45,30 @@ class Progress:
         stream: TextIO | None = None,
         every_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        started: float | None = None,
     ) -> None:
         self.name = name
         self._phases = tuple(phases)
         self._stream = stream or sys.stdout
         self._clock, self._every_s = clock, every_s
-        self._started = self._last_line = clock()
+        self._last_line = clock()
+        self._started = self._last_line if started is None else started
         self._phase, self._phase_started, self._done, self._total, self._text = "", self._started, 0, 0, ""
         self._seconds: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
         self._rewards: list[float] = []
         self._recent: list[float] = []  # seconds of the last steps, for the estimate
-        terminal = self._stream.isatty()
-        self._console = Console(file=self._stream, **({} if terminal else _PLAIN))
+        self._console = console(self._stream)
         self._live: Live | None = None
-        if terminal and not self._console.is_dumb_terminal:
+        if self._stream.isatty() and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=2)
             self._live.start()
 
     def phase(self, name: str, total: int = 0) -> None:
         """Begin a phase (usually one of `phases`), of `total` steps if known. The phase before it ends here."""
+        began = self._clock() if self._phase or self._seconds else self._started
         self._end_phase()
-        self._phase, self._phase_started, self._done, self._total, self._text = name, self._clock(), 0, total, ""
+        self._phase, self._phase_started, self._done, self._total, self._text = name, began, 0, total, ""
         self._line(f"{name}{f' ({total} steps)' if total else ''}")
 
     def advance(self, done: int, text: str = "") -> None:
@@ -101,8 +109,9 @@ class Progress:
         return {p: self._seconds.get(p, 0.0) + now.get(p, 0.0) for p in (*self._seconds, *now)}
 
     def close(self) -> None:
-        """End the current phase and the live display. Safe to call twice."""
+        """End the current phase and the live display, which then shows the phases there were. Safe to call twice."""
         self._end_phase()
+        self._phases = tuple(self._seconds)
         if self._live:
             self._live.stop()
             self._live = None
@@ -154,6 +163,7 @@ class Progress:
             subtitle=duration(self._clock() - self._started),
             title_align="left",
             subtitle_align="right",
+            width=max(1, self._console.width - _FREE),
         )
 
     def _phases_row(self) -> Text:
@@ -195,8 +205,6 @@ class Progress:
         return [Text(), table]
 
 
-_PLAIN: dict[str, Any] = {"force_terminal": False, "color_system": None, "width": 120}
-
 _NUMBERS = (
     ("entropy", "policy/entropy", ".3f"),
     ("mismatch", "policy/mismatch_kl", ".1e"),
@@ -207,16 +215,6 @@ _NUMBERS = (
     ("learner idle", "time/learner_idle", ".0%"),
     ("engine idle", "time/engine_idle", ".0%"),
 )
-
-
-def duration(seconds: float) -> str:
-    """`47s`, `3m20s`, `2h05m`; `–` if not known."""
-    if not math.isfinite(seconds):
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    return f"{whole // 60}m{whole % 60:02}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02}m"
 
 
 def sparkline(values: list[float], width: int) -> str:

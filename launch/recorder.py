@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -12,10 +13,12 @@ from actors.fleet import FleetStats
 from actors.learner import Trained
 from actors.sampler import BatchOnItsWay
 from actors.verifier_pool import PoolCounts
+from data.tasks import TaskSets
 from launch.evaluate import Evaluated
 from launch.judging import Latencies, infra_error_watch, unparseable_watch
 from launch.loading import to_yaml
-from launch.metrics import MetricsLog, cut_after
+from launch.metrics import MetricsLog, cut_after, refuse_if_written
+from launch.opening import Opening
 from launch.progress import Progress
 from launch.recipe import Recipe, notes
 from launch.report import write_report
@@ -24,12 +27,14 @@ from launch.statistics import Evaluation
 from launch.summary import Summary, TrajectoryCounts
 from launch.timeline import Timeline
 from launch.tracking import Tracker
+from launch.truncation import TruncationWatch
 from learner.checkpoints.folder import step_of
 from learner.publishing.report import PublishReport
 from rewards.infra_errors import InfraError
 
 # Counts since the last step that are failures without being the run's end.
-_FAILURES = ("optim/skipped", "verifier/rejudged")
+_FAILURES = ("optim/skipped", "verifier/rejudged", "rollout/sampled_again", "rollout/left_out")
+_TELL_EVERY_S = 10.0  # between two writings of summary.json while the run goes on
 # What a learner leaves out when there is nothing to average: every step skipped, or no token of the batch's version.
 _MAY_BE_UNDEFINED = (
     "policy/entropy",
@@ -45,35 +50,51 @@ _MAY_BE_UNDEFINED = (
 )
 
 
+def phases(recipe: Recipe, resumed: bool) -> list[str]:
+    """Those that a run will have, in order; a resumed one goes on where the first had been warmed up and evaluated."""
+    once = [
+        name
+        for name, wanted in (("warm start", recipe.warm_start), ("before-eval", recipe.data.held_out))
+        if wanted and not resumed
+    ]
+    return ["set-up", *once, "RL", *(["after-eval"] if recipe.data.held_out else []), "export"]
+
+
 class Recorder:
     """Collects what happens in a run and writes it where people and programs look. Leaving it writes the report.
 
     checkpoint   what a resumed run goes on from. Its lines that are later are removed: they will be written again.
     """
 
-    def __init__(self, recipe: Recipe, run: RunFolder, resumed: bool = False) -> None:
+    def __init__(self, recipe: Recipe, run: RunFolder, resumed: bool = False, opening: Opening | None = None) -> None:
+        opening = opening or Opening()
         self.run = run
+        refuse_if_written(run.metrics)
         self.checkpoint = run.last_checkpoint(recipe.checkpoints.every) if resumed else None
         if self.checkpoint is not None:
             cut_after(run.metrics, step_of(self.checkpoint))
         self.summary = Summary(run.name)
-        self.progress = Progress(run.name)
+        self.progress = Progress(run.name, phases=phases(recipe, self.checkpoint is not None), started=opening.started)
         self._log = MetricsLog(run.metrics)
         self._tracker = Tracker(recipe.tracking, run, recipe.model_dump(mode="json"), self.progress.note)
         self._timeline = Timeline()
         self._engines = [f"engine {i}" for i in range(recipe.rollout.engines)]
-        self._started = time.time()
+        self._started = time.time() - opening.seconds
+        self._told = self._started  # when summary.json was last written
         self._rl_started: float | None = None
         self._step_started = self._started
         self._tokens = 0
         self._group_size = recipe.rollout.group_size
         self._groups: list[Added] = []  # since the last step
+        self._untold: tuple[int, BatchOnItsWay, Trained] | None = None  # what `trained` told and `step` has not
         self._latencies = Latencies()
         self._verifiers = PoolCounts()  # since the last step
+        self._sampled_again = self._left_out = 0  # since the last step
         self._watches = (
             infra_error_watch(recipe.rewards.infra_error_warning),
             unparseable_watch(recipe.rewards.unparseable_warning),
         )
+        self._truncation = TruncationWatch(recipe)
         self._failures: dict[str, float] = dict.fromkeys((*_FAILURES, "verifier/restarts"), 0)
         write_atomically(run.recipe, to_yaml(recipe))
         for note in notes(recipe):
@@ -85,8 +106,8 @@ class Recorder:
     def evaluated(self, step: int, evaluation: Evaluated, fleet: FleetStats, when: str = "") -> None:
         """A held-out evaluation, with the fleet's work in it: `when` is "before", "after", or empty during the run."""
         self._fleet_worked(fleet)
-        metrics = evaluation.results.metrics()
-        self._write(step, metrics)
+        if evaluation.curve is not None:
+            self._write(step, evaluation.curve.metrics())
         for domain, (lost, asked) in evaluation.unjudged.items():
             result = evaluation.results.domains.get(domain)
             over = f"{result.tasks} of its {result.asked} tasks" if result else "no task at all"
@@ -99,6 +120,7 @@ class Recorder:
         if when == "after":
             self.summary.after = evaluation.results
         self._step_started = time.time()
+        self._tell()
 
     def state(self) -> dict[str, Any]:
         """What a resumed run tells as its own, JSON-able."""
@@ -111,24 +133,39 @@ class Recorder:
         self.summary.steps = step
         self.warned([f"resumed from the checkpoint of step {step}: counts and times below are of what came after it"])
 
+    def tasks(self, tasks: TaskSets) -> None:
+        """The tasks of the run, as they were read."""
+        self.summary.tasks = {
+            "train": sum(map(len, tasks.train)), "held_out": len(tasks.held_out), "excluded": tasks.excluded
+        }  # fmt: skip
+        for note in tasks.notes:
+            self.progress.note(note)
+
     def rl_begins(self) -> None:
         """The clock of the RL phase starts."""
         self._rl_started = self._step_started = time.time()
+
+    def trained(self, step: int, batch: BatchOnItsWay, trained: Trained) -> None:
+        """The learner has done `step`, and a checkpoint may hold it: told even if the run ends before `step` is."""
+        self._untold = (step, batch, trained)
 
     def step(
         self,
         step: int,
         batch: BatchOnItsWay,
         trained: Trained,
-        published: PublishReport,
-        fleet: FleetStats,
+        published: PublishReport | None,
+        fleet: FleetStats | None,
     ) -> None:
-        """One RL step is done: `step` is the version it published."""
+        """One RL step is done: `step` is the version it published. None for what the run did not get to any more."""
         now = time.time()
+        self._untold = None
         self._timeline.add("learn", "learner", trained.started, trained.ended)
-        self._fleet_worked(fleet)
+        if fleet is not None:
+            self._fleet_worked(fleet)
+        engines = fleet.engines if fleet is not None else ()
         seconds = now - self._step_started
-        tokens = sum(stats.tokens for stats in fleet.engines)
+        tokens = sum(stats.tokens for stats in engines)
         metrics = {
             **dict.fromkeys(_MAY_BE_UNDEFINED, float("nan")),
             **batch.info.metrics,
@@ -137,28 +174,34 @@ class Recorder:
             **self._latencies.metrics(),
             "time/step": seconds,
             "time/learn": trained.ended - trained.started,
-            "time/publish": published.seconds,
+            "time/publish": published.seconds if published else math.nan,
             "time/learner_idle": min(1.0, batch.waited_seconds / seconds),
             "time/engine_idle": self._timeline.idle_share("generate", self._engines, self._step_started, now),
             "throughput/tokens_per_second": tokens / seconds,
-            "rollout/recomputed_tokens": sum(stats.recomputed_tokens for stats in fleet.engines),
-            "publish/bytes_per_second": published.nbytes / published.seconds,
-            "publish/mismatch": published.mismatch,
+            "rollout/recomputed_tokens": sum(stats.recomputed_tokens for stats in engines),
+            "rollout/sampled_again": self._sampled_again,
+            "rollout/left_out": self._left_out,
+            "publish/bytes_per_second": published.nbytes / published.seconds if published else math.nan,
+            "publish/mismatch": published.mismatch if published else math.nan,
             "verifier/restarts": self._verifiers.restarts,
             "verifier/rejudged": self._verifiers.rejudged,
             "verifier/held_back": self._verifiers.held_back,
-            "verifier/waiting": fleet.verifiers.waiting,
+            "verifier/waiting": fleet.verifiers.waiting if fleet else 0,
             "tracking/failures": self._tracker.failures,
         }
         self._verifiers = PoolCounts()
+        self._sampled_again = self._left_out = 0
         self._tokens += tokens
         self._step_started = now
         self.summary.steps = step
         self._count(batch.info.counters)
         for name in _FAILURES:
             self._failures[name] += metrics[name]
-        self.warned([f"step {step}: {warning}" for watch in self._watches for warning in watch.step(metrics)])
+        watches = (*self._watches, self._truncation)
+        self.warned([f"step {step}: {warning}" for watch in watches for warning in watch.step(metrics)])
         self._write(step, metrics)
+        if now - self._told >= _TELL_EVERY_S:
+            self._tell()
 
     def added(self, added: Added) -> None:
         """A group was stored or rejected."""
@@ -196,6 +239,9 @@ class Recorder:
         for name, stats in zip(self._engines, fleet.engines, strict=True):
             self._timeline.extend("generate", name, stats.busy)
         self._verifiers += fleet.verifiers
+        self._sampled_again += sum(stats.sampled_again for stats in fleet.engines)
+        self._left_out += len(fleet.left_out)
+        self.warned([f"left out: {why}" for why in fleet.left_out])
 
     def _count(self, counters: Mapping[str, int]) -> None:
         """The buffer's totals."""
@@ -210,15 +256,27 @@ class Recorder:
         self._tracker.log(step, metrics)
         self.progress.step(step, metrics)
 
+    def _tell(self) -> None:
+        """Write what is known so far, for those who look while the run goes on, or find that it was killed."""
+        self._told = time.time()
+        self._bring_up_to_date()
+        self.summary.write(self.run, running=True)
+
     def _sum_up(self) -> None:
-        now = time.time()
-        summary, timeline = self.summary, self._timeline
-        summary.wall_seconds = now - self._started
-        summary.phases = self.progress.phase_seconds
         self._failures["verifier/rejudged"] += self._verifiers.rejudged  # in the evaluation at the end, say
+        self._failures["rollout/sampled_again"] += self._sampled_again
+        self._failures["rollout/left_out"] += self._left_out
+        counts = self.summary.trajectories
+        self.warned([warning for watch in self._watches for warning in watch.total(self.summary.answers)])
+        self.warned(self._truncation.total(counts.truncated, counts.sampled))
+        self._bring_up_to_date()
+
+    def _bring_up_to_date(self) -> None:
+        summary, timeline = self.summary, self._timeline
+        summary.wall_seconds = time.time() - self._started
+        summary.phases = self.progress.phase_seconds
         counts = {**{n: int(c) for n, c in self._failures.items()}, "tracking": self._tracker.failures}
         summary.failures = counts | {"trajectories/infra_error": summary.infra_errors.answers}
-        self.warned([warning for watch in self._watches for warning in watch.total(summary.answers)])
         summary.verifiers = self._latencies.totals()
         if self._rl_started is None:
             return
@@ -236,6 +294,8 @@ class Recorder:
             self.summary.finished()
         else:
             self.summary.failed(error)
+        if self._untold is not None:
+            self.step(*self._untold, None, None)
         self._sum_up()
         self.progress.close()
         self._log.close()

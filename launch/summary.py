@@ -8,20 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from rich.console import RenderableType
 
-from buffer.printable import printable, printable_lines
-from buffer.types import Status
 from launch.judging import Latency
-from launch.progress import duration
 from launch.run_folder import RunFolder, write_atomically
-from launch.statistics import Estimate, Evaluation, changes, compared
+from launch.statistics import Estimate, Evaluation, changes, compared, fallen
+from launch.summary_table import table
 from rewards.infra_errors import InfraErrors
 
-_INFRA_ERRORS_SHOWN = 3  # with their tracebacks in the table; summary.json has all
+RUNNING = {"status": "running", "reason": ""}
 
 
 @dataclass(slots=True)
@@ -51,15 +46,16 @@ class TrajectoryCounts:
 
 @dataclass(slots=True)
 class Summary:
-    """Filled in as the run goes on, so that an interrupted run can be summed up too.
+    """Filled in as the run goes on, so that an interrupted run can be summed up too. None is what was not measured.
 
     learn_seconds   time the learner spent in passes and optimiser steps
     mismatch_start  mean absolute difference of engine and learner log-probabilities at the start, nats a token
     overlap         learner-busy time during which an engine step ran ÷ learner-busy time
-    nodes           names of the actors on each Ray node
+    tasks           how many there are to train on and held out, and how many were left out because they are held out
+    nodes           names of the actors on each node, by its host name and address
     phases          seconds by phase, in order
     learner_idle, engine_idle   shares of the RL phase
-    status          "finished", "interrupted" or "failed"; `reason` says why if not finished
+    status          "finished", "interrupted" or "failed", in the file also "running"; `reason` says why if not finished
     failures        counts of what went wrong without ending the run (skipped steps, tracking, ...), by name
     infra_errors    what kept answers from being judged, in training and in evaluations
     answers         answers judged for training, by domain and status; unparseable ones whether masked or scored 0
@@ -74,13 +70,14 @@ class Summary:
     after: Evaluation | None = None
     steps: int = 0
     wall_seconds: float = 0.0
-    learn_seconds: float = 0.0
+    learn_seconds: float | None = None
     mismatch_start: float | None = None
     trajectories: TrajectoryCounts = field(default_factory=TrajectoryCounts)
-    tokens_per_second: float = 0.0
-    overlap: float = 0.0
+    tokens_per_second: float | None = None
+    overlap: float | None = None
     learner_idle: float | None = None
     engine_idle: float | None = None
+    tasks: Mapping[str, int] = field(default_factory=dict)
     nodes: Mapping[str, list[str]] = field(default_factory=dict)
     phases: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
@@ -111,8 +108,9 @@ class Summary:
 
     @property
     def fallen(self) -> list[str]:
-        """Domains whose pass@1 fell beyond the 95% interval."""
-        return [domain for domain, change in self.changes.items() if change.high < 0]
+        """Domains whose pass@1 fell beyond chance."""
+        before, after = self.evaluations.values()
+        return fallen(before, after) if before and after else []
 
     def as_dict(self) -> dict[str, Any]:
         """What `summary.json` holds. What was not measured is null or an empty object."""
@@ -141,6 +139,7 @@ class Summary:
                 "overlap": self.overlap,
                 "learner_idle": self.learner_idle,
                 "engine_idle": self.engine_idle,
+                "tasks": dict(self.tasks),
                 "nodes": dict(self.nodes),
                 "phases": dict(self.phases),
                 "failures": dict(self.failures),
@@ -153,108 +152,14 @@ class Summary:
             }
         )
 
-    def write(self, run: RunFolder) -> None:
-        """Write `summary.json`, whole or not at all."""
-        write_atomically(run.summary, json.dumps(self.as_dict(), indent=2, allow_nan=False) + "\n")
+    def write(self, run: RunFolder, running: bool = False) -> None:
+        """Write `summary.json`, whole or not at all; `running`: the run goes on."""
+        values = self.as_dict() | (RUNNING if running else {})
+        write_atomically(run.summary, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
     def table(self) -> RenderableType:
         """The table at the end of a run."""
-        good = self.status == "finished"
-        head = Text(f"{self.name}: {self.status}", "bold green" if good else "bold red")
-        head.append(f" after {self.steps} steps, {duration(self.wall_seconds)}", "none")
-        if self.reason:
-            head.append(f"\n{printable_lines(self.reason)}", "red")
-        return Group(Text(), head, self._evaluation_table(), self._numbers_table())
-
-    def _evaluation_table(self) -> RenderableType:
-        before_all, after_all = self.evaluations.values()
-        if not before_all:
-            return Text("held-out pass@1 was not measured", "dim")
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("held-out pass@1")
-        for column in (
-            "before",
-            "95% interval",
-            "after",
-            "95% interval",
-            "change",
-            "95% interval",
-            "parseable",
-            "tasks",
-        ):
-            table.add_column(column, justify="right", style="dim" if column == "95% interval" else None)
-        differences = self.changes
-        for domain, before in before_all.domains.items():
-            after = after_all.domains.get(domain) if after_all else None
-            shown = [f"{before.pass_at_1.value:.3f}", interval(before.pass_at_1)]
-            shown += [f"{after.pass_at_1.value:.3f}", interval(after.pass_at_1)] if after else ["–", ""]
-            change = differences.get(domain)
-            shown += [points(change.value), f"{points(change.low)} … {points(change.high)}"] if change else ["–", ""]
-            parseable = f"{before.parseable:.1%}" + (f" → {after.parseable:.1%}" if after else "")
-            style = "bold" if domain == "all" else "red" if domain in self.fallen else None
-            tasks = f"{before.tasks}{f' of {before.asked}' if before.tasks < before.asked else ''}"
-            table.add_row(Text(printable(domain)), *shown, parseable, tasks, style=style)
-        return table
-
-    def _numbers_table(self) -> RenderableType:
-        counts = self.trajectories
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column()
-        table.add_row("time", "  ".join(f"{name} {duration(s)}" for name, s in self.phases.items()) or "–")
-        table.add_row(
-            "RL",
-            f"learning {duration(self.learn_seconds)}  overlap {self.overlap:.0%}  "
-            f"learner idle {_share(self.learner_idle)}  engine idle {_share(self.engine_idle)}  "
-            f"{self.tokens_per_second:,.0f} tokens/s",
-        )
-        table.add_row(
-            "trajectories",
-            f"{counts.sampled:,} sampled  {counts.trained:,} trained, {counts.reuse_share:.0%} of them reused",
-        )
-        table.add_row(
-            "left out",
-            f"{counts.zero_variance:,} without variance  {counts.unparseable:,} unparseable  "
-            f"{counts.infra_error:,} infra errors  {counts.truncated:,} truncated",
-        )
-        shares = {domain: _unparseable(of_domain) for domain, of_domain in self.answers.items()}
-        unparseable = "  ".join(f"{d} {share:.1%}" for d, share in shares.items()) or "–"
-        table.add_row("unparseable", Text(printable(unparseable)))
-        times = (f"{name} {t.p50:.2g} s a group (95%: {t.p95:.2g} s)" for name, t in self.verifiers.items())
-        table.add_row("verifiers", "  ".join(times) or "–")
-        mismatch = "–" if self.mismatch_start is None else f"{self.mismatch_start:.1e} nats/token at start"
-        table.add_row("mismatch", mismatch)
-        table.add_row("nodes", "  ".join(f"{node}: {len(actors)} actors" for node, actors in self.nodes.items()) or "–")
-        failures = {name: count for name, count in self.failures.items() if count}
-        table.add_row("failures", "  ".join(f"{n} {count}" for n, count in failures.items()) or "none")
-        for number, failure in enumerate(self.infra_errors):
-            said = Text(f"{failure.answers:,} answers: {failure.what}", "red")
-            if failure.traceback and number < _INFRA_ERRORS_SHOWN:
-                said.append(f"\n{failure.traceback}", "dim")
-            table.add_row("infra error", said)
-        if self.infra_errors.others:
-            table.add_row("infra error", f"{self.infra_errors.others:,} answers: of further kinds, which were not told")
-        for warning in self.warnings:
-            table.add_row("warning", Text(printable_lines(warning), "yellow"))
-        return table
-
-
-def points(share: float) -> str:
-    """A difference of shares in percentage points: `+27.3`."""
-    return f"{100 * share:+.1f}"
-
-
-def interval(estimate: Estimate) -> str:
-    """`0.42–0.51`."""
-    return f"{estimate.low:.2f}–{estimate.high:.2f}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"
-
-
-def _unparseable(counts: Mapping[str, int]) -> float:
-    return counts.get(Status.UNPARSEABLE, 0) / (sum(counts.values()) or math.nan)
+        return table(self.as_dict())
 
 
 def _shares(evaluation: Evaluation, domain: str) -> dict[str, float | int]:

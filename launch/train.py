@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-
-import ray
+from typing import Any
 
 from actors.sampler import Sampler
 from data.stream import TaskStream
 from launch import preflight
-from launch.actor_set import join_ray, on_a_cluster, ray_nodes
 from launch.cluster import Cluster
 from launch.evaluate import evaluate
 from launch.nodes import local_nodes
+from launch.opening import Opening, refuse_beside_a_loop
 from launch.preflight import Preflight
 from launch.probe import probe
 from launch.quiet import quiet_libraries
+from launch.ray_session import RaySession, on_a_cluster, ray_nodes
 from launch.recipe import Recipe
 from launch.recorder import Recorder
 from launch.resuming import check_resumable, policy_folder
 from launch.run_folder import RunFolder
+from launch.saving import Saving
 from launch.signals import cancel_on_sigterm
 from launch.trial import try_verifiers
 from launch.warm_start import warm_start
@@ -29,11 +30,14 @@ from rollout.chat import ChatCodec
 _PROBE_TASKS = 8
 
 
-def train(recipe: Recipe, resumed: RunFolder | None = None) -> None:
+def train(recipe: Recipe, resumed: RunFolder | None = None, opening: Opening | None = None) -> None:
     """Train a policy by `recipe`, or go on with a run from its last checkpoint, with an empty buffer.
 
-    Everything it writes is in its run folder; raises what ended it, if anything did.
+    Everything it writes is in its run folder; raises what ended it, if anything did. Its clock is that of `opening`.
     """
+    refuse_beside_a_loop("reprise train")
+    opening = opening or Opening()
+    opening.say("checking recipe, tasks, verifiers and resources")
     quiet_libraries()
     if resumed is not None:
         check_resumable(resumed, recipe)
@@ -41,20 +45,20 @@ def train(recipe: Recipe, resumed: RunFolder | None = None) -> None:
     if not on_a_cluster():  # whose nodes may have what the driver's lacks
         checked = preflight.check(recipe, local_nodes())  # before Ray takes its seconds
         found = try_verifiers(recipe.rewards, checked.tasks)
-    join_ray()
-    try:
+    opening.say("starting Ray")
+    with RaySession(recipe.cluster.start_deadline_s) as session:
         nodes, node_ids = ray_nodes()
         ready = preflight.check(recipe, nodes)
         run = resumed or RunFolder.create(recipe.runs_dir, recipe.name)
-        with Recorder(recipe, run, resumed is not None) as recorder:
+        session.logs = run.logs / "ray"
+        with Recorder(recipe, run, resumed is not None, opening) as recorder:
+            recorder.tasks(ready.tasks)
             for note in found:
                 recorder.progress.note(note)
             try:
                 asyncio.run(_train(recipe, ready, run, recorder, node_ids))
             except asyncio.CancelledError:
                 raise KeyboardInterrupt from None  # SIGTERM
-    finally:
-        ray.shutdown()
 
 
 async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Recorder, node_ids: list[str]) -> None:
@@ -65,12 +69,13 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
     policy_dir = policy_folder(recipe, run, recorder.checkpoint is not None)
     plan = preflight.check_folder(recipe, ready.plan.nodes, policy_dir, tasks)
     tell = (recorder.verifier_lost, recorder.verifier_failed)
-    async with Cluster(recipe, plan, node_ids, policy_dir, *tell) as cluster:
+    async with Cluster(recipe, plan, node_ids, policy_dir, run.logs, *tell) as cluster:
         fleet, learner = cluster.fleet, cluster.learner
         recorder.summary.nodes = cluster.nodes()
         await cluster.learner_ready()
         saved = await learner.keep_checkpoints(run.checkpoints, recipe.checkpoints, recorder.checkpoint)
         first = 0 if saved is None else int(saved["version"])
+        saving = Saving(learner, recipe.checkpoints, first, progress.note)
 
         if recipe.warm_start is not None and saved is None:  # while the engines start
             progress.phase("warm start", recipe.warm_start.steps)
@@ -84,24 +89,35 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
         await cluster.engines_ready()
         recorder.warned(cluster.verifier_notes())
         await learner.publish(first)
-        stream = TaskStream(tasks.train, tasks.weights, recipe.seed)
+        probed = TaskStream(tasks.train, tasks.weights, recipe.seed)  # another than the run's, which loses no task
         recorder.summary.mismatch_start = await probe(
             fleet,
             learner,
-            [next(stream) for _ in range(_PROBE_TASKS)],
+            [next(probed) for _ in range(_PROBE_TASKS)],
             group_size=recipe.rollout.group_size,
             version=first,
-            limit=recipe.weights.max_mismatch,
+            limit=recipe.weights.probe_limit(recipe.policy.dtype),
         )
+
+        on_curve = recipe.eval.on_curve(recipe.steps)
 
         async def held_out(version: int, limit: int, when: str = "") -> None:
             if tasks.held_out:
-                chosen = tasks.held_out_by_domain(limit)
-                evaluated = await evaluate(fleet, chosen, samples=recipe.eval.samples, version=version, when=when)
+                evaluated = await evaluate(
+                    fleet,
+                    tasks.held_out_by_domain(limit),
+                    samples=recipe.eval.samples,
+                    at_once=2 * recipe.rollout.engines * recipe.rollout.engine.max_num_seqs,  # as many wait as run
+                    version=version,
+                    curve=on_curve,
+                    when=when,
+                )
                 recorder.evaluated(version, evaluated, await fleet.stats(), when)
 
+        stream = TaskStream(tasks.train, tasks.weights, recipe.seed)
         if saved is None:
-            progress.phase("before-eval")
+            if tasks.held_out:
+                progress.phase("before-eval")
             await held_out(0, recipe.eval.final_tasks_per_domain, "before")
         else:
             stream.restore(saved["stream"])
@@ -124,27 +140,34 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
             on_failure=cluster.fail,
             groups_before=0 if saved is None else saved["groups"],
         )
+
+        def cursor(version: int) -> dict[str, Any]:
+            return {
+                "version": version,
+                "stream": stream.state(sampler.unfinished()),
+                "groups": sampler.groups_started,
+                "recorder": recorder.state(),
+            }
+
         recorder.rl_begins()
+        cluster.at_early_end = saving.rest
         sampler.published(first)
         for version in range(first, recipe.steps):
             batch = await sampler.batch(version)
-            trained = await learner.train(batch.groups, version)
+            trained = await saving.step(learner.train(batch.groups, version))
+            recorder.trained(version + 1, batch, trained)
+            await saving.done(version + 1, cursor(version + 1))
             published = await learner.publish(version + 1)
             sampler.published(version + 1)
             recorder.step(version + 1, batch, trained, published, await fleet.stats())
             if recipe.eval.every and (version + 1) % recipe.eval.every == 0 and version + 1 < recipe.steps:
-                await held_out(version + 1, recipe.eval.tasks_per_domain)
-            if recipe.checkpoints.every and (version + 1) % recipe.checkpoints.every == 0:
-                cursor = {
-                    "version": version + 1,
-                    "stream": stream.state(sampler.unfinished()),
-                    "groups": sampler.groups_started,
-                    "recorder": recorder.state(),
-                }
-                await learner.save(version + 1, cursor)
+                await held_out(version + 1, on_curve)
+            await saving.due()
         await sampler.stop()
 
-        progress.phase("after-eval")
+        if tasks.held_out:
+            progress.phase("after-eval")
         await held_out(recipe.steps, recipe.eval.final_tasks_per_domain, "after")
+        progress.phase("export")
         await learner.saved()
         await learner.export(run.policy)

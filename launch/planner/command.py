@@ -88,14 +88,18 @@ def _share(text: str) -> float:
 def _plan(args: argparse.Namespace) -> int:
     import json
 
-    from rich.console import Console
+    from launch.opening import Opening
+    from launch.streams import strict_stdout
 
     if args.dry_run:
         from launch.either import load_either
         from launch.loading import to_yaml
 
-        print(to_yaml(load_either(args.recipe, args.set)), end="")
+        recipe = load_either(args.recipe, args.set)
+        with strict_stdout() as out:
+            out.write(to_yaml(recipe, out.encoding))
         return 0
+    Opening().hint("measuring the learner on fake tensors: up to a minute")
     from launch.quiet import quiet_libraries
 
     quiet_libraries()  # before DeepSpeed is imported, which would print among the JSON
@@ -113,7 +117,10 @@ def _plan(args: argparse.Namespace) -> int:
     )
     outcome = plan_recipe(args.recipe, args.set, machine)
     if args.json:
-        print(json.dumps(as_json(outcome), indent=2))
+        with strict_stdout() as out:
+            out.write(json.dumps(as_json(outcome), indent=2) + "\n")
     else:
-        show(outcome, Console(width=max(Console().width, 140)))
+        from launch.layout import console
+
+        show(outcome, console(log_width=140))
     return 0 if outcome.fits else 1

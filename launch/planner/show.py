@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from launch.layout import Fitted
 from launch.planner.outcome import Outcome
 from learner.planning.fitting import Change
 from learner.planning.parts import GIB, PHASES, Part, count_of
@@ -24,9 +25,8 @@ def show(outcome: Outcome, console: Console) -> None:
 
     for text in _heading(outcome):
         line(text)
-    console.print(memory_table(outcome))
-    console.print(arithmetic_table(outcome))
-    console.print(policy_table(outcome))
+    for table in (memory_table(outcome), arithmetic_table(outcome), policy_table(outcome)):
+        console.print(Fitted(table))
     for text in _speed(outcome):
         line(text)
     line("")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.console import RenderableType
+
+from launch import summary_table
 from launch.report.page import page
 from launch.report.sft_page import sft_page
 from launch.report.sources import RunRecord
 from launch.run_folder import write_atomically
+from launch.sft import summary_table as sft_summary_table
 
 
 def write_report(run_dir: Path) -> Path:
@@ -18,5 +22,12 @@ def write_report(run_dir: Path) -> Path:
     """
     path = run_dir / "report.html"
     run = RunRecord.read(run_dir)
-    write_atomically(path, sft_page(run) if run.summary.get("kind") == "sft" else page(run))
+    write_atomically(path, sft_page(run) if run.supervised else page(run))
     return path
+
+
+def summary_of(run_dir: Path) -> RenderableType:
+    """The run's table, as it was at its end, or as far as it is."""
+    run = RunRecord.read(run_dir)
+    values = {"name": run.name, "steps": run.training_steps, **run.summary}
+    return (sft_summary_table.table if run.supervised else summary_table.table)(values)

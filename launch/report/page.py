@@ -9,14 +9,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from launch.progress import duration
+from launch.durations import duration
+from launch.lookup import formatted, items, lookup, number
 from launch.report.plots import Plot, detail_plots, headline_plots, judging_plots
-from launch.report.sources import RunRecord, lookup, number
+from launch.report.sources import RunRecord
 from launch.report.style import STYLE
 
 SAMPLES_PER_DOMAIN = 3
 CHARACTERS_PER_RESPONSE = 20_000
-_BADGES = {"finished": "good", "interrupted": "warn", "failed": "bad"}
+_BADGES = {"finished": "good", "failed": "bad"}
 
 
 def page(run: RunRecord) -> str:
@@ -45,13 +46,14 @@ def escaped(text: Any) -> str:
 def head(run: RunRecord, what: str) -> str:
     """The run's name, how it ended and what it was."""
     status = str(run.summary.get("status", "no summary"))
-    steps = run.summary.get("steps", run.training_steps)
+    steps = max(number(run.summary.get("steps")), run.training_steps, key=lambda n: -1 if math.isnan(n) else n)
     wall = number(run.summary.get("wall_seconds"))
     tone = _BADGES.get(status, "warn")
     took = f" in {duration(wall)}" if math.isfinite(wall) else ""
+    took += " so far" if run.running else ""
     return (
         f'<header><h1>{escaped(run.name)}<span class="badge {tone}">{escaped(status)}</span></h1>'
-        f"<p>{what} · {escaped(steps)} steps{took}</p></header>\n"
+        f"<p>{what} · {formatted(steps, ',.0f')} step{'s' * (steps != 1)}{took}</p></header>\n"
     )
 
 
@@ -71,7 +73,8 @@ def notices(run: RunRecord, loss: str, losses: str) -> str:
         parts.append(f'<div class="card notice"><b>Warnings</b><ul>{items}</ul></div>')
     if errors := _infra_errors(run.summary.get("infra_errors")):
         parts.append(f'<div class="card notice bad"><b>Answers that could not be judged</b>{errors}</div>')
-    missing = [*run.missing, *([] if run.training_steps else ["No training step was recorded."])]
+    none_yet = [f"No training step was recorded{' yet' if run.running else ''}."]
+    missing = [*run.missing, *([] if run.training_steps else none_yet)]
     if missing:
         items = "".join(f"<li>{escaped(sentence)}</li>" for sentence in missing)
         parts.append(f'<div class="card notice"><b>Not everything is here</b><ul>{items}</ul></div>')
@@ -93,9 +96,16 @@ def _tiles(run: RunRecord) -> str:
     before, after = (number(lookup(s, "pass_at_1", when, "all")) for when in ("before", "after"))
     ends = _range((number(lookup(s, "pass_at_1_change", "all", end)) for end in ("low", "high")), _points)
     change = f"<br>{_points(after - before)} points, 95% interval {ends}" if math.isfinite(after - before) else ""
+    rates = [rate for rate in (before, after) if math.isfinite(rate)]
+    held_out = " → ".join(map(_percent, rates)) or "–"
+    when = (
+        f", before training{'; not over yet' if run.running else ''}"
+        if math.isfinite(before) and len(rates) == 1
+        else ""
+    )
     trained, reused = (number(lookup(s, "trajectories", name)) for name in ("trained", "reused"))
     tiles = [
-        (f"{_percent(before)} → {_percent(after)}", f"held-out pass@1, all domains{change}"),
+        (held_out, f"held-out pass@1, all domains{when}{change}"),
         (_percent(reused / trained) if trained > 0 else "–", "of trained trajectories were reused"),
         (_percent(number(s.get("overlap"))), "of learning overlapped with sampling"),
         (formatted(number(s.get("tokens_per_second")), ",.0f"), "response tokens a second"),
@@ -104,7 +114,7 @@ def _tiles(run: RunRecord) -> str:
     ]
     cards = "".join(
         f'<div class="card tile{" first" if i == 0 else ""}"><b>{value}</b><span>{label}</span></div>'
-        for i, (value, label) in enumerate(tiles)
+        for i, (value, label) in enumerate(tile for tile in tiles if tile[0] != "–")
     )
     return f'<section class="tiles">{cards}</section>\n'
 
@@ -113,7 +123,8 @@ def _evaluation(run: RunRecord) -> str:
     s = run.summary
     before = lookup(s, "pass_at_1", "before")
     if not isinstance(before, Mapping) or not before:
-        return '<h2>Before and after</h2><p class="muted">Held-out pass@1 was not measured.</p>'
+        yet = " yet" if run.running else ""
+        return f'<h2>Before and after</h2><p class="muted">Held-out pass@1 was not measured{yet}.</p>'
     rows = []
     for domain in before:
         values = {when: number(lookup(s, "pass_at_1", when, domain)) for when in ("before", "after")}
@@ -127,7 +138,7 @@ def _evaluation(run: RunRecord) -> str:
             + "".join(f"<td>{_percent(values[w])} <small>{_range(ends[w])}</small></td>" for w in values)
             + f'<td class="{tone}">{_points(change[0])} <small>{_range(change[1:], _points)}</small></td>'
             + f'<td class="scale">{_track(values, ends)}</td>'
-            + f"<td>{_percent(parseable[0])} → {_percent(parseable[1])}</td>"
+            + f"<td>{' → '.join(_percent(share) for share in parseable if math.isfinite(share)) or '–'}</td>"
             + f"<td>{_tasks(lookup(s, 'evaluation', 'before', domain))}</td></tr>"
         )
     return (
@@ -226,6 +237,9 @@ def _facts(run: RunRecord) -> str:
     counts = {name.replace("_", " "): value for name, value in items(s.get("trajectories"))}
     failures = {name: value for name, value in items(s.get("failures")) if value}
     facts = {
+        "tasks": " · ".join(
+            f"{name.replace('_', ' ')} {formatted(number(n), ',.0f')}" for name, n in items(s.get("tasks"))
+        ),
         "trajectories": " · ".join(f"{name} {formatted(number(v), ',.0f')}" for name, v in counts.items()),
         "time": " · ".join(f"{name} {duration(number(v))}" for name, v in items(s.get("phases"))),
         "idle": f"learner {_percent(number(s.get('learner_idle')))} · engines {_percent(number(s.get('engine_idle')))}",
@@ -263,18 +277,8 @@ def recipe(run: RunRecord) -> str:
     return f'<details class="card"><summary>Recipe</summary><pre>{escaped(run.recipe)}</pre></details>\n'
 
 
-def items(value: Any) -> Iterable[tuple[str, Any]]:
-    """Of a mapping; nothing of anything else."""
-    return value.items() if isinstance(value, Mapping) else ()
-
-
 def _interval(value: Any) -> tuple[float, float]:
     return (number(value[0]), number(value[1])) if isinstance(value, list) and len(value) == 2 else (math.nan, math.nan)
-
-
-def formatted(value: float, spec: str) -> str:
-    """A number, or a dash if it is none."""
-    return format(value, spec) if math.isfinite(value) else "–"
 
 
 def _percent(share: float) -> str:

@@ -20,6 +20,7 @@ _COLOURS = {"#010203": "--ink", "#010204": "--muted", "#010205": "--line"} | {
 }
 INK, MUTED, LINE = list(_COLOURS)[:3]
 PALETTE = list(_COLOURS)[3:]
+_AVERAGED_FROM = 20  # steps; a shorter line is drawn as it is
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,19 @@ def _reward(run: RunRecord) -> Plot:
     domains = run.domains("reward/", "mean")
     lines = [Line("mean", "reward/mean", -1)]
     lines += [Line(domain, f"reward/{domain}", i % len(PALETTE)) for i, domain in enumerate(domains)]
-    caption = "Mean score of all answers judged. Bold lines are averages over the last steps, faint ones the steps."
+    caption = f"Mean score of all answers judged.{smoothing(run, lines)}"
     return chart(run, "Training reward", caption, lines, smooth=True, wide=True)
+
+
+def smoothing(run: RunRecord, lines: Sequence[Line]) -> str:
+    """What to say of averages, if any of these lines is long enough to be drawn with one."""
+    averaged = any(len(run.series(line.metric)[1]) >= _AVERAGED_FROM for line in lines)
+    return " Bold lines are averages over the last steps, faint ones the steps." if averaged else ""
 
 
 def _pass_at_1(run: RunRecord) -> Plot:
     title = "Held-out pass@1"
-    caption = "Sampled at the training temperature on tasks never trained on, with 95% intervals."
+    caption = "Sampled at the training temperature on tasks never trained on, the same at every point; 95% intervals."
     domains = run.domains("eval/pass_at_1/", "all")
     lines = [Line("all", "eval/pass_at_1/all", -1)]
     lines += [Line(domain, f"eval/pass_at_1/{domain}", i % len(PALETTE)) for i, domain in enumerate(domains)]
@@ -199,7 +206,7 @@ def chart(
                 values = [v if v > 0 else math.nan for v in values]
             colour, width = _colour(line), 2.2 if line.colour < 0 else 1.6
             mark = "o" if sum(map(math.isfinite, values)) < 3 else None
-            if smooth and len(values) >= 20:
+            if smooth and len(values) >= _AVERAGED_FROM:
                 axes.plot(steps, values, color=colour, lw=0.7, alpha=0.3)
                 values = moving_average(values, max(5, len(values) // 20))
             axes.plot(steps, values, color=colour, lw=width, ls="--" if line.dashed else "-", marker=mark, ms=4)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
-from launch.progress import duration
-from launch.report.page import document, escaped, facts_table, formatted, head, items, notices, plots_section, recipe
-from launch.report.plots import PALETTE, Line, Plot, chart
-from launch.report.sources import RunRecord, lookup, number
+from launch.durations import duration
+from launch.lookup import formatted, items, number
+from launch.report.page import document, escaped, facts_table, head, notices, plots_section, recipe
+from launch.report.plots import PALETTE, Line, Plot, chart, smoothing
+from launch.report.sources import RunRecord
+from launch.sft.summary_table import stages
 
 
 def sft_page(run: RunRecord) -> str:
@@ -29,9 +30,10 @@ def sft_page(run: RunRecord) -> str:
 def headline_plots(run: RunRecord) -> list[Plot]:
     """Whether it learns, and whether it forgets."""
     domains = run.domains("eval/loss/", "")
+    loss = [Line("loss", "loss/train", 0)]
     return [
-        chart(run, "Training loss", "Nats a token, before each step. Bold is an average over the last steps.",
-                   [Line("loss", "loss/train", 0)], smooth=True, wide=True),
+        chart(run, "Training loss", f"Nats a token, before each step.{smoothing(run, loss)}",
+                   loss, smooth=True, wide=True),
         chart(run, "Held-out loss by domain", "Nats a token. A line that rises is a domain being forgotten.",
                    [Line(d, f"eval/loss/{d}", i % len(PALETTE)) for i, d in enumerate(domains)], wide=True),
     ]  # fmt: skip
@@ -57,14 +59,15 @@ def detail_plots(run: RunRecord) -> list[Plot]:
 
 
 def _losses(run: RunRecord) -> str:
-    before = lookup(run.summary, "eval_before")
-    stages = [s for s in run.summary.get("stages", []) if isinstance(s, Mapping) and s.get("eval_loss")]
-    if not isinstance(before, Mapping) or not (before or stages):
-        return '<h2>Held-out loss</h2><p class="muted">Not measured.</p>'
-    header = "".join(f"<th>after {escaped(stage.get('name'))}</th>" for stage in stages)
+    before = dict(items(run.summary.get("eval_before")))
+    ends = [(stage.get("name"), dict(items(stage.get("eval_loss")))) for stage in stages(run.summary)]
+    ends = [(name, losses) for name, losses in ends if losses]
+    if not before and not ends:
+        return f'<h2>Held-out loss</h2><p class="muted">Not measured{" yet" if run.running else ""}.</p>'
+    header = "".join(f"<th>after {escaped(name)}</th>" for name, _ in ends)
     rows = []
-    for domain in dict.fromkeys([*before, *(d for stage in stages for d in stage["eval_loss"])]):
-        values = [number(before.get(domain)), *(number(stage["eval_loss"].get(domain)) for stage in stages)]
+    for domain in dict.fromkeys([*before, *(d for _, losses in ends for d in losses)]):
+        values = [number(before.get(domain)), *(number(losses.get(domain)) for _, losses in ends)]
         cells = "".join(f"<td>{formatted(value, '.4f')}</td>" for value in values)
         rows.append(f"<tr><td>{escaped(domain)}</td>{cells}</tr>")
     return (
@@ -80,13 +83,16 @@ def _facts(run: RunRecord) -> str:
         f"stage {stage.get('name')}": f"{stage.get('steps')} steps · {formatted(number(stage.get('tokens')), ',.0f')} "
         f"tokens trained · loss {formatted(number(stage.get('first_loss')), '.4f')} → "
         f"{formatted(number(stage.get('last_loss')), '.4f')}"
-        for stage in s.get("stages", [])
-        if isinstance(stage, Mapping)
+        for stage in stages(s)
     }
     speed = number(s.get("tokens_per_second"))
     facts |= {
         "throughput": f"{speed:,.0f} tokens a second" if math.isfinite(speed) else "",
         "time": " · ".join(f"{name} {duration(number(v))}" for name, v in items(s.get("phases"))),
+        "nodes": " · ".join(
+            f"{node}: {', '.join(map(str, actors)) if isinstance(actors, list) else actors}"
+            for node, actors in items(s.get("nodes"))
+        ),
         "resumed": f"from step {s['resumed_at']}" if s.get("resumed_at") is not None else "",
         "failures": " · ".join(f"{name} {value}" for name, value in failures.items()) or "none counted",
     }

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from launch.lookup import lookup, number
+from launch.metrics import is_written
+from launch.summary import RUNNING
+
+_KILLED = "its process ended without a word: it was killed, or its machine was lost; this is what was known by then"
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """What was found in a run's folder.
 
+    running   whether a process still writes it; None if that cannot be told
     steps     one mapping a step in order of `step`, lines of the same step merged; values as in metrics.jsonl
     summary   summary.json, or {}
     samples   lines of samples.jsonl
@@ -22,6 +29,7 @@ class RunRecord:
     """
 
     name: str
+    running: bool | None
     steps: Sequence[Mapping[str, Any]]
     summary: Mapping[str, Any]
     samples: Sequence[Mapping[str, Any]]
@@ -32,24 +40,25 @@ class RunRecord:
     def read(cls, run_dir: Path) -> RunRecord:
         """Read a run's folder; never fails for what is missing in it."""
         missing: list[str] = []
+        running = is_written(run_dir / "metrics.jsonl")
         by_step: dict[int, dict[str, Any]] = {}
         for line in _json_lines(run_dir / "metrics.jsonl", missing):
             if isinstance(line.get("step"), int):
                 by_step.setdefault(line["step"], {}).update(line)
-        summary: Any = {}
-        text = _text(run_dir / "summary.json", missing)
-        if text:
-            try:
-                summary = json.loads(text)
-            except ValueError as error:
-                missing.append(f"summary.json is not valid JSON ({error}).")
-            if not isinstance(summary, dict):
-                missing.append("summary.json does not hold an object.")
-                summary = {}
-        samples = _json_lines(run_dir / "samples.jsonl", missing)
+        path = run_dir / "summary.json"
+        summary = _as_it_stands(_summary(path, missing) if path.exists() or not running else {}, running)
+        path = run_dir / "samples.jsonl"
+        # Only evaluations leave samples: a supervised run has none, nor has one without held-out tasks.
+        evaluated = any(lookup(summary, "pass_at_1", when) for when in ("before", "after"))
+        samples = _json_lines(path, missing) if path.exists() or evaluated else []
         recipe = _text(run_dir / "recipe.yaml", missing)
         steps = [by_step[step] for step in sorted(by_step)]
-        return cls(run_dir.absolute().name, steps, summary, samples, recipe, missing)
+        return cls(run_dir.absolute().name, running, steps, summary, samples, recipe, missing)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it is a run of `reprise sft`; its recipe says so too while there is no summary."""
+        return self.summary.get("kind", "sft" if re.search(r"^stages:", self.recipe, re.MULTILINE) else "") == "sft"
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Steps and values of one metric, over the lines that report it; NaN where the value is null."""
@@ -67,16 +76,28 @@ class RunRecord:
         return sum("time/step" in line for line in self.steps)
 
 
-def number(value: Any) -> float:
-    """A float, NaN for anything that is not a number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+def _summary(path: Path, missing: list[str]) -> dict[str, Any]:
+    text = _text(path, missing)
+    if not text:
+        return {}
+    try:
+        summary = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        missing.append(f"summary.json is not valid JSON ({error}).")
+        return {}
+    if not isinstance(summary, dict):
+        missing.append("summary.json does not hold an object.")
+        return {}
+    return summary
 
 
-def lookup(tree: Any, *keys: str) -> Any:
-    """`tree[keys[0]][keys[1]]...`, or None where the path ends early."""
-    for key in keys:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return tree
+def _as_it_stands(summary: dict[str, Any], running: bool | None) -> dict[str, Any]:
+    """A run that goes on is running, whatever an earlier one has left; one that was killed could not say so itself."""
+    if running:
+        return summary | RUNNING
+    if running is None or summary.get("status") != RUNNING["status"]:
+        return summary
+    return summary | {"status": "interrupted", "reason": _KILLED}
 
 
 def _text(path: Path, missing: list[str]) -> str:
@@ -94,7 +115,7 @@ def _json_lines(path: Path, missing: list[str]) -> list[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             record = None
         if isinstance(record, dict):
             records.append(record)

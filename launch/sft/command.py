@@ -7,7 +7,8 @@ import json
 import signal
 from typing import Any
 
-from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planned_nodes, resumed_run
+from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planning, resumed_run
+from launch.opening import Opening
 from launch.signals import interrupt_on_sigterm
 
 
@@ -55,19 +56,22 @@ def _sft(args: argparse.Namespace) -> None:
     from launch.loading import load_as
     from launch.sft.recipe import SftRecipe
 
+    opening = Opening()
     check_nodes(args)
     resumed = resumed_run(args, "recipes/demo_sft.yaml")
     named = [f"name={json.dumps(args.name)}"] if args.name is not None else []
     recipe = load_as(SftRecipe, args.recipe, [*args.set, *named])
     if args.dry_run:
-        from rich.console import Console
-
+        opening.hint("checking recipe, conversations and resources")
+        from launch.layout import console
         from launch.sft.dry_run import show
 
-        show(recipe, planned_nodes(args), Console())
+        with planning(args) as (nodes, assumed):
+            show(recipe, nodes, assumed, console())
         return
+    opening.say(f"{recipe.name}: loading libraries")
     from launch.sft.train import train
 
     # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.
     signal.signal(signal.SIGTERM, interrupt_on_sigterm)
-    train(recipe, resumed)
+    train(recipe, resumed, opening)

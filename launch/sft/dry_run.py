@@ -11,6 +11,7 @@ from rich.text import Text
 
 from buffer.printable import printable, printable_lines
 from launch.dry_run import plan_table
+from launch.layout import Fitted
 from launch.loading import to_yaml
 from launch.nodes import Node
 from launch.plan import split_rows
@@ -19,9 +20,11 @@ from launch.sft.preflight import SftData
 from launch.sft.recipe import SftRecipe, notes
 
 
-def show(recipe: SftRecipe, nodes: Sequence[Node], console: Console) -> None:
-    """The resolved recipe, its data, the plan and what is worth knowing. Conversations are tokenised if the policy is
-    there; one that a builder would make is not built."""
+def show(recipe: SftRecipe, nodes: Sequence[Node], found: Sequence[str], console: Console) -> None:
+    """The resolved recipe, its data, the plan and what is worth knowing, `found` included.
+
+    Conversations are tokenised if the policy is there; one that a builder would make is not built.
+    """
     plan = preflight.check(recipe, nodes)
     data = None if recipe.policy.path is None else preflight.load(recipe, Path(recipe.policy.path))
     console.rule("Recipe, as resolved")
@@ -30,11 +33,11 @@ def show(recipe: SftRecipe, nodes: Sequence[Node], console: Console) -> None:
     if data is None:
         console.print("Read and tokenised once the policy, and with it the tokenizer, has been built.")
     else:
-        console.print(_data_table(data))
+        console.print(Fitted(_data_table(data)))
     console.rule("Plan")
-    console.print(plan_table(plan))
+    console.print(Fitted(plan_table(plan)))
     split = split_rows(plan, recipe.learner.sequence_parallel)
-    for note in [*notes(recipe), *split, *(data.notes if data else ())]:
+    for note in [*notes(recipe), *split, *found, *(data.notes if data else ())]:
         console.print(Text(f"Note: {printable_lines(note)}"))
     console.print("All checks passed. Nothing was started.", highlight=False)
 

@@ -11,7 +11,8 @@ from typing import Self
 
 from actors.learner import SftStep
 from launch.loading import to_yaml
-from launch.metrics import SFT_NAMES, MetricsLog, cut_after
+from launch.metrics import SFT_NAMES, MetricsLog, cut_after, refuse_if_written
+from launch.opening import Opening
 from launch.progress import Progress
 from launch.report import write_report
 from launch.run_folder import RunFolder, write_atomically
@@ -23,6 +24,7 @@ from launch.tracking import Tracker
 from learner.checkpoints.folder import step_of
 
 PHASES = ("set-up", "data", "training", "export")
+_TELL_EVERY_S = 10.0  # between two writings of summary.json while the run goes on
 
 
 class SftRecorder:
@@ -31,17 +33,20 @@ class SftRecorder:
     Of a resumed run the lines later than its last checkpoint are removed: they will be written again.
     """
 
-    def __init__(self, recipe: SftRecipe, run: RunFolder, resumed: bool) -> None:
+    def __init__(self, recipe: SftRecipe, run: RunFolder, resumed: bool, opening: Opening | None = None) -> None:
+        opening = opening or Opening()
         self.run = run
+        refuse_if_written(run.metrics)
         self.summary = SftSummary(run.name, stages=[StageResult(stage.name, 0) for stage in recipe.stages])
-        self.progress = Progress(run.name, phases=PHASES)
+        self.progress = Progress(run.name, phases=PHASES, started=opening.started)
         self._stage = 0
         self.checkpoint = run.last_checkpoint(recipe.checkpoints.every) if resumed else None
         if self.checkpoint is not None:
             self._take_up(step_of(self.checkpoint))
         self._log = MetricsLog(run.metrics, SFT_NAMES)
         self._tracker = Tracker(recipe.tracking, run, recipe.model_dump(mode="json"), self.progress.note)
-        self._started = self._step_started = time.time()
+        self._step_started = time.time()
+        self._started = self._told = self._step_started - opening.seconds
         self._training_since: float | None = None
         self._tokens = 0
         self._skipped = 0
@@ -115,6 +120,8 @@ class SftRecorder:
         self.summary.learn_seconds += done.seconds
         self._add_to_stage(batch.stage, done.loss, step.tokens)
         name = self.summary.stages[batch.stage].name
+        if now - self._told >= _TELL_EVERY_S:
+            self._tell()
         self.progress.advance(
             batch.step, f"{name} · loss {done.loss:.4f} · lr {step.lr:.2e} · {read / seconds:,.0f} tokens/s"
         )
@@ -140,21 +147,32 @@ class SftRecorder:
         self._tracker.log(step, metrics)
         self._add_evaluation(step, losses)
         self.progress.note(f"step {step} held-out loss " + " ".join(f"{d} {loss:.4f}" for d, loss in losses.items()))
+        self._tell()
         self._step_started = time.time()
+
+    def _tell(self) -> None:
+        """Write what is known so far, for those who look while the run goes on, or find that it was killed."""
+        self._told = time.time()
+        self._bring_up_to_date()
+        self.summary.write(self.run, running=True)
+
+    def _bring_up_to_date(self) -> None:
+        summary = self.summary
+        summary.wall_seconds = time.time() - self._started
+        summary.phases = self.progress.phase_seconds
+        summary.failures = {"optim/skipped": self._skipped, "tracking": self._tracker.failures}
+        if self._training_since is not None and self._tokens:
+            summary.tokens_per_second = self._tokens / max(self._step_started - self._training_since, 1e-9)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        summary, now = self.summary, time.time()
+        summary = self.summary
         if error is None:
             summary.finished()
         else:
             summary.failed(error)
-        summary.wall_seconds = now - self._started
-        summary.phases = self.progress.phase_seconds
-        summary.failures = {"optim/skipped": self._skipped, "tracking": self._tracker.failures}
-        if self._training_since is not None:
-            summary.tokens_per_second = self._tokens / max(self._step_started - self._training_since, 1e-9)
+        self._bring_up_to_date()
         self.progress.close()
         self._log.close()
         self._tracker.close(failed=error is not None)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import ray
 
-from launch.actor_set import join_ray, on_a_cluster, ray_nodes
 from launch.nodes import Plan, local_nodes
+from launch.opening import Opening, refuse_beside_a_loop
 from launch.quiet import quiet_libraries
+from launch.ray_session import RaySession, on_a_cluster, ray_nodes
 from launch.resuming import check_resumable, policy_folder
 from launch.run_folder import RunFolder
+from launch.saving import Saving
 from launch.sft import preflight
 from launch.sft.curriculum import Curriculum, as_document
 from launch.sft.preflight import SftData
@@ -22,33 +24,34 @@ from launch.signals import cancel_on_sigterm
 from learner.packing import Document
 
 
-def train(recipe: SftRecipe, resumed: RunFolder | None = None) -> None:
+def train(recipe: SftRecipe, resumed: RunFolder | None = None, opening: Opening | None = None) -> None:
     """Fine-tune a policy by `recipe`, or go on with a run from its last checkpoint.
 
-    Everything it writes is in its run folder; raises what ended it, if anything did.
+    Everything it writes is in its run folder; raises what ended it, if anything did. Its clock is that of `opening`.
     """
+    refuse_beside_a_loop("reprise sft")
+    opening = opening or Opening()
+    opening.say("checking recipe and resources")
     quiet_libraries()
     if resumed is not None:
         check_resumable(resumed, recipe)
     if not on_a_cluster():
         preflight.check(recipe, local_nodes())
     run = resumed or RunFolder.create(recipe.runs_dir, recipe.name)
-    with SftRecorder(recipe, run, resumed is not None) as recorder:
+    with SftRecorder(recipe, run, resumed is not None, opening) as recorder:
         recorder.progress.phase("set-up")
         policy_dir = policy_folder(recipe, run, resumed is not None)
         recorder.progress.phase("data")
         data = preflight.load(recipe, policy_dir, recorder.tokenised)
         recorder.data(data)
-        join_ray()
-        try:
+        with RaySession(recipe.cluster.start_deadline_s) as session:
+            session.logs = run.logs / "ray"
             nodes, node_ids = ray_nodes()
             plan = preflight.check(recipe, nodes)
             try:
                 asyncio.run(_train(recipe, plan, node_ids, policy_dir, data, run, recorder))
             except asyncio.CancelledError:
                 raise KeyboardInterrupt from None  # SIGTERM
-        finally:
-            ray.shutdown()
 
 
 async def _train(
@@ -65,7 +68,7 @@ async def _train(
     held_out: dict[str, list[Document]] = {}
     for source in data.held_out:
         held_out.setdefault(source.domain, []).extend(as_document(source[i]) for i in range(len(source)))
-    async with Ranks(recipe, plan, node_ids, policy_dir) as ranks:
+    async with Ranks(recipe, plan, node_ids, policy_dir, run.logs) as ranks:
         learner = ranks.learner
         recorder.summary.nodes = ranks.nodes()
         await ranks.ready()
@@ -73,6 +76,7 @@ async def _train(
         cursor = await learner.keep_checkpoints(run.checkpoints, recipe.checkpoints, checkpoint)
         if cursor is not None:
             curriculum.load_state(cursor)
+        saving = Saving(learner, recipe.checkpoints, curriculum.done, recorder.progress.note)
         documents = ray.put(held_out)
 
         async def evaluate() -> None:
@@ -82,13 +86,14 @@ async def _train(
         if not curriculum.done:
             await evaluate()
         recorder.training_begins(curriculum.total, curriculum.done)
+        ranks.at_early_end = saving.rest
         for batch in curriculum:
-            recorder.step(batch, await learner.sft_step(batch.documents, batch.lr))
+            recorder.step(batch, await saving.step(learner.sft_step(batch.documents, batch.lr)))
+            await saving.done(batch.step, curriculum.state())
             due = recipe.eval.every and batch.step % recipe.eval.every == 0
             if due or batch.ends_stage:
                 await evaluate()
-            if recipe.checkpoints.every and (batch.step % recipe.checkpoints.every == 0 or batch.ends_stage):
-                await learner.save(batch.step, curriculum.state())
+            await saving.due(at_once=batch.ends_stage)
         recorder.progress.phase("export")
         await learner.saved()
         await learner.export(run.policy)

@@ -52,21 +52,19 @@ A recipe's `rewards` section is all that is read of it. Without one, a task may 
 
 
 def _verify(args: argparse.Namespace) -> None:
-    from rich.console import Console
-
+    from launch.layout import console
     from launch.loading import load_rewards
     from launch.verify import run
     from rewards.registry import installed
 
     defaults = {"verifiers": {name: {"use": name} for name in installed()}}
     settings = load_rewards(args.recipe, args.set, defaults)
-    console = Console(width=max(Console().width, 120))
     if args.dry_run:
-        run.show_plan(settings, args.input, args.output, console)
+        run.show_plan(settings, args.input, args.output, console())
         return
     signal.signal(signal.SIGTERM, interrupt_on_sigterm)
     try:
-        run.verify(settings, args.input, args.output, console, args.retry_infra)
+        run.verify(settings, args.input, args.output, console(), args.retry_infra)
     except KeyboardInterrupt:
         print(f"reprise: what is judged is in {args.output}; the same command goes on from there", file=sys.stderr)
         raise

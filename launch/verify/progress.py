@@ -14,7 +14,7 @@ from rich.text import Text
 
 from buffer.printable import printable_lines
 from buffer.types import Status
-from launch.progress import duration
+from launch.durations import duration
 from launch.verify.tally import Tally
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from buffer.errors import UserError
 from buffer.printable import printable
 from buffer.types import Status
+from launch.layout import Fitted
 from launch.verify import answers, origin, verdicts
 from launch.verify.answers import Checked
 from launch.verify.host import Events, Host, ProcessHost
@@ -86,7 +87,7 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
         if done:
             _say(console, f"{done:,} of {len(checked.asked):,} answers had their verdict in {target}")
         _judge(settings, source, checked, range(done, len(checked.asked)), tally, file.append, told)
-    console.print(verdict_table(tally))
+    console.print(Fitted(verdict_table(tally)))
     for text in dict.fromkeys(told.notes):
         _say(console, f"Note: {text}")
     for error in told.errors:
@@ -121,7 +122,7 @@ def check(settings: RewardSettings, source: Path, target: Path) -> Checked:
 def show_plan(settings: RewardSettings, source: Path, target: Path, console: Console) -> None:
     """For `--dry-run`: what would be judged."""
     checked = check(settings, source, target)
-    console.print(plan_table(Counter((asked.domain, asked.verifier) for asked in checked.asked)))
+    console.print(Fitted(plan_table(Counter((asked.domain, asked.verifier) for asked in checked.asked))))
     done = len(verdicts.recorded(target))
     there = f", {done:,} of them have their verdict in {target}" if done else ""
     _say(console, f"{len(checked.asked):,} answers can be judged{there}. Nothing was judged.")

@@ -32,7 +32,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], list]:
     def replace(train: Callable) -> list:
         recipes: list = []
         module = types.ModuleType("launch.train")
-        module.train = lambda recipe, resumed: (recipes.append(recipe), train(recipe))[1]  # type: ignore[attr-defined]
+        module.train = lambda recipe, *others: (recipes.append(recipe), train(recipe))[1]  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "launch.train", module)
         return recipes
 

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from launch.metrics import CORE
-from launch.progress import Progress, duration, sparkline
+from launch.durations import duration
+from launch.progress import Progress, sparkline
 
 
 class Clock:

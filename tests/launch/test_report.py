@@ -162,7 +162,7 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(run, absent):
 def test_an_empty_folder_makes_a_report_of_what_is_missing(tmp_path):
     page = report(RunFolder.create(tmp_path, "empty"))
     assert "No training step was recorded" in page.text
-    assert page.text.count("could not be read") == 4
+    assert page.text.count("could not be read") == 3, "samples are left by evaluations alone"
 
 
 def test_a_run_interrupted_before_its_first_step_shows_its_evaluation_and_why(tmp_path):
