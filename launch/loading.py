@@ -117,9 +117,10 @@ def validate(values: Mapping[str, Any], origins: Origins, kind: type[R] = Recipe
         raise UserError("\n".join(explain(error, origins, kind))) from None
 
 
-def to_yaml(recipe: BaseModel) -> str:
-    """The whole recipe, defaults included, as YAML that `load` reads back."""
-    return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+def to_yaml(recipe: BaseModel, encoding: str = "utf-8") -> str:
+    """The whole recipe, defaults included, as YAML that `load` reads back; escaped if `encoding` is another."""
+    utf_8 = encoding.lower().replace("-", "") == "utf8"
+    return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=utf_8, width=120)
 
 
 def _chain(path: Path) -> list[tuple[dict[str, Any], Origins]]:
