@@ -1,4 +1,5 @@
-"""What a policy's configuration allows of a recipe: how its heads may be shared, how far its positions reach."""
+"""What a policy's configuration allows of a recipe: whether it can be trained at all, how its heads may be shared, how
+long its contexts may be."""
 
 from __future__ import annotations
 
@@ -9,16 +10,21 @@ from buffer.errors import UserError
 from launch.recipe import Recipe
 from launch.sft.recipe import SftRecipe
 from learner.heads import check_degree
+from learner.logits import check_logits
+from models.architecture import check_architecture, check_reach
 from models.settings import PolicySettings
 
 
 def check_fit(recipe: Recipe | SftRecipe, config: Any | None) -> None:
-    """Refuse degrees that split heads and contexts that positions do not reach. `UserError`, naming the recipe's key.
+    """Refuse architectures that cannot be trained exactly, degrees that split heads, and contexts that positions or
+    windows do not reach. `UserError`, naming the recipe's key or the configuration's.
 
     config   of the policy; None if its builder gives none before it has built, and nothing is checked
     """
     if config is None:
         return
+    check_architecture(config)
+    check_logits(config, recipe.learner.logprobs)
     check_degree(config, recipe.learner.sequence_parallel)
     if isinstance(recipe, Recipe):
         check_degree(config, recipe.rollout.engine.tensor_parallel, "rollout.engine.tensor_parallel")
@@ -27,14 +33,17 @@ def check_fit(recipe: Recipe | SftRecipe, config: Any | None) -> None:
 
 
 def check_context(policy: PolicySettings, config: Any, key: str, tokens: int) -> None:
-    """Refuse more tokens than the policy's positions reach, if its configuration can say: it then has a method
-    `check_context(tokens)` that raises `UserError`."""
+    """Refuse more tokens than all of the policy's layers look back, or than its positions reach.
+
+    Of positions a configuration can say so: it then has a method `check_context(tokens)` that raises `ValueError`.
+    """
+    check_reach(config, key, tokens)
     check = getattr(config.get_text_config(), "check_context", None)
     if check is None:
         return
     try:
         check(tokens)
-    except UserError as error:
+    except ValueError as error:
         where = "policy.build_args" if policy.path is None else f"{policy.path}/config.json"
         raise UserError(f"{key}: {error} (the policy's configuration is {where})") from error
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
-from buffer.links import absence, dangling
+from buffer.files import absence, dangling
 from buffer.plugins import resolve
 from buffer.printable import printable
 from buffer.types import Task

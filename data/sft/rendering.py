@@ -51,7 +51,9 @@ class ConversationCodec:
 
     def __init__(self, tokenizer_folder: Path, turns: Turns = "all") -> None:
         self.folder, self.turns = Path(tokenizer_folder), turns
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer_folder)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(
+            tokenizer_folder, local_files_only=True, trust_remote_code=False
+        )
         if self._tokenizer.chat_template is None:
             raise UserError(
                 f"{tokenizer_folder}: the tokenizer has no chat template; add chat_template.jinja to the folder"

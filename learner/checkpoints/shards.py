@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from buffer.errors import UserError
+from buffer.files import mode_of_new_files
 from learner.checkpoints.folder import read_metadata, sync
 from learner.checkpoints.layout import FlatGroup, Fragment
 
@@ -51,6 +52,7 @@ class Snapshot:
         """The file appears under its name when all of it is on the disk."""
         under_way = folder / f"{file_name(rank)}.tmp"
         save_file(self.tensors, under_way, metadata={"index": json.dumps(self.index)})
+        mode_of_new_files(under_way)
         sync(under_way)
         under_way.rename(folder / file_name(rank))
 

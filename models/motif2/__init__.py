@@ -5,7 +5,6 @@ attention       grouped differential attention as ordinary grouped-query attenti
 poly_norm       the activation of the MLP
 rms_norm        the norm before every sub-layer and of every difference of heads
 modeling        decoder, causal language model
-checkpoint      what a folder of weights lacks, has too much, or has in another shape
 tokenizer       the published tokenizer, checked, and a small one with the same conventions
 build           a policy folder with random weights, for demo and tests
 """
@@ -21,5 +20,9 @@ from models.motif2.modeling import Motif2ForCausalLM, Motif2Model
 AutoConfig.register(Motif2Config.model_type, Motif2Config, exist_ok=True)
 AutoModel.register(Motif2Config, Motif2Model, exist_ok=True)
 AutoModelForCausalLM.register(Motif2Config, Motif2ForCausalLM, exist_ok=True)
+
+# What is saved carries the modelling files, named in its config.json: see modeling.py.
+Motif2Config.register_for_auto_class()
+Motif2ForCausalLM.register_for_auto_class("AutoModelForCausalLM")
 
 __all__ = ["Motif2Config", "Motif2ForCausalLM", "Motif2Model"]

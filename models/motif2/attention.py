@@ -24,8 +24,8 @@ from torch.autograd.function import once_differentiable
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from models.motif2.configuration import Motif2Config, lambda_init
-from models.motif2.rms_norm import RMSNorm
+from .configuration import Motif2Config, lambda_init
+from .rms_norm import RMSNorm
 
 LAMBDAS = ("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2")
 

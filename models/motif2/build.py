@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from buffer.errors import UserError
-from models.motif2.configuration import PRESETS, Motif2Config
+from models.motif2.configuration import PRESETS, ConfigurationError, Motif2Config
 from models.motif2.modeling import Motif2ForCausalLM
 from models.motif2.tokenizer import published_tokenizer, rounded, small_tokenizer, token_ids
+from models.saving import save_policy
 
 # The published checkpoint's shapes: their weights and vocabulary are not for us to make.
 _PUBLISHED = "12p7b"
@@ -45,10 +46,9 @@ def build(out_dir: Path, seed: int, *, preset: str = "tiny", tokenizer: str | No
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Motif2ForCausalLM(made)
-    model.save_pretrained(out_dir)  # generation_config.json too: both end tokens, from the configuration
     if tokenizer is None:
         written.model_max_length = made.max_position_embeddings
-    written.save_pretrained(out_dir)
+    save_policy(model, written, out_dir)  # generation_config.json has both end tokens, from the configuration
     return out_dir
 
 
@@ -56,6 +56,13 @@ def _described(preset: str, folder: str | None, changes: dict[str, Any]) -> tupl
     """The configuration, and the tokenizer that goes with it: none with the published shapes unless one is given."""
     if preset not in PRESETS:
         raise UserError(f"policy.build_args: preset {preset!r} is none of {', '.join(PRESETS)}")
+    try:
+        return _made(preset, folder, changes)
+    except ConfigurationError as error:
+        raise UserError(f"policy.build_args: {str(error).removeprefix('config.json: ')}") from error
+
+
+def _made(preset: str, folder: str | None, changes: dict[str, Any]) -> tuple[Motif2Config, Any]:
     known = set(Motif2Config().to_dict()) - {"model_type", "transformers_version", "architectures"}
     unknown = sorted(set(changes) - known)
     if unknown:

@@ -12,7 +12,12 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from buffer.errors import UserError
+
+class ConfigurationError(ValueError):
+    """A configuration that is not Motif-2's or contradicts itself. The message names its keys and what would be right.
+
+    Not reprise's own error: this file is loaded where reprise is not installed (see modeling.py).
+    """
 
 
 class Motif2Config(PretrainedConfig):
@@ -21,8 +26,8 @@ class Motif2Config(PretrainedConfig):
     The query heads form `num_noise_heads` groups, each of some signal heads and then one noise head; key and value
     heads come in pairs, one pair a group. `rope_theta` and `rope_scaling`, as older files have them, become
     `rope_parameters`; YaRN is `{"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": ...}` there.
-    Raises UserError for a relative of Motif-2 (Motif-2.6B, Motif-3), for heads that form no groups, for a size that is
-    no number and for rotary embeddings other than plain and YaRN.
+    Raises ConfigurationError for a relative of Motif-2 (Motif-2.6B, Motif-3), for heads that form no groups, for a size
+    that is no number and for rotary embeddings other than plain and YaRN.
     """
 
     model_type = "Motif"
@@ -91,10 +96,11 @@ class Motif2Config(PretrainedConfig):
         return max(self.max_position_embeddings, int(rope["original_max_position_embeddings"] * rope["factor"]))
 
     def check_context(self, tokens: int) -> None:
-        """Raises UserError if `tokens` reach beyond the rotary embedding's range; it names what would stretch that."""
+        """Raises ConfigurationError if `tokens` reach beyond the rotary embedding's range; it names what would stretch
+        that."""
         if tokens > self.max_context:
             base = (self.rope_parameters or {}).get("original_max_position_embeddings", self.max_position_embeddings)
-            raise UserError(
+            raise ConfigurationError(
                 f"{tokens} tokens of context are more than the {self.max_context} of this Motif-2 configuration: set "
                 f"rope_parameters to {{rope_type: yarn, factor: {math.ceil(tokens / base)}.0, "
                 f"original_max_position_embeddings: {base}}}, or ask for fewer tokens"
@@ -118,7 +124,7 @@ class Motif2Config(PretrainedConfig):
         if self.num_noise_heads is None or self.num_noise_heads == 0:
             other["num_noise_heads"] = self.num_noise_heads
         if other:
-            raise UserError(
+            raise ConfigurationError(
                 f"config.json: {', '.join(f'{k}={v!r}' for k, v in other.items())} is another member of the Motif "
                 "family; models.motif2 is Motif-2-12.7B's architecture: poly_norm, num_noise_heads > 0, k_ratio 1, no "
                 "bias, no sliding window, no experts"
@@ -130,12 +136,12 @@ class Motif2Config(PretrainedConfig):
         wrong = {key: value for key in sizes if type(value := getattr(self, key)) is not int or value < 1}
         if wrong:
             told = ", ".join(f"{key}={value!r}" for key, value in wrong.items())
-            raise UserError(f"config.json: {told}: sizes are whole numbers of at least 1")
+            raise ConfigurationError(f"config.json: {told}: sizes are whole numbers of at least 1")
 
     def _check_heads(self) -> None:
         groups, query, key_value = self._groups, self.num_attention_heads, self.num_key_value_heads
         if query % groups or query // groups < 2 or key_value != 2 * groups or self.head_dim % 2:
-            raise UserError(
+            raise ConfigurationError(
                 f"config.json: num_attention_heads={query}, num_key_value_heads={key_value}, head_dim={self.head_dim} "
                 f"do not fit num_noise_heads={groups}: each of the {groups} groups takes at least one signal and "
                 "exactly one noise query head and a pair of key-value heads, and head_dim is even"
@@ -146,7 +152,7 @@ class Motif2Config(PretrainedConfig):
         stretched = [rope.get("factor"), rope.get("original_max_position_embeddings")]
         yarn = rope.get("rope_type") == "yarn" and all(isinstance(x, int | float) and x >= 1 for x in stretched)
         if rope.get("rope_type") != "default" and not yarn:
-            raise UserError(
+            raise ConfigurationError(
                 f"config.json: rope_parameters {rope}: Motif-2 has rope_type default, or yarn with a factor of at "
                 "least 1 and original_max_position_embeddings"
             )

@@ -1,4 +1,8 @@
-"""Motif-2's decoder and causal language model as transformers' models; names of modules are those of the checkpoint."""
+"""Motif-2's decoder and causal language model as transformers' models; names of modules are those of the checkpoint.
+
+This file and those that it imports from beside it travel with every exported policy, to be loaded by transformers where
+reprise is not installed: they import torch and transformers alone, and one another relatively.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,10 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.utils.generic import can_return_tuple
 
-from models.motif2.attention import LAMBDAS, Motif2Attention, rotary_embedding
-from models.motif2.configuration import Motif2Config
-from models.motif2.poly_norm import PolyNorm
-from models.motif2.rms_norm import RMSNorm
+from .attention import LAMBDAS, Motif2Attention, rotary_embedding
+from .configuration import Motif2Config
+from .poly_norm import PolyNorm
+from .rms_norm import RMSNorm
 
 _LAMBDA_STD = 0.1
 

@@ -2,12 +2,13 @@
 
     PolyNorm(x) = w0·n(x³) + w1·n(x²) + w2·n(x) + b      n(z) = z / sqrt(mean(z²) + eps), over the last dimension
 
-On CUDA by liger-kernel's kernels, elsewhere by the same closed forms in PyTorch. Both keep only x and three numbers a
-row for the backward pass; autograd of the formula would keep about ten tensors of x's size, in float32.
+On CUDA by liger-kernel's kernels, where it is installed, else by the same closed forms in PyTorch. Both keep only x and
+three numbers a row for the backward pass; autograd of the formula would keep about ten tensors of x's size, in float32.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -27,13 +28,21 @@ class PolyNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [..., n] of any floating type; the result has its shape and type."""
-        if x.is_cuda:
-            from liger_kernel.ops import LigerPolyNormFunction  # needs triton, which needs a GPU
-
+        if x.is_cuda and (kernel := _liger()) is not None:
             # Its gradient of the bias has no dimension. False: the incoming gradient is left as it is.
-            out: torch.Tensor = LigerPolyNormFunction.apply(x, self.weight, self.bias.view(()), EPS, False)
+            out: torch.Tensor = kernel.apply(x, self.weight, self.bias.view(()), EPS, False)
             return out
         return _PolyNorm.apply(x, self.weight, self.bias, EPS)  # type: ignore[no-any-return, no-untyped-call]
+
+
+@cache
+def _liger() -> Any | None:
+    """Liger's function, which needs triton and so a GPU; None where it is not installed."""
+    try:
+        from liger_kernel.ops import LigerPolyNormFunction
+    except ImportError:
+        return None
+    return LigerPolyNormFunction
 
 
 class _PolyNorm(torch.autograd.Function):

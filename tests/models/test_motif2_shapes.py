@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoTokenizer
 from buffer.errors import UserError
 from models.motif2 import Motif2Config, Motif2ForCausalLM
 from models.motif2.build import build, config
-from models.motif2.configuration import PRESETS
+from models.motif2.configuration import PRESETS, ConfigurationError
 from models.policy import check_model_folder, prepare_policy
 from models.settings import PolicySettings
 
@@ -90,9 +90,9 @@ def test_a_configuration_is_made_without_weights_and_is_the_built_one(tmp_path: 
     settings = PolicySettings(build="models.motif2.build:build", build_args={"preset": "tiny8", "num_hidden_layers": 1})
     folder = prepare_policy(settings, tmp_path, seed=0)
     loaded = AutoConfig.from_pretrained(folder)
+    of_the_folder = ("architectures", "transformers_version", "_name_or_path", "auto_map")
     ours, theirs = (
-        {k: v for k, v in each.to_dict().items() if k not in ("architectures", "transformers_version", "_name_or_path")}
-        for each in (made, loaded)
+        {key: value for key, value in each.to_dict().items() if key not in of_the_folder} for each in (made, loaded)
     )
     assert ours == theirs
     assert loaded.vocab_size == len(AutoTokenizer.from_pretrained(folder)) == 114
@@ -170,14 +170,14 @@ def test_yarn_s_base_may_stand_beside_rope_scaling(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", [{"num_noise_heads": None}, {"num_experts": 64}, {"q_lora_rank": 1024}])
 def test_a_relative_is_not_taken_for_motif_2(tmp_path: Path, other: dict[str, object]) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "Motif", **other}))
-    with pytest.raises(UserError, match="another member of the Motif family"):
+    with pytest.raises(ConfigurationError, match="another member of the Motif family"):
         AutoConfig.from_pretrained(tmp_path)
 
 
 def test_a_context_beyond_the_rotary_range_names_the_yarn_that_it_needs() -> None:
     made = config(preset="12p7b")
     made.check_context(65_536)
-    with pytest.raises(UserError, match=r"131072 .* more than the 65536 .*type: yarn, factor: 2\.0.*: 65536"):
+    with pytest.raises(ConfigurationError, match=r"131072 .* more than the 65536 .*type: yarn, factor: 2\.0.*: 65536"):
         made.check_context(131_072)
     yarn = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 65_536}
     config(preset="12p7b", max_position_embeddings=131_072, rope_parameters=yarn).check_context(131_072)

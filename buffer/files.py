@@ -1,7 +1,8 @@
-"""What is not there, in words: a link whose target is gone looks like nothing to most functions, and is something."""
+"""Small things about files that several packages need."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 
@@ -14,3 +15,11 @@ def absence(path: Path) -> str:
     """Why a path does not exist, to follow its name: `it is not there`, or which link leads nowhere."""
     link = dangling(path)
     return "it is not there" if link is None else f"{link} is a link to {link.readlink()}, which is not there"
+
+
+def mode_of_new_files(path: Path) -> None:
+    """Give a file the mode that the umask leaves to new ones. safetensors makes its files for the owner alone."""
+    # os.umask would have to change it to read it, for every thread of the process.
+    found = re.search(r"^Umask:\s*([0-7]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    if found is not None:
+        path.chmod(0o666 & ~int(found[1], 8))

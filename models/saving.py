@@ -1,0 +1,33 @@
+"""Writing a policy as a Hugging Face folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from buffer.files import mode_of_new_files
+
+
+def save_policy(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
+    """Write weights, configuration, generation config, tokenizer and chat template to `folder`.
+
+    A model that transformers does not carry is written with its modelling files (`models/motif2/modeling.py`). A folder
+    that a policy was read from may have had files of its own beside classes that transformers carries: they are not
+    copied, so the configuration must not name them.
+
+    weights  tensors by name, if other than the model's own
+    """
+    for described in (model.config, tokenizer):
+        _forget_code(described)
+    model.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
+    tokenizer.save_pretrained(folder)
+    for file in Path(folder).glob("*.safetensors"):
+        mode_of_new_files(file)
+
+
+def _forget_code(described: Any) -> None:
+    if getattr(described, "auto_map", None) is not None:
+        del described.auto_map
+    if isinstance(kept := getattr(described, "init_kwargs", None), dict):
+        kept.pop("auto_map", None)
