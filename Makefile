@@ -3,11 +3,12 @@
 # make test-full  and what `make test` only samples: every combination of layouts, and all hostile programs everywhere
 # make check  ruff, mypy and the import laws
 # make soak   5,000 jobs through the sandbox, a tenth of them hostile, and each hostile program on every backend (minutes)
-# Each does its own set-up into .venv. Python 3.11 and a C++ compiler are all that must be there.
+# Each does its own set-up into .venv. A Python and a C++ compiler are all that must be there.
 
+# A Python 3.8 or later, to fetch uv with.
 PYTHON ?= python3
-# Where a CPU build of torch comes from, if your default index serves a CUDA one (README: set-up).
-TORCH_INDEX ?=
+# Where a CPU build of torch is looked for first: the index that pytorch.org names. The default index comes after it.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 RECIPE ?= recipes/demo.yaml
 ARGS ?=
 # Two processes share the tests (tests/lanes.py); ARGS="-n 0 tests/learner" runs some in one.
@@ -21,15 +22,8 @@ export OMP_NUM_THREADS ?= 1
 
 setup: .venv/ready
 
-.venv/ready: requirements/cpu.lock setup.cfg pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and "requirements/cpu.lock is for Python 3.11, not %d.%d: make PYTHON=python3.11" % v)'
-	@echo "Setting up .venv from requirements/cpu.lock (a minute or two, once)"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet pip==26.3 uv==0.13.9
-	@$(BIN)/python -m pip install --quiet --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $$(grep '^torch==' requirements/cpu.lock)
-	@grep -v '^torch==' requirements/cpu.lock > .venv/rest.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r .venv/rest.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+.venv/ready: requirements/cpu.lock requirements/install.sh setup.cfg pyproject.toml
+	@PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) requirements/install.sh
 	@touch $@
 
 demo: setup
@@ -51,4 +45,4 @@ soak: setup
 	$(BIN)/python -m pytest tests/rewards/adversarial --full --soak-jobs 5000 $(ARGS)
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .uv build *.egg-info
