@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from actors.buffer import Added, BatchInfo
 from actors.fleet import Fleet
 from buffer.types import Task
 from rollout.admission import Admission
-from rollout.engine import SampleRequest
+from rollout.engine import SampleRequest, TaskDoesNotFit
+from rollout.open_groups import OpenGroups
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,10 @@ class BatchOnItsWay:
 
 
 class Sampler:
-    """Task by task from the stream: admission, sampling, judging, buffer. Runs on the driver's event loop.
+    """Task by task from the stream: sampling, judging, buffer. Runs on the driver's event loop.
+
+    What starts when is `OpenGroups`' decision; this carries it out. A group that ends with an error ends the run: the
+    fleet has tried what there is to try by then, or the buffer has found starvation.
 
     Args:
         fleet: engines and verifiers.
@@ -54,27 +58,21 @@ class Sampler:
         self._fleet = fleet
         self._buffer = buffer
         self._admission = admission
-        self._tasks = tasks
-        self._group_size = group_size
+        self._open = OpenGroups(admission, tasks, group_size, groups_before)
         self._take_deadline_s = take_deadline_s
         self._on_added = on_added
         self._on_failure = on_failure
-        self._version: int | None = None
-        self._counter = groups_before
         self._running: set[asyncio.Task[None]] = set()
-        self._in_flight: set[str] = set()
-        self._open: dict[str, str] = {}  # group -> task, from its start until a batch holds it or the buffer rejects it
         self._changed = asyncio.Event()
 
     @property
     def groups_started(self) -> int:
         """Groups started so far, those before a resumption included."""
-        return self._counter
+        return self._open.started
 
     def published(self, version: int) -> None:
         """Every engine holds `version`: start what may be started with it."""
-        self._version = version
-        self._fill()
+        self._start(self._open.published(version))
 
     async def batch(self, version: int) -> BatchOnItsWay:
         """The batch of `version`, once the staleness rule lets the learner take it; TimeoutError at the deadline."""
@@ -90,11 +88,7 @@ class Sampler:
                 info = await info
         except TimeoutError:
             raise TimeoutError(self._starved(version)) from None
-        for group_id in info.fresh_ids:
-            self._is_ready(group_id)
-            del self._open[group_id]
-        self._admission.taken(version, info.fresh_ids)
-        self._fill()
+        self._start(self._open.taken(version, info.fresh_ids))
         return BatchOnItsWay(groups, info, loop.time() - started)
 
     def _starved(self, version: int) -> str:
@@ -108,52 +102,38 @@ class Sampler:
 
     def unfinished(self) -> list[str]:
         """Ids of the tasks whose groups were started and neither trained on nor rejected, in order of start."""
-        return list(self._open.values())
+        return self._open.unfinished()
 
     async def stop(self) -> None:
         """Start no more groups and give up those in flight."""
-        self._version = None
+        self._open.close()
         for group in self._running:
             group.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    def _fill(self) -> None:
-        while self._version is not None and self._admission.may_start(self._version):
-            task = next(self._tasks)
-            self._counter += 1
-            request = SampleRequest(task, f"{task.id}#{self._counter}", self._version, self._group_size)
-            self._admission.start(request.group_id, self._version)
-            self._in_flight.add(request.group_id)
-            self._open[request.group_id] = task.id
+    def _start(self, requests: Iterable[SampleRequest]) -> None:
+        for request in requests:
             group = asyncio.create_task(self._group(request))
             self._running.add(group)
             group.add_done_callback(self._running.discard)
 
     async def _group(self, request: SampleRequest) -> None:
         try:
-            judged = await self._fleet.judged([request])
-            added: Added = await self._buffer.add.remote(judged)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the run, with this as the cause
-            self._in_flight.remove(request.group_id)
-            self._open.pop(request.group_id)
-            self._admission.lost(request.group_id)
+            ended = self._open.stored if await self._was_stored(request) else self._open.rejected
+            self._start(ended(request.group_id))
+            self._changed.set()
+        except BaseException as error:
+            self._open.close()
+            self._open.lost(request.group_id)
+            if not isinstance(error, Exception):  # cancelled, as the run ends
+                raise
             self._on_failure(error)
-            return
+
+    async def _was_stored(self, request: SampleRequest) -> bool:
+        try:
+            judged = await self._fleet.judged([request])
+        except TaskDoesNotFit:  # the fleet tells it
+            return False
+        added: Added = await self._buffer.add.remote(judged)
         self._on_added(added)
-        if added.reason is None:
-            self._is_ready(request.group_id)
-        else:
-            self._in_flight.remove(request.group_id)
-            self._open.pop(request.group_id)
-            self._admission.rejected(request.group_id)
-            self._fill()
-        self._changed.set()
-
-    def _is_ready(self, group_id: str) -> None:
-        """Tell admission once, when the buffer says it has the group or, sooner, when a batch already holds it.
-
-        The buffer may store a group and give it away before its answer to `add` is here.
-        """
-        if group_id in self._in_flight:
-            self._in_flight.remove(group_id)
-            self._admission.finished(group_id)
+        return added.reason is None

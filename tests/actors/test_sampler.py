@@ -87,9 +87,11 @@ class Fleet:
 
     def __init__(self) -> None:
         self.gates: dict[str, asyncio.Future[Any]] = {}
+        self.requests: list[SampleRequest] = []
 
     async def judged(self, requests: Sequence[SampleRequest]) -> Any:
         (request,) = requests
+        self.requests.append(request)
         gate = self.gates[request.task.id] = asyncio.get_running_loop().create_future()
         scores = await gate
         return [episode(request, scores)]
@@ -108,18 +110,27 @@ def tasks() -> Iterator[Task]:
         number += 1
 
 
-def make(fleet: Fleet, buffer: Buffer, staleness: int, deadline_s: float = 5) -> tuple[Sampler, list, list]:
+def make(
+    fleet: Fleet,
+    buffer: Buffer,
+    staleness: int,
+    deadline_s: float = 5,
+    concurrent: int = 8,
+    groups_before: int = 0,
+    on_added: Callable[[Added], None] | None = None,
+) -> tuple[Sampler, list, list]:
     added: list[Added] = []
     failures: list[BaseException] = []
     sampler = Sampler(
         fleet,  # type: ignore[arg-type]
         buffer,
-        Admission(staleness, SETTINGS.fresh_per_batch, 8),
+        Admission(staleness, SETTINGS.fresh_per_batch, concurrent),
         tasks(),
         group_size=2,
         take_deadline_s=deadline_s,
-        on_added=added.append,
+        on_added=on_added or added.append,
         on_failure=failures.append,
+        groups_before=groups_before,
     )
     return sampler, added, failures
 
@@ -150,6 +161,23 @@ def test_a_group_that_teaches_nothing_makes_room_for_another() -> None:
         await fleet.finish("t0", scores=(1.0, 1.0))
         assert sorted(fleet.gates) == ["t0", "t1", "t2"]
         assert [a.reason for a in added] == ["zero_variance"]
+        await sampler.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.timeout(30)  # it would wait for ever
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_fewer_groups_at_once_than_a_batch_has_still_fill_it(staleness: int) -> None:
+    async def run() -> None:
+        fleet = Fleet()
+        sampler, _, failures = make(fleet, Buffer(), staleness, concurrent=1)
+        for version in range(3):
+            sampler.published(version)
+            for task in (2 * version, 2 * version + 1):
+                await fleet.finish(f"t{task}")
+            assert len((await sampler.batch(version)).info.fresh_ids) == 2
+        assert failures == []
         await sampler.stop()
 
     asyncio.run(run())
@@ -206,7 +234,47 @@ def test_a_group_that_fails_is_reported() -> None:
         fleet.gates["t0"].set_exception(RuntimeError("engine 0 has failed"))
         await asyncio.sleep(0.01)
         assert [str(error) for error in failures] == ["engine 0 has failed"]
+        assert sorted(fleet.gates) == ["t0", "t1"]  # the run is ending: nothing starts in its place
+        assert sampler.unfinished() == ["t0", "t1"]  # and a run resumed from here would pose both again
         await sampler.stop()
+
+    asyncio.run(run())
+
+
+def test_what_goes_wrong_after_a_group_was_stored_is_reported_too() -> None:
+    """Nobody awaits a group: an error that only it knew of would leave the learner waiting."""
+
+    async def run() -> None:
+        fleet = Fleet()
+        sampler, _, failures = make(fleet, Buffer(), staleness=0, on_added=full_disk)
+        sampler.published(0)
+        await fleet.finish("t0")
+        assert [str(error) for error in failures] == ["no space left"]
+        await sampler.stop()
+
+    def full_disk(added: Added) -> None:
+        raise OSError("no space left")
+
+    asyncio.run(run())
+
+
+def test_group_ids_go_on_where_a_stopped_run_left_off() -> None:
+    """Engines draw a group's noise from its id: none may come twice."""
+
+    async def run() -> None:
+        fleet = Fleet()
+        stopped, _, _ = make(fleet, Buffer(), staleness=1)
+        stopped.published(0)
+        await asyncio.sleep(0.01)
+        await stopped.stop()
+        resumed, _, _ = make(fleet, Buffer(), staleness=1, groups_before=stopped.groups_started)
+        resumed.published(0)
+        await asyncio.sleep(0.01)
+        assert [request.group_id for request in fleet.requests] == [
+            *("t0#1", "t1#2", "t2#3", "t3#4"),
+            *("t0#5", "t1#6", "t2#7", "t3#8"),
+        ]
+        await resumed.stop()
 
     asyncio.run(run())
 

@@ -1,0 +1,94 @@
+"""Which groups are open and which start next: every decision of the sampler, without Ray, clock or I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from buffer.types import Task
+from rollout.admission import Admission
+from rollout.engine import SampleRequest
+
+
+class OpenGroups:
+    """The groups between their start and the batch that trains on them.
+
+    Whatever happened, the answer is the same: the groups to start now. A slot that a group leaves is filled at once,
+    whichever way the group ended.
+
+    Args:
+        admission: the staleness rule.
+        tasks: training tasks, in order; there is always another.
+        group_size: responses a task.
+        started: groups started before a resumption. Ids are numbered on from there, so that none is ever used twice.
+    """
+
+    def __init__(self, admission: Admission, tasks: Iterator[Task], group_size: int, started: int = 0) -> None:
+        self.started = started
+        self._admission = admission
+        self._tasks = tasks
+        self._group_size = group_size
+        self._version: int | None = None
+        self._in_flight: set[str] = set()
+        self._unfinished: dict[str, str] = {}  # group -> task, until a batch holds it or the buffer rejects it
+
+    def published(self, version: int) -> list[SampleRequest]:
+        """Every engine holds `version`."""
+        self._version = version
+        return self._next()
+
+    def stored(self, group_id: str) -> list[SampleRequest]:
+        """The buffer says that it holds the group."""
+        self._is_ready(group_id)
+        return self._next()
+
+    def rejected(self, group_id: str) -> list[SampleRequest]:
+        """The buffer says that the group teaches nothing."""
+        self._in_flight.remove(group_id)
+        del self._unfinished[group_id]
+        self._admission.rejected(group_id)
+        return self._next()
+
+    def lost(self, group_id: str) -> list[SampleRequest]:
+        """The group was cancelled, or failed with its engine or verifier. Its task stays unfinished."""
+        if group_id in self._in_flight:  # and not in a batch already
+            self._in_flight.remove(group_id)
+            self._admission.lost(group_id)
+        return self._next()
+
+    def taken(self, version: int, group_ids: Iterable[str]) -> list[SampleRequest]:
+        """The batch of `version` holds these fresh groups.
+
+        The buffer may give a group away before its answer to `add` is here, and `stored` comes later.
+        """
+        group_ids = list(group_ids)
+        for group_id in group_ids:
+            self._is_ready(group_id)
+            del self._unfinished[group_id]
+        self._admission.taken(version, group_ids)
+        return self._next()
+
+    def close(self) -> None:
+        """Start no more groups."""
+        self._version = None
+
+    def unfinished(self) -> list[str]:
+        """Ids of the tasks whose groups were started and neither trained on nor rejected, in order of start."""
+        return list(self._unfinished.values())
+
+    def _next(self) -> list[SampleRequest]:
+        requests = []
+        while self._version is not None and self._admission.may_start(self._version):
+            task = next(self._tasks)
+            self.started += 1
+            request = SampleRequest(task, f"{task.id}#{self.started}", self._version, self._group_size)
+            self._admission.start(request.group_id, self._version)
+            self._in_flight.add(request.group_id)
+            self._unfinished[request.group_id] = task.id
+            requests.append(request)
+        return requests
+
+    def _is_ready(self, group_id: str) -> None:
+        """Tell admission once, whether the buffer's answer or a batch with the group is here first."""
+        if group_id in self._in_flight:
+            self._in_flight.remove(group_id)
+            self._admission.finished(group_id)
