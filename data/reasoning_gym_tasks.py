@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -64,7 +65,9 @@ def tasks(
 def _distinct(dataset: str, config: Mapping[str, Any], seed: int, draws: int) -> Iterator[dict[str, Any]]:
     """The different entries among the first `draws` of a seed. Each has a `question` and an `answer`."""
     try:
-        import reasoning_gym  # only here: an optional package, for this source alone
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # cellpylib's, while it is compiled
+            import reasoning_gym  # only here: an optional package, for this source alone
     except ModuleNotFoundError as error:
         raise UserError(
             "data.reasoning_gym_tasks needs the package reasoning-gym: pip install 'reprise-rl[examples]'"

@@ -77,6 +77,9 @@ def _train(args: argparse.Namespace) -> int | None:
     recipe = _load(args)
     if not args.dry_run:
         opening.say(f"{recipe.name}: loading libraries")
+        from launch.quiet import quiet_libraries
+
+        quiet_libraries()
     if args.dry_run:
         Opening().hint("checking recipe, tasks, verifiers and resources")
         from launch import preflight
@@ -101,7 +104,7 @@ def _recipe(args: argparse.Namespace) -> None:
     if args.keys is not None:
         from launch.dry_run import keys_table
         from launch.keys import below
-        from launch.layout import console
+        from launch.layout import Fitted, console
         from launch.recipe import Recipe
         from launch.sft.recipe import SftRecipe
 
@@ -115,7 +118,7 @@ def _recipe(args: argparse.Namespace) -> None:
                 f"--keys {args.keys}: no such key or section{there if below(args.keys, other) else ''}; --keys alone "
                 "lists all"
             )
-        console().print(keys_table(chosen))
+        console().print(Fitted(keys_table(chosen)))
         return
     if args.recipe is None:
         raise UserError("give a recipe file to print, or --keys to list what a recipe may say")

@@ -109,7 +109,7 @@ def _words(annotation: Any, limits: str = "") -> str:
     if origin in (list, tuple):
         if model := _direct_model(args[0]):
             return f"a list of mappings with keys {', '.join(model.model_fields)}{limits}"
-        return f"a list, each item {_words(args[0])}{limits}"
+        return f"a list, each item {_words(args[0])}{limits}" if args[0] in _WORDS else f"a list of lists{limits}"
     if origin is dict:
         model = _direct_model(args[1])
         return "a mapping of names to " + (_words(model) if model else "values") + limits

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from launch.keys import field_at, keys, model_at, takes
 from launch.recipe import Recipe
@@ -40,6 +41,7 @@ OTHER_KIND = {
 }
 HINTS = {
     "rollout.temperature": "at 0 all samples of a group would be equal, and there would be nothing to compare",
+    "steps": "to have a policy evaluated, take steps=1: pass@1 is measured before the step and after it",
     "rollout.group_size": "a group of one has no other response to be compared with",
 }
 
@@ -57,7 +59,7 @@ def explain(error: ValidationError, origins: Origins, root: type[BaseModel] = Re
         elif kind == "missing":
             missing = path[:-1] if isinstance(path[-1], int) else path
             field = field_at(missing, root)
-            what = f"; it takes {takes(field)}" if field else ""
+            what = f"; it takes {takes(field)}{_examples(field)}" if field else ""
             short = "is too short" if missing != path else "is missing"
             yield _line(path[:-1], f"{dotted(missing)} {short}{what}", origins)
         elif kind == "value_error":
@@ -119,11 +121,15 @@ def _unknown(path: Keys, root: type[BaseModel]) -> str:
 
 def _wrong(path: Keys, given: Any, message: str, root: type[BaseModel]) -> str:
     field = field_at(path, root)
-    right = f"takes {takes(field)}" if field else f"is wrong ({message[0].lower()}{message[1:]})"
+    right = f"takes {takes(field)}{_examples(field)}" if field else f"is wrong ({message[0].lower()}{message[1:]})"
     if field and "pattern" in message:
         right += " (letters, digits, dots, dashes and underscores; no slash)"
     hint = HINTS.get(dotted(path))
     return f"{dotted(path)} {right}, but was given {_shown(given)}" + (f": {hint}" if hint else "")
+
+
+def _examples(field: FieldInfo) -> str:
+    return f", such as {' or '.join(map(json.dumps, field.examples))}" if field.examples else ""
 
 
 def _shown(value: Any) -> str:

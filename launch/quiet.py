@@ -6,7 +6,8 @@ import os
 
 
 def quiet_libraries() -> None:
-    """For the driver's process; the actors' are quietened by `launch.actor_set.environment`."""
+    """For the driver's process, before it imports them; actors' are quietened by `launch.actor_set.environment`."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of conversions; read when tqdm is imported, so before all else
     # transformers imports DeepSpeed where it is installed, and that warns of a missing GPU; the driver needs none.
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
     from transformers.utils import logging

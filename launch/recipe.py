@@ -12,8 +12,10 @@ from buffer.errors import UserError
 from buffer.settings import BufferSettings
 from data.settings import DataSettings
 from launch.settings import ClusterSettings, EvalSettings, TrackingSettings
+from learner.objective_notes import objective_notes
 from learner.publishing.settings import PublishSettings
 from learner.settings import LearnerSettings, SaveSettings, WarmStartSettings
+from models.policy import starts_random
 from models.settings import PolicySettings
 from rewards.settings import RewardSettings
 from rollout.settings import RolloutSettings
@@ -169,6 +171,8 @@ def notes(recipe: Recipe) -> list[str]:
             "by construction, so clip_low and clip_high do nothing (more minibatches or epochs, or "
             "proximal: behaviour, make them act)."
         )
+    old_tokens = rollout.max_staleness > 0 or buffer.fresh_fraction < 1
+    found += objective_notes(learner, buffer.normalize_std, old_tokens)
     open_groups = (rollout.max_staleness + 1) * buffer.fresh_per_batch
     if rollout.max_concurrent_groups > open_groups:
         found.append(
@@ -183,10 +187,15 @@ def notes(recipe: Recipe) -> list[str]:
             f"The learning rate is zero from optimiser step {learner.decay_steps} of "
             f"{recipe.steps * learner.steps_per_batch} on (learner.decay_steps)."
         )
-    if recipe.eval.every > recipe.steps:
+    if recipe.data.held_out and recipe.eval.every > recipe.steps:
         found.append(f"eval.every {recipe.eval.every} is above steps {recipe.steps}: evaluated only before and after.")
-    if recipe.policy.build is not None and recipe.warm_start is None:
+    if recipe.warm_start is None and starts_random(recipe.policy):
         found.append("The policy is built and there is no warm_start: from random weights RL finds little to reward.")
+    if "max_response_tokens" not in rollout.model_fields_set:
+        found.append(
+            f"rollout.max_response_tokens is not set: responses are cut off at {rollout.max_response_tokens} tokens, "
+            "which is for toy tasks."
+        )
     for name, verifier in recipe.rewards.verifiers.items():
         if verifier.deadline_s > buffer.take_deadline_s:
             found.append(

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
+from buffer.errors import UserError
+
 # What our own lines are written with, for consoles that have less than UTF-8.
 _IN_ASCII = dict(zip("·–—−◀●◉○▁▂▃▄▅▆▇█\N{NO-BREAK SPACE}", "|---<*>o_.-~=+*# ")) | {"…": "...", "→": "->"}
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
@@ -105,5 +107,7 @@ def strict_stdout() -> Iterator[TextIO]:
     """stdout for what programs read (a recipe, a plan as JSON): there a line that is lost is an error."""
     stream = sys.stdout
     inner = stream._stream if isinstance(stream, _Forgiving) else stream
+    if inner.encoding is None:
+        raise UserError("stdout is closed, so there is nowhere to write to")
     yield inner
     inner.flush()

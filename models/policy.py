@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from buffer.plugins import resolve
 from models.settings import PolicySettings
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _SUFFIXES = (".json", ".safetensors", ".jinja", ".model", ".txt")
 
 
@@ -39,6 +41,11 @@ def check_policy(settings: PolicySettings) -> None:
         check_model_folder(Path(settings.path), "policy.path")
     else:
         _builder(settings)
+
+
+def starts_random(settings: PolicySettings) -> bool:
+    """Whether a run begins with random weights: those of a builder, unless it has an attribute `pretrained`."""
+    return settings.build is not None and not getattr(_builder(settings), "pretrained", False)
 
 
 def prepare_policy(settings: PolicySettings, out_dir: Path, seed: int) -> Path:
@@ -121,6 +128,11 @@ def _builder(settings: PolicySettings) -> Callable[..., Path]:
 
 def _check_parts(folder: Path, origin: str) -> None:
     missing = missing_parts(folder)
+    if missing and not folder.exists() and _HUB_NAME.fullmatch(str(folder)):
+        raise UserError(
+            f"{origin}: there is no folder {folder}. Names of the Hugging Face hub are not fetched: "
+            f"`hf download {folder} --local-dir {folder.name}`, and name that folder"
+        )
     if missing:
         raise UserError(
             f"{origin}: {folder} lacks {', '.join(missing)}. Give a folder written by "

@@ -33,6 +33,9 @@ def build(out_dir: Path, seed: int) -> Path:
     return out_dir
 
 
+build.pretrained = True  # type: ignore[attr-defined]  # read by models.policy.starts_random
+
+
 def _gguf_file() -> Path:
     # The package is never imported: its module needs llama-cpp-python, which we do not.
     try:

@@ -70,6 +70,9 @@ def _sft(args: argparse.Namespace) -> None:
             show(recipe, nodes, assumed, console())
         return
     opening.say(f"{recipe.name}: loading libraries")
+    from launch.quiet import quiet_libraries
+
+    quiet_libraries()
     from launch.sft.train import train
 
     # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.

@@ -21,8 +21,9 @@ class StageSettings(Mixture):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="what progress and metrics call the stage")
     context: Context = Field(
+        examples=[4096, [[0.0, 2048], [0.5, 4096]]],
         description="longest conversation, in tokens; [[0.0, 16384], [0.5, 32768]]: each from that fraction of the "
-        "stage on, longer ones waiting until they fit"
+        "stage on, longer ones waiting until they fit",
     )
     steps: int | None = Field(None, ge=1, description="optimiser steps; exactly one of steps and epochs")
     epochs: float | None = Field(None, gt=0, description="passes over as many conversations as the sources hold")

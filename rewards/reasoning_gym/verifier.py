@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import lru_cache
@@ -184,7 +185,9 @@ def _verdict(result: JobResult) -> Verdict:
 @lru_cache(maxsize=1)
 def data_sets() -> frozenset[str]:
     try:
-        importlib.import_module("reasoning_gym")  # registers its data sets
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # cellpylib's, while it is compiled
+            importlib.import_module("reasoning_gym")  # registers its data sets
         registered = importlib.import_module("reasoning_gym.factory").DATASETS
     except ModuleNotFoundError as error:
         raise UserError(
