@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ class Node:
     """One machine, or one Ray node of it. Nodes of the same `host` share memory; `memory` is in bytes.
 
     resources  custom Ray resources that the node offers, by name
+    address    at which others reach it; empty if it is not known
     """
 
     cpus: float
@@ -24,6 +25,14 @@ class Node:
     memory: float
     host: str = "localhost"
     resources: Mapping[str, float] = field(default_factory=dict)
+    address: str = ""
+
+
+def labels(nodes: Sequence[Node]) -> list[str]:
+    """What people call each node, `gpu-01 (10.0.0.1)`; several Ray nodes of one machine are numbered."""
+    names = [f"{node.host} ({node.address})" if node.address else node.host for node in nodes]
+    numbers = [names[:place].count(name) + 1 for place, name in enumerate(names)]
+    return [f"{name} #{number}" if names.count(name) > 1 else name for name, number in zip(names, numbers)]
 
 
 @dataclass(frozen=True, slots=True)
