@@ -89,6 +89,7 @@ class LearnerActor(ThreadedActor):
         self._publisher = await self._run(
             lambda: Publisher(
                 settings,
+                dtype=learner.dtype,
                 module=model,
                 weights=learner.named_weights,
                 logprobs=self._logprobs_of_tokens,

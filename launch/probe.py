@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,9 @@ from actors.fleet import Fleet
 from actors.learner_group import LearnerGroup
 from buffer.errors import RunError
 from buffer.types import Task
-from rollout.engine import Episode, SampleRequest
+from rollout.engine import Episode, SampleRequest, TaskDoesNotFit
+
+_RESPONSE_TOKENS = 256  # enough to see a disagreement; long responses would keep the run waiting
 
 
 class MismatchError(RunError):
@@ -22,13 +25,23 @@ async def probe(
 ) -> float:
     """Mean absolute difference, nats a token, between the engines' log-probabilities and the learner's.
 
-    Responses to `tasks` are sampled as in training. Raises `MismatchError` above `limit`.
+    Responses to `tasks` are sampled as in training, all at once and of at most 256 tokens. Raises `MismatchError` above
+    `limit`.
     """
-    requests = [SampleRequest(task, f"{task.id}#probe", version, group_size) for task in tasks]
-    episodes: list[Episode] = []
-    for request in requests:
-        episodes += await (await fleet.judged([request]))
-    trajectories = [t for episode in episodes for t in episode.group.trajectories]
+
+    async def sampled(task: Task) -> list[Episode]:
+        request = SampleRequest(task, f"{task.id}#probe", version, group_size, max_tokens=_RESPONSE_TOKENS)
+        try:
+            return await (await fleet.judged([request]))
+        except TaskDoesNotFit:
+            return []  # the fleet tells it
+
+    groups = await asyncio.gather(*map(sampled, tasks))
+    trajectories = [t for episodes in groups for episode in episodes for t in episode.group.trajectories]
+    if not trajectories:
+        raise RunError(
+            f"the prompts of {len(tasks)} tasks leave no room for a response in rollout.engine.max_model_len"
+        )
     ours = await learner.logprobs([(t.prompt_ids, t.response_ids) for t in trajectories])
     differences = np.concatenate(
         [np.abs(mine - t.behaviour_logprobs) for mine, t in zip(ours, trajectories, strict=True)]
@@ -38,6 +51,6 @@ async def probe(
     if not mismatch <= limit:
         raise MismatchError(
             f"engine and learner disagree by {mismatch:.3g} nats a token on the engine's own samples "
-            f"(weights.max_mismatch = {limit:g}); check rollout.temperature, policy.dtype and the model's support"
+            f"(weights.max_probe_mismatch = {limit:g}); check rollout.temperature, policy.dtype and the model's support"
         )
     return mismatch

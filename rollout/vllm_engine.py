@@ -15,6 +15,7 @@ from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, Wei
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import tokens_input
 from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
@@ -22,11 +23,16 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from buffer.types import FinishReason, Float32, Group, Int32, Trajectory
 from rollout.busy import BusyClock, StepListener
 from rollout.chat import ChatCodec
-from rollout.engine import EngineStats, Episode, SampleRequest
+from rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
+from rollout.group_deadlines import GroupDeadlines
+from rollout.seeds import request_seed
 from rollout.settings import RolloutSettings
 
 GIB = 1024**3
 CORE_IS_GONE = "the engine's core process has died; its log says why"
+_WHOLE = {"stop", "length"}  # how a response ends that is all the policy wrote
+_ATTEMPTS = 3
+_LOOK_S = 1.0  # seconds between two looks at what an unfinished group does
 Dtype = Literal["float32", "bfloat16"]
 
 
@@ -38,7 +44,7 @@ class VllmEngine:
         policy_dir: Hugging Face folder; its weights may be stale, version 0 is published before the first sample.
         dtype: of weights, activations and cache.
         weight_backend: vLLM's name of the weight-transfer engine.
-        seed: seeds the sampler.
+        seed: the run's, the same for all engines: the noise of a request is that of its group, whoever samples it.
     """
 
     def __init__(
@@ -48,9 +54,13 @@ class VllmEngine:
         self.codec = ChatCodec(policy_dir, settings.stop)
         self._clock = BusyClock()
         self._version: int | None = None
-        self._recomputed = 0
+        self._recomputed = self._sampled_again = 0
         self._counter = 0
-        engine = settings.engine
+        self._seed = seed
+        self._deadlines = GroupDeadlines(settings.engine.group_deadline_s)
+        on_cpu = current_platform.is_cpu()
+        engine = settings.engine.on(gpus=not on_cpu)
+        batched = engine.max_num_batched_tokens
         arguments = AsyncEngineArgs(
             model=str(policy_dir),
             skip_tokenizer_init=True,
@@ -58,7 +68,10 @@ class VllmEngine:
             seed=seed,
             max_model_len=engine.max_model_len,
             max_num_seqs=engine.max_num_seqs,
-            max_num_batched_tokens=engine.max_num_batched_tokens,
+            max_num_batched_tokens=max(batched, engine.max_model_len) if on_cpu and batched else batched,
+            # On CPU vLLM 0.32 dies of a request with a seed whose prompt is computed in parts: it takes back the noise
+            # drawn for a part by an offset, which generators of the CPU do not have.
+            enable_chunked_prefill=False if on_cpu else None,
             kv_cache_memory_bytes=int(engine.kv_cache_gb * GIB),
             tensor_parallel_size=engine.tensor_parallel,
             enforce_eager=engine.enforce_eager,
@@ -66,6 +79,8 @@ class VllmEngine:
             # vLLM's default reports the model's distribution before temperature, not the one that is sampled.
             logprobs_mode="processed_logprobs",
             weight_transfer_config=WeightTransferConfig(backend=weight_backend),
+            # The learner sums logits in float32; in bfloat16 the engine would round them, 0.02 nats a token.
+            hf_overrides={"head_dtype": "float32"} if dtype == "bfloat16" else {},
             # Sampling settings come from the recipe alone; a folder's generation_config may carry top-p or penalties.
             generation_config="vllm",
         )
@@ -78,21 +93,23 @@ class VllmEngine:
         prompt = self.codec.prompt_ids(request.task)
         room = self._settings.engine.max_model_len - len(prompt)
         if room < 1:
-            raise ValueError(
+            raise TaskDoesNotFit(
                 f"task {request.task.id!r}: a prompt of {len(prompt)} tokens leaves no room in "
                 f"rollout.engine.max_model_len = {self._settings.engine.max_model_len}"
             )
+        allowed = self._settings.max_response_tokens
         parameters = SamplingParams(
             n=request.group_size,
+            seed=request_seed(self._seed, request.group_id),
             temperature=self._settings.temperature,
-            max_tokens=min(self._settings.max_response_tokens, room),
+            max_tokens=min(allowed if request.max_tokens is None else request.max_tokens, allowed, room),
             stop_token_ids=list(self.codec.stop_ids),
             logprobs=0,
             flat_logprobs=True,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        output = await self._finish(prompt.tolist(), parameters, self._settings.engine.group_deadline_s)
+        output = await self._finish_well(request, prompt.tolist(), parameters)
         trajectories = tuple(
             self._trajectory(request, prompt, c) for c in sorted(output.outputs, key=lambda c: c.index)
         )
@@ -100,21 +117,52 @@ class VllmEngine:
         texts = tuple(self.codec.text(prompt, t.response_ids) for t in trajectories)
         return Episode(group, texts, generate_seconds=time.monotonic() - started)
 
-    async def _finish(self, ids: list[int], parameters: SamplingParams, deadline: float) -> RequestOutput:
+    async def _finish_well(self, request: SampleRequest, ids: list[int], parameters: SamplingParams) -> RequestOutput:
+        """A group whose every response is whole. vLLM may also end one for an error of its own: partial, it would be
+        judged as if the policy had written no more."""
+        for _ in range(_ATTEMPTS):
+            output = await self._finish(ids, parameters)
+            odd = sorted({str(c.finish_reason) for c in output.outputs} - _WHOLE)
+            if not odd:
+                return output
+            self._sampled_again += 1
+        raise RuntimeError(
+            f"the engine ended responses of group {request.group_id} with {', '.join(odd)} instead of stop or length, "
+            f"{_ATTEMPTS} times in a row; its log may say why"
+        )
+
+    async def _finish(self, ids: list[int], parameters: SamplingParams) -> RequestOutput:
         self._counter += 1
         request_id = f"request-{self._counter}"
+        self._deadlines.submit(request_id, _now())
+        output = asyncio.ensure_future(self._output(request_id, ids, parameters))
+        try:
+            while not (await asyncio.wait([output], timeout=_LOOK_S))[0]:
+                if self._has_begun(request_id):
+                    self._deadlines.begin(request_id, _now())
+                if why := self._deadlines.overdue(request_id, _now()):
+                    raise TimeoutError(f"{request_id} {why} (rollout.engine.group_deadline_s)")
+            return output.result()
+        finally:
+            output.cancel()
+            self._deadlines.end(request_id, _now())
+
+    async def _output(self, request_id: str, ids: list[int], parameters: SamplingParams) -> RequestOutput:
         last: RequestOutput | None = None
         try:
-            async with asyncio.timeout(deadline):
-                async for output in self._llm.generate(tokens_input(ids), parameters, request_id):
-                    last = output
+            async for output in self._llm.generate(tokens_input(ids), parameters, request_id):
+                last = output
         except EngineDeadError:
             raise RuntimeError(CORE_IS_GONE) from None
-        except TimeoutError:
-            raise TimeoutError(f"the engine did not finish {request_id} within {deadline:g} s") from None
         if last is None:
             raise RuntimeError(f"the engine ended {request_id} without an output")
         return last
+
+    def _has_begun(self, request_id: str) -> bool:
+        """Whether vLLM has sampled a token of a response that is still going on."""
+        processor = self._llm.output_processor
+        states = (processor.request_states.get(i) for i in processor.external_req_ids.get(request_id, ()))
+        return any(state is not None and not state.is_prefilling for state in states)
 
     @staticmethod
     def _trajectory(request: SampleRequest, prompt: Int32, output: CompletionOutput) -> Trajectory:
@@ -141,7 +189,7 @@ class VllmEngine:
     async def prompt_logprobs(self, token_ids: Sequence[int]) -> Float32:
         parameters = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
         ids = [int(i) for i in token_ids]
-        output = await self._finish(ids, parameters, self._settings.engine.group_deadline_s)
+        output = await self._finish(ids, parameters)
         rows: Any = output.prompt_logprobs
         return np.asarray([row[i].logprob for row, i in zip(rows[1:], ids[1:], strict=True)], dtype=np.float32)
 
@@ -151,6 +199,7 @@ class VllmEngine:
     async def pause(self) -> None:
         # keep: requests go on after the update. clear_cache: no token is sampled from keys of the old weights.
         await self._llm.pause_generation(mode="keep", clear_cache=True)
+        self._deadlines.pause(_now())
         self._clock.idle(time.time())
         self._recomputed += sum(self._cached_tokens())
 
@@ -172,11 +221,13 @@ class VllmEngine:
 
     async def resume(self) -> None:
         await self._llm.resume_generation()
+        self._deadlines.resume(_now())
 
     def stats(self) -> EngineStats:
         busy, tokens = self._clock.drain(time.time())
         recomputed, self._recomputed = self._recomputed, 0
-        return EngineStats(busy=busy, tokens=tokens, recomputed_tokens=recomputed)
+        again, self._sampled_again = self._sampled_again, 0
+        return EngineStats(busy, tokens, recomputed_tokens=recomputed, sampled_again=again)
 
     def check_health(self) -> None:
         """Raise if the engine's own process is gone: this object would outlive it and wait for ever."""
@@ -185,3 +236,8 @@ class VllmEngine:
 
     async def close(self) -> None:
         self._llm.shutdown()
+
+
+def _now() -> float:
+    """Seconds of the event loop's clock."""
+    return asyncio.get_running_loop().time()

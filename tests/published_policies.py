@@ -34,6 +34,7 @@ class Policies:
         self.drop: str | None = None
         self.publisher = Publisher(
             PublishSettings(bucket_mb=0.5),
+            dtype="float32",
             module=self.model,
             weights=self._weights,
             logprobs=lambda ids: logprobs(self.model, np.asarray(ids), 1.0).astype(np.float32),

@@ -29,6 +29,7 @@ class Publisher:
 
     Args:
         settings: the recipe's `weights` section.
+        dtype: of the policy, which decides how closely an engine must agree.
         module: the policy.
         weights: (name, full tensor) pairs, a collective under ZeRO-3.
         logprobs: the learner's log-probabilities, float32[len-1], of a token sequence at temperature 1; a collective.
@@ -45,6 +46,7 @@ class Publisher:
         self,
         settings: PublishSettings,
         *,
+        dtype: str,
         module: torch.nn.Module,
         weights: Callable[[], Iterator[tuple[str, torch.Tensor]]],
         logprobs: Callable[[Sequence[int]], Float32],
@@ -57,6 +59,7 @@ class Publisher:
         shared_folder: Path = Path("/dev/shm"),
     ) -> None:
         self._settings = settings
+        self._limit = settings.check_limit(dtype)
         self._rank = rank
         self._source = LearnerSource(module, weights)
         self._logprobs = logprobs
@@ -107,13 +110,13 @@ class Publisher:
         mismatches = [float(np.abs(ours - engine).mean()) for engine in theirs]
         worst = int(np.argmax(mismatches))
         # Not `>`: a NaN must not pass.
-        if not mismatches[worst] <= self._settings.max_mismatch:
+        if not mismatches[worst] <= self._limit:
             raise PublishError(
                 "check",
                 self._rank,
                 self._client.version,
                 f"engine {worst} disagrees with the learner by {mismatches[worst]:.3g} nats a token on fixed tokens "
-                f"(weights.max_mismatch = {self._settings.max_mismatch:g}): it does not hold the weights sent",
+                f"(weights.max_mismatch = {self._limit:g}): it does not hold the weights sent",
             )
         return mismatches[worst]
 

@@ -21,6 +21,10 @@ class Deadlines(BaseModel):
     check: float = Field(120.0, gt=0, description="engine and learner are compared")
 
 
+_CHECK = {"float32": 1e-3, "bfloat16": 0.25}
+_PROBE = {"float32": 1e-3, "bfloat16": 0.08}
+
+
 class PublishSettings(BaseModel):
     """Weight publishing."""
 
@@ -34,9 +38,24 @@ class PublishSettings(BaseModel):
     check_tokens: int = Field(
         64, ge=8, description="fixed tokens whose log-probabilities engine and learner must agree on after every update"
     )
-    max_mismatch: float = Field(
-        1e-3,
+    max_mismatch: float | None = Field(
+        None,
         gt=0,
-        description="nats, mean absolute per token: above it at start-up or after an update the run is refused",
+        description="nats, mean absolute per fixed token: above it the engine does not hold the weights sent, and the "
+        "run ends. null: 1e-3 for policy.dtype float32, 0.25 for bfloat16",
+    )
+    max_probe_mismatch: float | None = Field(
+        None,
+        gt=0,
+        description="the same per token that engines sampled at start-up: above it the run is refused. null: 1e-3 for "
+        "float32, 0.08 for bfloat16",
     )
     deadlines: Deadlines = Deadlines()
+
+    def check_limit(self, dtype: str) -> float:
+        """Nats a fixed token, for a policy of `dtype`."""
+        return _CHECK[dtype] if self.max_mismatch is None else self.max_mismatch
+
+    def probe_limit(self, dtype: str) -> float:
+        """Nats a sampled token, for a policy of `dtype`."""
+        return _PROBE[dtype] if self.max_probe_mismatch is None else self.max_probe_mismatch

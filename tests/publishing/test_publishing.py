@@ -70,6 +70,7 @@ def publisher(control: RecordingControl, folder: Path, **settings: Any) -> Publi
 
     return Publisher(
         PublishSettings(**settings),
+        dtype="float32",
         module=module,
         weights=weights,
         logprobs=lambda ids: np.zeros(len(ids) - 1, dtype=np.float32),
