@@ -76,7 +76,9 @@ class Recorder:
         self.summary = Summary(run.name)
         self.progress = Progress(run.name, phases=phases(recipe, self.checkpoint is not None), started=opening.started)
         self._log = MetricsLog(run.metrics)
-        self._tracker = Tracker(recipe.tracking, run, recipe.model_dump(mode="json"), self.progress.note)
+        resumed_at = None if self.checkpoint is None else step_of(self.checkpoint)
+        config = recipe.model_dump(mode="json")
+        self._tracker = Tracker(recipe.tracking, run, config, self.progress.note, resumed_at)
         self._timeline = Timeline()
         self._engines = [f"engine {i}" for i in range(recipe.rollout.engines)]
         self._started = time.time() - opening.seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from launch.metrics import as_json_number
@@ -16,12 +17,23 @@ class Tracker:
 
     Offline needs neither network nor login; online without a login, or one that fails to start, becomes offline and
     says so. A call that fails is counted in `failures` and noted once, and the run goes on: its own files hold all.
+
+    A resumed run goes on with the wandb run that its folder names, from the step `resumed_at` of its checkpoint on:
+    later steps are taken off wandb's history, as they are off metrics.jsonl. Offline this is written into the new part,
+    and `wandb sync` does it, part after part. A server that cannot is told of, and the run goes on as a new one.
     """
 
     def __init__(
-        self, settings: TrackingSettings, run: RunFolder, config: Mapping[str, Any], note: Callable[[str], None]
+        self,
+        settings: TrackingSettings,
+        run: RunFolder,
+        config: Mapping[str, Any],
+        note: Callable[[str], None],
+        resumed_at: int | None = None,
     ) -> None:
         self.failures = 0
+        former = None if resumed_at is None else _last_id(run.path)
+        self._resume_from = former and f"{former}?_step={resumed_at}"
         self._note = note
         self._run: Any = None
         if settings.wandb == "disabled":
@@ -69,18 +81,31 @@ class Tracker:
                 dir=str(run.path),
                 config=dict(config),
                 settings=quiet,
+                resume_from=self._resume_from,
             )
 
         if settings.wandb == "online":
             try:
                 if wandb.login(prompt=False):
-                    self._run = start("online")
+                    self._run = self._resumed_or_new(lambda: start("online"))
                     return
                 reason = "no login found (run `wandb login`)"
             except Exception as error:  # noqa: BLE001  (whatever wandb's client raises: offline still works)
                 reason = _one_line(error)
-            self._failed(f"wandb is not online: {reason}. This run is tracked offline; `wandb sync` sends it later.")
+            parts = f"{run.path / 'wandb' / 'offline-run-*'}"
+            self._failed(f"wandb is not online: {reason}. Tracked offline; `wandb sync {parts}` sends it later.")
         self._run = start("offline")
+
+    def _resumed_or_new(self, start: Callable[[], Any]) -> Any:
+        """An online run; a new one where the server does not take steps off a run's history."""
+        if self._resume_from is None:
+            return start()
+        try:
+            return start()
+        except Exception as error:  # noqa: BLE001  (whatever a server's refusal becomes)
+            self._failed(f"wandb does not go on with {self._resume_from} ({_one_line(error)}): this is a new wandb run")
+            self._resume_from = None
+            return start()
 
     def _guarded(self, call: Callable[[], Any]) -> None:
         try:
@@ -92,6 +117,12 @@ class Tracker:
         self.failures += 1
         if self.failures == 1:
             self._note(message)
+
+
+def _last_id(run: Path) -> str | None:
+    """The id of the wandb run that a run folder holds parts of: wandb/[offline-]run-<date>_<time>-<id>."""
+    parts = sorted((part.name.rpartition("run-")[2] for part in (run / "wandb").glob("*run-*_*-*")), reverse=True)
+    return parts[0].split("-", 1)[1] if parts else None
 
 
 def _one_line(error: Exception) -> str:

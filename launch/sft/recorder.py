@@ -44,7 +44,9 @@ class SftRecorder:
         if self.checkpoint is not None:
             self._take_up(step_of(self.checkpoint))
         self._log = MetricsLog(run.metrics, SFT_NAMES)
-        self._tracker = Tracker(recipe.tracking, run, recipe.model_dump(mode="json"), self.progress.note)
+        resumed_at = None if self.checkpoint is None else step_of(self.checkpoint)
+        config = recipe.model_dump(mode="json")
+        self._tracker = Tracker(recipe.tracking, run, config, self.progress.note, resumed_at)
         self._step_started = time.time()
         self._started = self._told = self._step_started - opening.seconds
         self._training_since: float | None = None
