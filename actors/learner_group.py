@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray.exceptions import RayError
 
+from actors.errors import ActorFailure, unwrapped
 from actors.learner import SftStep, Trained
+from buffer.errors import RunError, UserError
 from buffer.types import Float32, Int32
+from learner.publishing.control import PublishError
 from learner.publishing.settings import PublishSettings
 from learner.settings import EngineSettings, SaveSettings, WarmStartSettings
 
@@ -27,6 +31,7 @@ class LearnerGroup:
     def __init__(self, ranks: Sequence[Any], settings: EngineSettings) -> None:
         self._ranks = list(ranks)
         self._settings = settings
+        self.failed = False  # a call did, for which no engine can be blamed
 
     async def start(self, policy_dir: Path, dtype: str, temperature: float, seed: int, port: int | None) -> None:
         """All ranks join each other at rank 0's node and load the policy."""
@@ -34,7 +39,7 @@ class LearnerGroup:
         master = (address, port or await self._ranks[0].free_port.remote())
         await asyncio.gather(
             *(
-                rank.start.remote(self._settings, policy_dir, dtype, temperature, i, master, seed)
+                self._of_rank(i, rank.start.remote(self._settings, policy_dir, dtype, temperature, i, master, seed))
                 for i, rank in enumerate(self._ranks)
             )
         )
@@ -93,9 +98,22 @@ class LearnerGroup:
     async def _call(self, method: str, *arguments: Any, **options: float | None) -> Any:
         """Rank 0's answer, within `deadline_s` (the recipe's `learner.step_deadline_s` if not given)."""
         deadline_s = options.get("deadline_s", self._settings.step_deadline_s)
-        calls = (getattr(rank, method).remote(*arguments) for rank in self._ranks)
+        calls = [self._of_rank(i, getattr(r, method).remote(*arguments)) for i, r in enumerate(self._ranks)]
         try:
             async with asyncio.timeout(deadline_s):
                 return (await asyncio.gather(*calls))[0]
         except TimeoutError:
+            self.failed = True
             raise TimeoutError(f"the learner did not finish `{method}` within {deadline_s:g} s") from None
+
+    async def _of_rank(self, rank: int, call: Awaitable[Any]) -> Any:
+        try:
+            return await call
+        except RayError as error:
+            cause = unwrapped(error)
+            if isinstance(cause, PublishError):
+                raise cause from None
+            self.failed = True
+            if isinstance(cause, UserError | RunError):  # says what it is about
+                raise cause from None
+            raise ActorFailure(f"learner {rank}", cause) from None

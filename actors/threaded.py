@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,7 +18,12 @@ class ThreadedActor:
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="work")
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """What `work` gives. What it raises is in the actor's log, with its traceback, beside what the caller gets."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except Exception:
+            traceback.print_exc()
+            raise
 
     async def alive(self) -> None:
         """Never returns: its caller learns of the actor's death."""

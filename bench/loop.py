@@ -49,12 +49,12 @@ def main() -> None:
 def _join_ray() -> None:
     import torch
 
-    from launch.actor_set import join_ray
     from launch.quiet import quiet_libraries
+    from launch.ray_session import join_ray
 
     torch.set_num_threads(1)
     quiet_libraries()
-    join_ray()
+    join_ray(start_deadline_s=60.0)
 
 
 def _measure(name: str, folder: Path, arguments: argparse.Namespace) -> Sequence[Row]:

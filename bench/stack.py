@@ -11,9 +11,9 @@ from unittest import mock
 import launch.cluster
 from data.tasks import TaskSets
 from launch import preflight
-from launch.actor_set import ray_nodes
 from launch.cluster import Cluster
 from launch.loading import load
+from launch.ray_session import ray_nodes
 from launch.recipe import Recipe
 from models.policy import prepare_policy
 
@@ -44,5 +44,5 @@ async def stack(folder: Path, overrides: Sequence[str], **stand_ins: type) -> As
     with ExitStack() as patched:
         for name, stand_in in stand_ins.items():
             patched.enter_context(mock.patch.object(launch.cluster, name, stand_in))
-        async with Cluster(recipe, plan, node_ids, policy_dir, print) as cluster:
+        async with Cluster(recipe, plan, node_ids, policy_dir, folder / "logs", print, print) as cluster:
             yield Stack(recipe, cluster, ready.tasks, policy_dir)

@@ -4,64 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.errors import ActorFailure, unwrapped
-from buffer.errors import UserError
-from launch.nodes import Node, Placement, Plan, local_nodes
+from actors.output import keeping_output, log_file
+from buffer.errors import RunError, UserError
+from launch.actor_logs import explain, processes_killed, shown
+from launch.nodes import Placement, Plan, labels
 
 _CLOSE_DEADLINE_S = 15.0
-_RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
-
-
-def on_a_cluster() -> bool:
-    """Whether RAY_ADDRESS names a cluster to run on; Ray sets it for a submitted job."""
-    return "RAY_ADDRESS" in os.environ
-
-
-def join_ray() -> None:
-    """Join the cluster that RAY_ADDRESS names, or start Ray on this machine alone."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if on_a_cluster():
-        ray.init(**quiet)
-    else:
-        ray.init(address="local", include_dashboard=False, **quiet)
-
-
-def ray_nodes() -> tuple[list[Node], list[str]]:
-    """The nodes of the cluster, this process's first, and their Ray ids; call after `join_ray`."""
-    here = ray.get_runtime_context().get_node_id()
-    alive = sorted((n for n in ray.nodes() if n["Alive"]), key=lambda n: n["NodeID"] != here)
-    nodes = []
-    for node in alive:
-        resources = node["Resources"]
-        memory = local_nodes()[0].memory if node["NodeID"] == here else resources.get("memory", 0.0)
-        host = node["NodeManagerHostname"]
-        custom = {n: a for n, a in resources.items() if n not in _RAYS_OWN and not n.startswith("node:")}
-        nodes.append(Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0), memory, host, custom))
-    return nodes, [node["NodeID"] for node in alive]
+_NOTICE_S = 2.5  # in which a death is noticed: engines are asked for their health every second
 
 
 class ActorSet:
     """The actors of one run. A subclass creates them in `_begin`, and says there how each is started.
 
-    When a watched actor dies, the body of the context is cancelled and the context raises `ActorFailure`. Leaving
-    closes all actors and kills what does not close in time.
+    When a watched actor dies, the body of the context is cancelled and the context raises `ActorFailure`, with what the
+    actor's log says of the cause. Leaving closes all actors and kills what does not close in time.
     """
 
-    def __init__(self, plan: Plan, node_ids: list[str]) -> None:
+    def __init__(self, plan: Plan, node_ids: list[str], logs: Path) -> None:
         self._plan = plan
+        self._logs = logs
         self._node_ids = node_ids
         self._actors: dict[str, Any] = {}
         self._started: dict[str, asyncio.Future[Any]] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None
+        self.at_early_end: Callable[[], Awaitable[None]] | None = None  # awaited before the actors are closed
 
     def _begin(self) -> None:
         """Create the actors, and begin to start them: an entry of `_started` for each of `_actors`."""
@@ -69,6 +47,7 @@ class ActorSet:
 
     async def __aenter__(self) -> Self:
         self._body = asyncio.current_task()
+        self._killed_before = processes_killed()
         self._begin()
         self._watchers = [asyncio.create_task(self._watch(name, actor)) for name, actor in self._actors.items()]
         return self
@@ -87,7 +66,8 @@ class ActorSet:
             "runtime_env": {"env_vars": environment(placed)},
             "max_concurrency": 1000,
         }
-        return ray.remote(cls).options(**options).remote(*arguments)
+        logged: type = keeping_output(cls, log_file(self._logs, placed.name))
+        return ray.remote(logged).options(**options).remote(*arguments)
 
     async def _within(self, work: Awaitable[Any], what: str, deadline_s: float) -> None:
         try:
@@ -97,10 +77,10 @@ class ActorSet:
             raise TimeoutError(f"{what} did not start within {deadline_s:g} s; is the cluster busy?") from None
 
     def nodes(self) -> dict[str, list[str]]:
-        """Names of the actors on each Ray node, by the node's id."""
+        """Names of the actors on each node, by its host and address."""
         return {
-            node_id: [p.name for p in self._plan.on(i) if p.role != "driver"]
-            for i, node_id in enumerate(self._node_ids)
+            label: [p.name for p in self._plan.on(i) if p.role != "driver"]
+            for i, label in enumerate(labels(self._plan.nodes))
         }
 
     def fail(self, error: BaseException) -> None:
@@ -123,17 +103,41 @@ class ActorSet:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, RayError | RunError | TimeoutError):  # perhaps because an actor died: its watcher tells
+            await asyncio.wait(self._watchers, timeout=_NOTICE_S, return_when=asyncio.FIRST_COMPLETED)
         pending = [*self._watchers, *self._started.values()]
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
-        await self._close()
-        if self._failure is not None and isinstance(error, asyncio.CancelledError):
-            if self._body is not None:
+        try:
+            if error is not None and self.at_early_end is not None and not self._learner_failed():
+                await self.at_early_end()
+        finally:
+            await self._close()
+        if self._failure is not None and isinstance(error, Exception | asyncio.CancelledError):
+            if self._body is not None and isinstance(error, asyncio.CancelledError):
                 self._body.uncancel()
+            await self._explain(self._failure)
             raise self._failure from None
+        if isinstance(error, ActorFailure):
+            await self._explain(error)
+        elif isinstance(error, RunError) and (named := self._named_in(str(error))):
+            raise RunError(f"{error}\nlog of {named}: {shown(log_file(self._logs, named))}") from None
         if isinstance(error, RayActorError | RayTaskError):
             raise unwrapped(error) from error
+
+    def _learner_failed(self) -> bool:
+        return isinstance(self._failure, ActorFailure) and self._failure.actor.startswith("learner")
+
+    def _named_in(self, text: str) -> str | None:
+        return next((name for name in self._actors if re.search(rf"\b{re.escape(name)}\b", text)), None)
+
+    async def _explain(self, failure: BaseException) -> None:
+        """Put what the failed actor's log says into its failure."""
+        placed = {p.name: p for p in self._plan.placements}
+        if isinstance(failure, ActorFailure) and (place := placed.get(failure.actor)) is not None:
+            node, host = self._node_ids[place.node], self._plan.nodes[place.node].host
+            await explain(failure, log_file(self._logs, place.name), node, host, self._killed_before)
 
     async def _all_actors(self) -> list[Any]:
         """Whatever has to be closed."""
@@ -159,7 +163,7 @@ def environment(placed: Placement) -> dict[str, str]:
     if placed.role == "engine":
         return common | {
             "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_LOGGING_LEVEL": "WARNING",
+            "VLLM_LOGGING_LEVEL": os.environ.get("VLLM_LOGGING_LEVEL", "INFO"),  # to the engine's log, not the screen
             # Binding by vLLM pins threads to cores it believes to own; here engines share cores with the learner.
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         }

@@ -37,10 +37,11 @@ class Cluster(ActorSet):
         plan: Plan,
         node_ids: list[str],
         policy_dir: Path,
+        logs: Path,
         verifier_lost: Callable[[str], None],
         verifier_failed: Callable[[Sequence[InfraError]], None],
     ) -> None:
-        super().__init__(plan, node_ids)
+        super().__init__(plan, node_ids, logs)
         self._recipe = recipe
         self._policy_dir = policy_dir
         self._verifier_lost, self._verifier_failed = verifier_lost, verifier_failed
@@ -48,7 +49,7 @@ class Cluster(ActorSet):
 
     def _begin(self) -> None:
         recipe = self._recipe
-        engines = [self._create(p, RolloutActor, *self._engine_arguments(p.index)) for p in self._plan.of("engine")]
+        engines = [self._create(p, RolloutActor, *self._engine_arguments()) for p in self._plan.of("engine")]
         self._pools = {name: self._pool(name) for name in recipe.rewards.verifiers}
         (placed,) = self._plan.of("buffer")
         self.buffer = self._create(placed, BufferActor, recipe.buffer, recipe.seed, recipe.learner.epochs)
@@ -81,10 +82,10 @@ class Cluster(ActorSet):
         tell = (self._verifier_lost, self._verifier_failed, self.fail)
         return VerifierPool(name, rewards.verifiers[name], create, *tell)
 
-    def _engine_arguments(self, index: int) -> tuple[Any, ...]:
+    def _engine_arguments(self) -> tuple[Any, ...]:
         recipe = self._recipe
         backend = ENGINE_BACKENDS[recipe.weights.transport]
-        return (recipe.rollout, self._policy_dir, recipe.policy.dtype, backend, recipe.seed + index)
+        return (recipe.rollout, self._policy_dir, recipe.policy.dtype, backend, recipe.seed)
 
     async def _start_learner(self) -> None:
         recipe = self._recipe

@@ -15,8 +15,8 @@ from launch.sft.recipe import SftRecipe
 class Ranks(ActorSet):
     """All actors of a supervised run; the death of one ends it."""
 
-    def __init__(self, recipe: SftRecipe, plan: Plan, node_ids: list[str], policy_dir: Path) -> None:
-        super().__init__(plan, node_ids)
+    def __init__(self, recipe: SftRecipe, plan: Plan, node_ids: list[str], policy_dir: Path, logs: Path) -> None:
+        super().__init__(plan, node_ids, logs)
         self._recipe = recipe
         self._policy_dir = policy_dir
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from buffer.errors import RunError
+from buffer.errors import RunError, UserError
 from learner.checkpoints import client_state as client
 from learner.checkpoints import folder as folders
 from learner.checkpoints import random_states
@@ -48,8 +49,8 @@ class Checkpointer:
         self._writing: threading.Thread | None = None
         self._step = -1
         self._error: str | None = None
+        self._refuse_unseen()
         if rank == 0:
-            self._folder.mkdir(parents=True, exist_ok=True)
             folders.sweep(self._folder, log.warning)
 
     def save(self, ds_engine: Any, step: int, client_state: dict[str, Any]) -> None:
@@ -89,6 +90,26 @@ class Checkpointer:
     def close(self) -> None:
         """Complete what is being written."""
         self.wait()
+
+    def _refuse_unseen(self) -> None:
+        """UserError on every rank if one of them does not see what rank 0 writes into the folder: at the start, not
+        when the first checkpoint is lost."""
+        if self._world_size == 1:
+            return
+        name: list[str | None] = [None]
+        if self._rank == 0:
+            name = [folders.leave_mark(self._folder)]
+        torch.distributed.broadcast_object_list(name, src=0)
+        host = None if folders.sees_mark(self._folder, str(name[0])) else socket.gethostname()
+        hosts: list[str | None] = [None] * self._world_size
+        torch.distributed.all_gather_object(hosts, host)
+        if self._rank == 0:
+            folders.remove_mark(self._folder, str(name[0]))
+        if blind := [f"rank {rank} on {host}" for rank, host in enumerate(hosts) if host is not None]:
+            raise UserError(
+                f"{self._folder}, where checkpoints go, is not the same folder on every node: {', '.join(blind)} does not "
+                "see what rank 0 wrote there; set runs_dir to a folder that all nodes share"
+            )
 
     def _begin(self, step: int) -> Path:
         """The folder to write into, empty before any rank writes."""

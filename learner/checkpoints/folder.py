@@ -13,8 +13,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +65,31 @@ def commit(partial: Path, metadata: dict[str, Any]) -> Path:
     under_way.rename(partial / METADATA)  # from here on the checkpoint is whole
     sync(partial)
     return _take_place(partial)
+
+
+def leave_mark(folder: str | Path) -> str:
+    """A file that was not there before, made in the folder, for others to see; its name."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    name = f".seen-{secrets.token_hex(8)}"
+    (Path(folder) / name).touch()
+    return name
+
+
+def sees_mark(folder: str | Path, name: str, patience_s: float = 10.0) -> bool:
+    """Whether the file of `leave_mark` appears here within the patience that network file systems need."""
+    give_up = time.monotonic() + patience_s
+    while not (Path(folder) / name).exists():
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def remove_mark(folder: str | Path, name: str) -> None:
+    """Remove it again, and the folder if there is nothing else in it: one without checkpoints is not left behind."""
+    (Path(folder) / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        Path(folder).rmdir()
 
 
 def retain(folder: str | Path, keep: int, newest: int) -> None:
