@@ -3,6 +3,7 @@ policy, as a float64 twin."""
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,20 @@ import objective_twin as twin
 import pytest
 import rank_jobs
 import torch
+from pairs import every_pair
 from rank_pool import RankPool
 
+from buffer.types import Group
 from learner.settings import LearnerSettings
 
 pytestmark = pytest.mark.slow
 
-# (data parallel, sequence parallel, ZeRO stage)
-LAYOUTS = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 1, 2), (1, 2, 2), (1, 1, 3), (2, 1, 3), (1, 2, 3)]
+ALONE, SHARED_BATCH, SHARED_ROWS = (1, 1), (2, 1), (1, 2)  # ranks: data parallel, sequence parallel
+RANKS = [ALONE, SHARED_BATCH, SHARED_ROWS]
+STAGES = [1, 2, 3]
+LAYOUTS = [(*ranks, stage) for ranks in RANKS for stage in STAGES]
+FEW = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 2, 3)]
+EXPECTED: dict[Any, Any] = {}  # what the twin came to, by test and settings: it is slow
 
 
 def laid_out(settings: LearnerSettings, data: int, sequence: int, stage: int, **changed: object) -> LearnerSettings:
@@ -48,48 +55,60 @@ def trained(pools: dict[int, RankPool], folder: Path, settings: LearnerSettings,
     return results[0]
 
 
-@pytest.mark.parametrize(("temperature", "proximal"), [(1.0, "behaviour"), (0.7, "recompute")])
+def twins(folder: Path, settings: LearnerSettings, seed: int, temperature: float) -> tuple[list[Group], dict[str, Any]]:
+    """A batch, and what the twin comes to on it with these settings."""
+    key = (settings.model_dump_json(), seed, temperature)
+    if key not in EXPECTED:
+        batch = batches.ragged_batch(folder, seed, temperature)
+        EXPECTED[key] = batch, twin.train(folder, [batch], settings, temperature, 0, batches.VERSION)
+    return EXPECTED[key]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "stage", "token_budget", "objective"),
+    every_pair(list(product(RANKS, STAGES, [32, 4096], [(1.0, "behaviour"), (0.7, "recompute")]))),
+)
 def test_gradient_weights_and_metrics_equal_the_twin_for_any_layout_stage_and_packing(
-    pools: dict[int, RankPool], folder: Path, temperature: float, proximal: str
+    pools: dict[int, RankPool],
+    folder: Path,
+    ranks: tuple[int, int],
+    stage: int,
+    token_budget: int,
+    objective: tuple[float, str],
 ) -> None:
-    batch = batches.ragged_batch(folder, 1, temperature)
+    temperature, proximal = objective
     settings = batches.settings(proximal=proximal)
-    expected = twin.train(folder, [batch], settings, temperature, 0, batches.VERSION)
+    batch, expected = twins(folder, settings, 1, temperature)
     wanted = expected["metrics"][0]
     active = ("clip_low", "clip_high") if proximal == "behaviour" else ("is_truncated",)
     assert all(wanted[f"policy/{name}"] > 0.02 for name in active), "this batch would not test the bounds"
-    for layout in LAYOUTS:
-        for token_budget in (32, 4096):
-            changed = laid_out(settings, *layout, token_budget=token_budget)
-            got = trained(pools, folder, changed, batches=[batch], temperature=temperature, seed=0)
-            assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5, layout
-            assert relative(got["weights"], expected["weights"]) < 1e-6, layout
-            for name, value in wanted.items():
-                assert got["metrics"][0][name] == pytest.approx(value, rel=1e-4, abs=1e-7), (name, layout)
+    changed = laid_out(settings, *ranks, stage, token_budget=token_budget)
+    got = trained(pools, folder, changed, batches=[batch], temperature=temperature, seed=0)
+    assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5
+    assert relative(got["weights"], expected["weights"]) < 1e-6
+    for name, value in wanted.items():
+        assert got["metrics"][0][name] == pytest.approx(value, rel=1e-4, abs=1e-7), name
 
 
-@pytest.mark.parametrize("loss", ["gspo", "dr_grpo", "cispo"])
-@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("loss", "kl_coef", "layout"), every_pair(list(product(["gspo", "dr_grpo", "cispo"], [0.0, 0.3], FEW)))
+)
 def test_every_loss_equals_its_twin_where_rows_are_shared_and_where_batches_are(
-    pools: dict[int, RankPool], folder: Path, loss: str, kl_coef: float
+    pools: dict[int, RankPool], folder: Path, loss: str, kl_coef: float, layout: tuple[int, int, int]
 ) -> None:
-    batch = batches.ragged_batch(folder, 6, 0.7)
     length = {"max_length": 40} if loss == "dr_grpo" else {}
     settings = batches.settings(loss=loss, proximal="behaviour", kl_coef=kl_coef, epochs=2, lr=0.05, **length)
-    expected = twin.train(folder, [batch], settings, 0.7, 0, batches.VERSION)
-    for layout in [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 2, 3)]:
-        got = trained(
-            pools, folder, laid_out(settings, *layout, token_budget=48), batches=[batch], temperature=0.7, seed=0
-        )
-        assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5, layout
-        assert relative(got["gradients"][1], expected["gradients"][1]) < 1e-4, layout
-        assert relative(got["weights"], expected["weights"]) < 1e-5, layout
-        mean = np.mean([m["loss/policy"] for m in expected["metrics"]])
-        assert got["metrics"][0]["loss/policy"] == pytest.approx(mean, rel=1e-4), layout
-        if kl_coef:
-            kl = np.mean([m["policy/reference_kl"] for m in expected["metrics"]])
-            assert kl > 1e-4, "the policy did not leave its reference"
-            assert got["metrics"][0]["policy/reference_kl"] == pytest.approx(kl, rel=1e-3), layout
+    batch, expected = twins(folder, settings, 6, 0.7)
+    got = trained(pools, folder, laid_out(settings, *layout, token_budget=48), batches=[batch], temperature=0.7, seed=0)
+    assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5
+    assert relative(got["gradients"][1], expected["gradients"][1]) < 1e-4
+    assert relative(got["weights"], expected["weights"]) < 1e-5
+    mean = np.mean([m["loss/policy"] for m in expected["metrics"]])
+    assert got["metrics"][0]["loss/policy"] == pytest.approx(mean, rel=1e-4)
+    if kl_coef:
+        kl = np.mean([m["policy/reference_kl"] for m in expected["metrics"]])
+        assert kl > 1e-4, "the policy did not leave its reference"
+        assert got["metrics"][0]["policy/reference_kl"] == pytest.approx(kl, rel=1e-3)
 
 
 @pytest.mark.parametrize("layout", [(1, 1, 1), (1, 2, 3)])
@@ -104,28 +123,25 @@ def test_ligers_chunked_kernel_gives_the_same_in_float32(
     assert got["metrics"][0]["policy/entropy"] == pytest.approx(expected["metrics"][0]["policy/entropy"], rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    "checkpointing",
-    [
-        {"policy": "block"},
-        {"policy": "attention", "offload": True},
-        {"policy": "norms"},
-        {"policy": "mlp", "mlp_tiles": 3},
-        {"policy": "block", "mlp_tiles": 2},
-    ],
-    ids=lambda c: "-".join(map(str, c.values())),
-)
+CHECKPOINTING = {
+    "block": {"policy": "block"},
+    "attention-offload": {"policy": "attention", "offload": True},
+    "norms": {"policy": "norms"},
+    "mlp-tiles": {"policy": "mlp", "mlp_tiles": 3},
+    "block-tiles": {"policy": "block", "mlp_tiles": 2},
+}
+
+
+@pytest.mark.parametrize(("checkpointing", "ranks", "stage"), every_pair(list(product(CHECKPOINTING, RANKS, [1, 3]))))
 def test_checkpointing_changes_nothing_that_is_learnt(
-    pools: dict[int, RankPool], folder: Path, checkpointing: dict[str, Any]
+    pools: dict[int, RankPool], folder: Path, checkpointing: str, ranks: tuple[int, int], stage: int
 ) -> None:
-    batch = batches.ragged_batch(folder, 1, 0.7)
     settings = batches.settings(proximal="behaviour")
-    expected = twin.train(folder, [batch], settings, 0.7, 0, batches.VERSION)
-    for layout in [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 2, 3)]:
-        changed = laid_out(settings, *layout, token_budget=48, checkpointing=checkpointing)
-        got = trained(pools, folder, changed, batches=[batch], temperature=0.7, seed=0)
-        assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5, layout
-        assert relative(got["weights"], expected["weights"]) < 1e-6, layout
+    batch, expected = twins(folder, settings, 1, 0.7)
+    changed = laid_out(settings, *ranks, stage, token_budget=48, checkpointing=CHECKPOINTING[checkpointing])
+    got = trained(pools, folder, changed, batches=[batch], temperature=0.7, seed=0)
+    assert relative(got["gradients"][0], expected["gradients"][0]) < 1e-5
+    assert relative(got["weights"], expected["weights"]) < 1e-6
 
 
 @pytest.mark.parametrize("proximal", ["recompute", "behaviour"])
@@ -208,14 +224,16 @@ def test_changing_one_document_leaves_the_others_bit_identical_though_ranks_shar
         assert np.array_equal(a, b) == (i != changed), i
 
 
-@pytest.mark.parametrize("layout", [(2, 1, 1), (2, 1, 2), (2, 1, 3), (1, 2, 1), (1, 2, 3)])
-@pytest.mark.parametrize("planted", ["loss", "gradient"])
+@pytest.mark.parametrize(
+    ("ranks", "stage", "planted"),
+    every_pair(list(product([SHARED_BATCH, SHARED_ROWS], STAGES, ["loss", "gradient"]))),
+)
 def test_a_step_that_is_not_finite_on_one_rank_is_skipped_on_all_and_leaves_no_trace(
-    pools: dict[int, RankPool], folder: Path, layout: tuple[int, int, int], planted: str
+    pools: dict[int, RankPool], folder: Path, ranks: tuple[int, int], stage: int, planted: str
 ) -> None:
     good = batches.ragged_batch(folder, 7, 1.0)
     bad = batches.with_nan(good) if planted == "loss" else None
-    settings = laid_out(batches.settings(optimizer="adamw", lr=1e-2, grad_clip=1.0), *layout)
+    settings = laid_out(batches.settings(optimizer="adamw", lr=1e-2, grad_clip=1.0), *ranks, stage)
     for result in pools[2].run(rank_jobs.skip_and_go_on, settings=settings, folder=folder, good=good, bad=bad):
         assert result["metrics"]["optim/skipped"] == 1
         assert "optim/grad_norm" not in result["metrics"]
