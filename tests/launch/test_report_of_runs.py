@@ -57,6 +57,7 @@ def test_a_run_that_goes_on_is_called_so_and_lacks_nothing(run: RunFolder, kind:
         before_its_first_summary = report(run)
         made: Any = Summary("demo", before=evaluation(20)) if kind == "rl" else SftSummary("demo")
         made.steps, made.wall_seconds = 3, 60.0
+        run.samples.touch()  # which an evaluation leaves before it is summed up
         made.write(run, running=True)
         later = report(run)
     for page in (before_its_first_summary, later):
