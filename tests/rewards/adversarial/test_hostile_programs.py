@@ -1,4 +1,8 @@
-"""Every hostile program ends as it must, on every backend this machine offers, and leaves nothing behind."""
+"""Hostile programs end as they must, on every backend this machine offers, and leave nothing behind.
+
+All of them on the default backend. On the others `make test` tries those whose ending depends on the backend and every
+escape; what exhausts a limit that all backends share is for `make test-full` and `make soak`.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ import select
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
+from escapes import ESCAPES
 from programs import HOSTILE, LIMITS, Hostile
 
 from rewards.sandbox import Ending, Job, SandboxSettings, processes
@@ -25,7 +31,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 HONEST = Job(source="import sys\nprint(sys.stdin.read().upper())", stdin=b"honest", limits=LIMITS)
 
 
-@pytest.fixture(scope="module", params=STRONGEST_FIRST)
+@pytest.fixture(scope="module")
 def pool(request: pytest.FixtureRequest) -> Iterator[SandboxPool]:
     os.environ["REPRISE_TEST"] = "SECRET"
     pool = SandboxPool(SandboxSettings(backend=request.param, slots=1))
@@ -78,7 +84,23 @@ def test_the_backend_works_on_this_machine(backend: str) -> None:
     assert tried.works, f"{backend} is not tested here: {tried.why}"
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
+def on_each_backend() -> list[Any]:
+    default, *others = STRONGEST_FIRST
+    escapes = [hostile for hostile in HOSTILE if hostile in ESCAPES or hostile.prints == "held"]
+    told_apart = [hostile for hostile in HOSTILE if hostile.on]
+    return [pytest.param(default, hostile, id=f"{default}-{hostile.name}") for hostile in HOSTILE] + [
+        pytest.param(
+            backend,
+            hostile,
+            id=f"{backend}-{hostile.name}",
+            marks=[] if hostile in escapes or hostile in told_apart else [pytest.mark.full],
+        )
+        for backend in others
+        for hostile in HOSTILE
+    ]
+
+
+@pytest.mark.parametrize(("pool", "hostile"), on_each_backend(), indirect=["pool"])
 def test_a_hostile_program_ends_as_it_must(pool: SandboxPool, hostile: Hostile, outside: Outside) -> None:
     stdin = outside.given if hostile.stdin is None else hostile.stdin
     limits = LIMITS if hostile.call is None else replace(LIMITS, cpu_s=2, wall_s=4)
