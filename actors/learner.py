@@ -13,6 +13,7 @@ import numpy as np
 import ray
 
 from actors.engine_control import RayEngineControl
+from actors.node import check_sees_policy
 from actors.threaded import ThreadedActor
 from buffer.types import Float32, Group, Int32
 from learner.publishing.settings import PublishSettings
@@ -67,6 +68,7 @@ class LearnerActor(ThreadedActor):
         """Join the other ranks and load the policy, to train it by RL (`LearnerSettings`) or supervised."""
 
         def build() -> Any:
+            check_sees_policy(policy_dir)
             from learner.engine import Engine
             from learner.learner import Learner
 

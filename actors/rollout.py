@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from actors.node import check_sees_policy
 from buffer.types import Float32
-from rollout.engine import EngineStats, Episode, SampleRequest
+from rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
+from rollout.entry_points import check_entry_points
 from rollout.settings import RolloutSettings
 
 _HEALTH_PERIOD_S = 1.0
@@ -22,10 +25,16 @@ class RolloutActor:
 
     async def start(self) -> None:
         """Load the engine; takes tens of seconds, so it is not done while the actor is being placed."""
-        from rollout.vllm_engine import VllmEngine
-
         settings, policy_dir, dtype, weight_backend, seed = self._arguments
-        self._engine = VllmEngine(settings, policy_dir, dtype=dtype, weight_backend=weight_backend, seed=seed)
+        check_sees_policy(policy_dir)
+        check_entry_points()
+        try:
+            from rollout.vllm_engine import VllmEngine
+
+            self._engine = VllmEngine(settings, policy_dir, dtype=dtype, weight_backend=weight_backend, seed=seed)
+        except Exception:
+            traceback.print_exc()  # into the actor's log
+            raise
 
     async def alive(self) -> None:
         """Never returns once started; raises when the engine's own process is gone, which the actor would survive."""
@@ -33,10 +42,17 @@ class RolloutActor:
             await asyncio.sleep(_HEALTH_PERIOD_S)
             self._engine.check_health()
 
-    async def sample(self, requests: Sequence[SampleRequest]) -> tuple[list[Episode], int]:
-        """The episodes, and apart from them how many tokens they have: a caller can wait for that and fetch nothing."""
-        episodes = await asyncio.gather(*(self._engine.sample(request) for request in requests))
-        return episodes, sum(len(t.response_ids) for episode in episodes for t in episode.group.trajectories)
+    async def sample(self, requests: Sequence[SampleRequest]) -> tuple[list[Episode], list[str]]:
+        """The episodes, and apart from them what tasks were left out, and why: a caller can wait for that and fetch
+        nothing."""
+        sampled = await asyncio.gather(*map(self._sample, requests))
+        return [e for e in sampled if not isinstance(e, str)], [e for e in sampled if isinstance(e, str)]
+
+    async def _sample(self, request: SampleRequest) -> Episode | str:
+        try:
+            return await self._engine.sample(request)
+        except TaskDoesNotFit as error:
+            return str(error)
 
     async def prompt_logprobs(self, token_ids: Sequence[int]) -> Float32:
         return await self._engine.prompt_logprobs(token_ids)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,11 @@ from buffer.types import Task
 from data.tasks import TaskSets, check_sources
 from data.traces import Trace
 from launch.fit import check_fit
+from launch.machine import check_shared_memory, check_temporary_folder
 from launch.memory import PolicySize, check_cache_holds_a_sequence, gib, policy_size
 from launch.nodes import Node, Plan
 from launch.plan import plan
+from launch.prompts import check_prompts
 from launch.recipe import Recipe
 from launch.settings import LearnerPlaces
 from learner.heads import heads_of
@@ -35,8 +36,6 @@ from rollout.entry_points import check_entry_points
 
 # Metrics, report, samples and an offline wandb run of a few thousand steps, beside the policy itself.
 _RUN_BYTES = 256 * 2**20
-# Only the longest prompts, by characters, are tokenized: data sets may have millions.
-_PROMPTS_TOKENIZED = 64
 # FlashAttention-2's kernels are made for heads up to this width.
 _FLASH_WIDTH = 256
 
@@ -52,6 +51,7 @@ class Preflight:
 def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     """All checks that need no policy folder; those of `check_folder` too if `policy.path` already gives one."""
     check_entry_points()
+    check_temporary_folder()
     check_policy(recipe.policy)
     config = policy_config(recipe.policy)
     check_fit(recipe, config)
@@ -66,11 +66,10 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     rank_0 = placed.nodes[placed.of("learner")[0].node]
     if recipe.cluster.learner_port is not None and rank_0.host == nodes[0].host:
         check_port(recipe.cluster.learner_port)
-    size = None
+    check_shared_memory(recipe, placed, weights=0)
+    check_disk(recipe, None)
     if recipe.policy.path is not None:
-        size = policy_size(Path(recipe.policy.path))
         placed = check_folder(recipe, nodes, Path(recipe.policy.path), tasks)
-    check_disk(recipe, size)
     return Preflight(tasks, placed)
 
 
@@ -101,43 +100,16 @@ def check_folder(recipe: Recipe, nodes: Sequence[Node], folder: Path, tasks: Tas
 
     Returns the plan with the weights' memory counted.
     """
+    config = read_config(folder)
+    check_fit(recipe, config)
+    check_cache_holds_a_sequence(recipe, config)
     size = policy_size(folder)
-    check_cache_holds_a_sequence(recipe, read_config(folder))
     placed = plan(recipe, nodes, size)
-    check_prompts(recipe, folder, [*(task for source in tasks.train for task in source), *tasks.held_out])
+    check_shared_memory(recipe, placed, size.parameters * (2 if recipe.policy.dtype == "bfloat16" else 4))
+    check_disk(recipe, size)
+    every = [*(task for source in tasks.train for task in source), *tasks.held_out]
+    check_prompts(recipe.rollout, folder, config.get_text_config().vocab_size, every)
     return placed
-
-
-def check_prompts(recipe: Recipe, folder: Path, tasks: Sequence[Task]) -> None:
-    """Refuse a tokenizer that cannot serve, and a prompt that leaves no room for a response of the allowed length."""
-    from rollout.chat import ChatCodec  # imports transformers, which takes seconds: only where there is a tokenizer
-
-    with loading_tokenizer(folder):
-        codec = ChatCodec(folder, recipe.rollout.stop)
-    room = recipe.rollout.engine.max_model_len - recipe.rollout.max_response_tokens
-    longest = sorted(tasks, key=lambda task: -sum(len(m["content"]) for m in task.messages()))[:_PROMPTS_TOKENIZED]
-    for task in longest:
-        try:
-            length = len(codec.prompt_ids(task))
-        except Exception as error:  # a template is a program and refuses messages in its own ways
-            raise UserError(f"task {task.id!r}: {folder}'s chat template refuses its prompt: {error}") from error
-        if length > room:
-            raise UserError(
-                f"task {task.id!r} of domain {task.domain!r} has a prompt of {length} tokens, but "
-                f"rollout.engine.max_model_len {recipe.rollout.engine.max_model_len} - rollout.max_response_tokens "
-                f"{recipe.rollout.max_response_tokens} leaves {room}; raise max_model_len or leave the task out"
-            )
-
-
-@contextmanager
-def loading_tokenizer(folder: Path) -> Iterator[None]:
-    """Whatever a damaged tokenizer raises, as a `UserError` that names its folder."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file makes the parsers raise anything, KeyError and TypeError included
-        raise UserError(f"{folder}: its tokenizer cannot be loaded: {type(error).__name__}: {error}") from error
 
 
 def check_domains(tasks: Sequence[Task]) -> None:
@@ -183,10 +155,11 @@ def check_disk(recipe: Recipe, size: PolicySize | None) -> None:
 
 
 def run_bytes(learner: EngineSettings, save: SaveSettings, size: PolicySize | None) -> float:
-    """What a run may write: its files, the final policy and, one more than are kept, checkpoints."""
+    """What a run may write: its files, the final policy and checkpoints: one more than are kept, or, if none is asked
+    for, the one that is written if the run ends early."""
     if size is None:
         return _RUN_BYTES
-    kept = (save.keep + 1) * size.parameters * (12 if learner.optimizer != "sgd" else 4) if save.every else 0
+    kept = (save.keep + 1 if save.every else 1) * size.parameters * (12 if learner.optimizer != "sgd" else 4)
     return _RUN_BYTES + size.parameters * 4 + kept
 
 

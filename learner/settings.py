@@ -214,7 +214,7 @@ class SaveSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    every: int = Field(0, ge=0, description="optimiser steps (SFT) or RL batches between two checkpoints; 0: none")
+    every: int = Field(20, ge=0, description="RL batches between two checkpoints; 0: none but at an early end")
     keep: int = Field(2, ge=1, description="checkpoints kept: the last ones")
     asynchronous: bool = Field(True, description="files are written while training goes on")
 

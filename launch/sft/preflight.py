@@ -8,13 +8,15 @@ from pathlib import Path
 
 from buffer.errors import UserError
 from data.sft.loading import TokenizedSource, digests_of, load_sources
-from data.sft.reading import files_of
+from data.sft.reading import files_of, read
 from data.sft.rendering import ConversationCodec
 from launch.fit import check_context, check_fit
+from launch.machine import check_temporary_folder
 from launch.memory import PolicySize, policy_size, rank_parts
 from launch.nodes import Actor, Node, Plan
 from launch.plan import place
-from launch.preflight import check_kernel, check_port, check_runs_dir, loading_tokenizer, run_bytes
+from launch.preflight import check_kernel, check_port, check_runs_dir, run_bytes
+from launch.prompts import loading_tokenizer
 from launch.refusal import no_room
 from launch.sft.curriculum import Stage
 from launch.sft.recipe import SftRecipe
@@ -35,12 +37,13 @@ class SftData:
 
 def check(recipe: SftRecipe, nodes: Sequence[Node]) -> Plan:
     """All checks that need no policy folder: policy, layout, files, room. Raises `UserError`."""
+    check_temporary_folder()
     check_policy(recipe.policy)
     config = policy_config(recipe.policy)
     check_fit(recipe, config)
     check_kernel(recipe.learner, recipe.cluster, recipe.policy.dtype, config)
     for source in [*recipe.eval.sources, *(s for stage in recipe.stages for s in stage.sources)]:
-        files_of(source)
+        next(read(source, files_of(source)), None)  # a file of another kind, and records of another format
     size = None if recipe.policy.path is None else policy_size(Path(recipe.policy.path))
     placed = plan(recipe, nodes, size)
     rank_0 = placed.nodes[placed.of("learner")[0].node]
@@ -73,7 +76,8 @@ def load(recipe: SftRecipe, policy_dir: Path, on_progress: Callable[[str, int, i
     cache = Path(recipe.runs_dir) / ".tokenised"
     config = read_config(policy_dir)
     with loading_tokenizer(policy_dir):
-        codecs = {turns: ConversationCodec(policy_dir, turns) for turns in ("all", "last")}
+        rows = config.get_text_config().vocab_size
+        codecs = {turns: ConversationCodec(policy_dir, turns, rows) for turns in ("all", "last")}
     held_out = (
         load_sources(
             recipe.eval.sources, codecs["all"], recipe.learner.token_budget, cache=cache, on_progress=on_progress

@@ -76,6 +76,16 @@ class SftEvalSettings(BaseModel):
         return self
 
 
+class SftSaveSettings(SaveSettings):
+    """Checkpoints of a supervised run, whose steps are shorter than RL's."""
+
+    every: int = Field(
+        200,
+        ge=0,
+        description="optimiser steps between two checkpoints, and one at each stage's end; 0: none but at an early end",
+    )
+
+
 class SftRecipe(BaseModel):
     """A whole supervised run."""
 
@@ -94,7 +104,7 @@ class SftRecipe(BaseModel):
     stages: list[StageSettings] = Field(min_length=1, description="trained one after the other")
     eval: SftEvalSettings = SftEvalSettings()
     learner: EngineSettings = EngineSettings()
-    checkpoints: SaveSettings = SaveSettings()
+    checkpoints: SftSaveSettings = SftSaveSettings()
     tracking: TrackingSettings = TrackingSettings()
     cluster: LearnerPlaces = LearnerPlaces()
 
@@ -140,5 +150,5 @@ def notes(recipe: SftRecipe) -> list[str]:
     if not recipe.eval.sources:
         found.append("eval.sources is empty: forgetting is not measured.")
     if not recipe.checkpoints.every:
-        found.append("checkpoints.every is 0: a run that is killed starts from the beginning.")
+        found.append("checkpoints.every is 0: a run that is killed (SIGKILL) starts from the beginning.")
     return found

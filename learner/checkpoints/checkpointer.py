@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,7 @@ from learner.checkpoints import random_states
 from learner.checkpoints.layout import flat_groups, optimizer_kind, parameter_shapes, stage
 from learner.checkpoints.shards import Snapshot, file_name
 
-_POLL_S = 0.02
-_FAILED = "failed"
+_POLL_S = 0.05
 log = logging.getLogger(__name__)
 
 
@@ -47,7 +45,7 @@ class Checkpointer:
         self._folder, self._keep, self._asynchronous = Path(folder), keep, asynchronous
         self._rank, self._world_size, self._deadline_s = rank, world_size, deadline_s
         self._writing: threading.Thread | None = None
-        self._step = -1
+        self._step, self._number = -1, 0
         self._error: str | None = None
         self._refuse_unseen()
         if rank == 0:
@@ -107,7 +105,7 @@ class Checkpointer:
             folders.remove_mark(self._folder, str(name[0]))
         if blind := [f"rank {rank} on {host}" for rank, host in enumerate(hosts) if host is not None]:
             raise UserError(
-                f"{self._folder}, where checkpoints go, is not the same folder on every node: {', '.join(blind)} does not "
+                f"{self._folder}, where checkpoints go, is not one folder for all nodes: {', '.join(blind)} does not "
                 "see what rank 0 wrote there; set runs_dir to a folder that all nodes share"
             )
 
@@ -119,7 +117,7 @@ class Checkpointer:
                 folders.begin(self._folder, step)
             except OSError as failed:
                 error = str(failed)
-        self._step = step
+        self._step, self._number = step, self._number + 1
         self._agree(error)
         return self._folder / f"step-{step:06d}{folders.PARTIAL}"
 
@@ -148,18 +146,27 @@ class Checkpointer:
                 folders.retain(self._folder, self._keep, metadata["step"])
         except Exception as error:  # noqa: BLE001 - raised on every rank by the next `wait`
             self._error = f"{type(error).__name__}: {error}"
-            with suppress(OSError):  # else rank 0 runs into its deadline
-                (partial / f"{file_name(self._rank)}.{_FAILED}").touch()
+            if self._world_size > 1:  # else rank 0 would wait for this rank's file until its deadline
+                _store().set(self._failed(self._rank), self._error)
 
     def _await_files(self, partial: Path) -> None:
-        """Through the file system: the ranks' process group belongs to training."""
+        """Through the file system and the ranks' store: their collectives belong to training."""
         give_up = time.monotonic() + self._deadline_s
-        missing = [partial / file_name(rank) for rank in range(self._world_size)]
-        while missing := [file for file in missing if not file.exists()]:
-            if failed := [f.name for f in missing if f.with_name(f"{f.name}.{_FAILED}").exists()]:
-                raise RunError(f"{failed[0]} could not be written")
+        missing = list(range(self._world_size))
+        while missing := [rank for rank in missing if not (partial / file_name(rank)).exists()]:
+            if failed := [rank for rank in missing if _store().check([self._failed(rank)])]:
+                raise RunError(f"{file_name(failed[0])} could not be written")
             if time.monotonic() > give_up:
+                late = file_name(missing[0])
                 raise TimeoutError(
-                    f"{missing[0].name} is not there after {self._deadline_s:g} s: do all ranks see {self._folder}?"
+                    f"{late} is not there after {self._deadline_s:g} s: do all ranks see {self._folder}?"
                 )
             time.sleep(_POLL_S)
+
+    def _failed(self, rank: int) -> str:
+        """The key under which a rank says that it could not write the present checkpoint."""
+        return f"checkpoint-{self._number}-failed-{rank}"
+
+
+def _store() -> torch.distributed.Store:
+    return torch.distributed.distributed_c10d._get_default_store()

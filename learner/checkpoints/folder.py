@@ -75,7 +75,7 @@ def leave_mark(folder: str | Path) -> str:
     return name
 
 
-def sees_mark(folder: str | Path, name: str, patience_s: float = 10.0) -> bool:
+def sees_mark(folder: str | Path, name: str, patience_s: float = 5.0) -> bool:
     """Whether the file of `leave_mark` appears here within the patience that network file systems need."""
     give_up = time.monotonic() + patience_s
     while not (Path(folder) / name).exists():

@@ -162,6 +162,39 @@ def fail_to_write(
         return {"told": told, "seconds": seconds, "left": left, "later": latest(folder)}
 
 
+def write_nothing(rank: int, world_size: int, port: int, *, settings: LearnerSettings, folder: Path) -> None:
+    from learner.checkpoints import Checkpointer
+
+    with engine(rank, world_size, port, settings):
+        Checkpointer(folder, 2, True, rank, world_size).close()
+
+
+def fail_unseen(
+    rank: int, world_size: int, port: int, *, settings: LearnerSettings, folder: Path, other: Path
+) -> dict[str, Any]:
+    """A checkpoint into a folder that rank 1 has elsewhere: what the start tells; what a save tells that was begun
+    although the start said so."""
+    from learner.checkpoints import Checkpointer
+
+    own = folder if rank == 0 else other
+    with engine(rank, world_size, port, settings) as made:
+        told = dict.fromkeys(("start", "save"), "")
+        try:
+            Checkpointer(own, 2, True, rank, world_size)
+        except UserError as error:
+            told["start"] = str(error)
+        patched, Checkpointer._refuse_unseen = Checkpointer._refuse_unseen, lambda _: None  # type: ignore[method-assign]
+        try:
+            checkpointer = Checkpointer(own, 2, True, rank, world_size, deadline_s=1000)
+            checkpointer.save(made, 1, {})
+            checkpointer.wait()
+        except RunError as error:
+            told["save"] = str(error)
+        finally:
+            Checkpointer._refuse_unseen = patched  # type: ignore[method-assign]
+        return told
+
+
 def save_and_go_on(
     rank: int,
     world_size: int,

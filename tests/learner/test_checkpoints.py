@@ -168,3 +168,20 @@ def test_a_rank_that_cannot_write_is_told_on_all_ranks_at_the_next_call(
         assert result["left"].name == "step-000001"
         assert result["later"].name == "step-000004"
         assert result["seconds"] < 10
+
+
+def test_a_folder_that_a_rank_does_not_see_is_refused_at_the_start_and_never_awaited(
+    pools: dict[int, RankPool], tmp_path: Path
+) -> None:
+    folders = {"folder": tmp_path / "shared", "other": tmp_path / "own"}
+    results = pools[2].run(jobs.fail_unseen, settings=settings("adamw", 1), **folders)
+    for told in results:
+        assert "rank 1 on " in told["start"]
+        assert "set runs_dir to a folder that all nodes share" in told["start"]
+        assert "rank-00001.safetensors could not be written" in told["save"]  # long before the deadline
+    assert not folders["shared"].exists() or list(folders["shared"].glob(".seen*")) == []
+
+
+def test_no_folder_is_left_where_no_checkpoint_was_written(pools: dict[int, RankPool], tmp_path: Path) -> None:
+    pools[2].run(jobs.write_nothing, settings=settings("adamw", 1), folder=tmp_path / "checkpoints")
+    assert list(tmp_path.iterdir()) == []
