@@ -117,13 +117,24 @@ def test_epochs_beyond_max_uses_are_refused() -> None:
         buffer(epochs=3, max_uses=2, fresh_fraction=1.0)
 
 
-def test_a_group_older_than_max_age_is_evicted_and_not_reused() -> None:
-    made = buffer(max_age=2)
+def test_a_group_is_not_reused_more_than_max_age_versions_after_its_first_batch() -> None:
+    made = buffer(max_age=2, max_uses=9)
     fill(made, "a", "b")
     taken(made, 0)
-    fill(made, "c", "d", start=3)
-    assert ids(taken(made, 3), reused=True) == []
+    fill(made, "c", "d", start=2)
+    assert set(ids(taken(made, 2), reused=True)) == {"a", "b"}
+    fill(made, "e", "f", start=3)
+    assert set(ids(taken(made, 3), reused=True)) == {"c", "d"}
     assert made.counters()["evicted/max_age"] == 2
+
+
+def test_a_group_that_took_long_is_reused_like_the_others_of_its_first_batch() -> None:
+    """Counted from the oldest token it would be too old already, and always come last."""
+    made = buffer(max_age=1, max_uses=9, batch_groups=2)
+    made.add(group("long", start=0, versions=(0, 1, 2, 3)))
+    fill(made, "short", start=3)
+    assert ids(taken(made, 3), reused=False) == ["long"]
+    assert ids(taken(made, 4), reused=True) == ["long"]
 
 
 def test_memory_is_bounded_by_evicting_reusable_groups_never_fresh_ones() -> None:
@@ -252,7 +263,7 @@ UNREAD_ZERO = Verdict.scored(0.0, "no_answer", unparseable=True)  # as rewards.u
     [
         ((UNPARSEABLE, UNPARSEABLE), [0, 1], "rollout.max_response_tokens"),
         ((INFRA_ERROR, INFRA_ERROR), [], r"rewards\.verifiers\.\*\.deadline_s"),
-        ((UNPARSEABLE, UNPARSEABLE), [], "learner.warm_start"),
+        ((UNPARSEABLE, UNPARSEABLE), [], "longer warm_start"),
         ((UNREAD_ZERO, UNREAD_ZERO), [], "0 were scored, 2 unparseable.*in the answer format that the verifiers read"),
     ],
 )
