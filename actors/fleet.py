@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from actors.errors import ActorFailure
 from actors.verifier_pool import PoolCounts, VerifierPool
-from rollout.engine import EngineStats, SampleRequest
+from rollout.engine import EngineStats, SampleRequest, TaskDoesNotFit
 from rollout.routing import LeastLoaded
 
 _STATS_DEADLINE_S = 60.0
@@ -22,10 +22,11 @@ _STATS_DEADLINE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class FleetStats:
-    """What each engine did, and what happened to all verifier actors together."""
+    """What each engine did, what happened to all verifier actors together, and why tasks were left out."""
 
     engines: Sequence[EngineStats]
     verifiers: PoolCounts
+    left_out: Sequence[str] = ()
 
 
 class Fleet:
@@ -40,26 +41,33 @@ class Fleet:
         self.engines = list(engines)
         self._routing = LeastLoaded(len(engines))
         self._verifiers = dict(verifiers)
+        self._left_out: list[str] = []
 
     async def judged(self, requests: Sequence[SampleRequest]) -> Any:
-        """A reference to the judged episodes of these requests, whose tasks share a verifier.
+        """A reference to the judged episodes of these requests, which share a verifier and a group size.
 
-        Returns once they are sampled and judged, however long the verifiers' queue is. `ActorFailure` if sampling or
-        judging failed for good.
+        Returns once they are sampled and judged, however long the queues are. A task whose prompt leaves no room is
+        left out; `TaskDoesNotFit` if that leaves none. `ActorFailure` if sampling or judging failed for good.
         """
         responses = sum(request.group_size for request in requests)
         engine = self._routing.assign(responses)
         try:
-            episodes, sampled = self.engines[engine].sample.options(num_returns=2).remote(list(requests))
-            await sampled
+            episodes, left_out = self.engines[engine].sample.options(num_returns=2).remote(list(requests))
+            left_out = await left_out
         except RayError as error:
             raise ActorFailure(f"engine {engine}", error) from error
         finally:
             self._routing.done(engine, responses)
-        return await self._verifiers[requests[0].task.verifier].judged(episodes, responses, groups=len(requests))
+        self._left_out += left_out
+        groups = len(requests) - len(left_out)
+        if not groups:
+            raise TaskDoesNotFit("; ".join(left_out))
+        answers = groups * requests[0].group_size
+        return await self._verifiers[requests[0].task.verifier].judged(episodes, answers, groups=groups)
 
     async def stats(self) -> FleetStats:
         """What engines and verifiers did since the last call."""
         async with asyncio.timeout(_STATS_DEADLINE_S):
             engines = await asyncio.gather(*(engine.stats.remote() for engine in self.engines))
-        return FleetStats(engines, sum((pool.counts() for pool in self._verifiers.values()), PoolCounts()))
+        left_out, self._left_out = self._left_out, []
+        return FleetStats(engines, sum((pool.counts() for pool in self._verifiers.values()), PoolCounts()), left_out)

@@ -14,6 +14,7 @@ from actors.learner import Trained
 from actors.sampler import BatchOnItsWay
 from actors.verifier_pool import PoolCounts
 from data.tasks import TaskSets
+from launch.ending import finish, resume_command
 from launch.evaluate import Evaluated
 from launch.judging import Latencies, infra_error_watch, unparseable_watch
 from launch.loading import to_yaml
@@ -296,13 +297,19 @@ class Recorder:
             self.summary.finished()
         else:
             self.summary.failed(error)
+            self.summary.resume = resume_command(self.run, "train")
+        writes = [
+            ("metrics.jsonl", self._tell_untold),
+            ("metrics.jsonl", self._log.close),
+            ("tracking", lambda: self._tracker.close(failed=error is not None)),
+            ("summary.json", lambda: self.summary.write(self.run)),
+            ("report.html", lambda: write_report(self.run.path)),
+        ]
+        self._sum_up()
+        finish(self.run, self.progress, writes, self.summary.table, self.summary.resume)
+
+    def _tell_untold(self) -> None:
+        """The step that the learner did last, if the run ended before it was told."""
         if self._untold is not None:
             self.step(*self._untold, None, None)
-        self._sum_up()
-        self.progress.close()
-        self._log.close()
-        self._tracker.close(failed=error is not None)
-        self.summary.write(self.run)
-        write_report(self.run.path)
-        self.progress.print(self.summary.table())
-        self.progress.print(f"report   {self.run.report}")
+            self._bring_up_to_date()

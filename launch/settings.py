@@ -13,9 +13,14 @@ class EvalSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     every: int = Field(20, ge=0, description="versions between two evaluations of the run; 0: only before and after")
-    tasks_per_domain: int = Field(100, ge=1, description="held-out tasks a domain, during the run")
-    final_tasks_per_domain: int = Field(300, ge=1, description="held-out tasks a domain, before and after the run")
-    samples: int = Field(1, ge=1, description="responses sampled a task; pass@1 is their mean")
+    tasks_per_domain: int = Field(100, ge=1, description="held-out tasks of each domain during the run, the first ones")
+    final_tasks_per_domain: int = Field(300, ge=1, description="held-out tasks of each domain before and after the run")
+    samples: int = Field(1, ge=1, description="responses sampled to each task; pass@1 is their mean")
+
+    def on_curve(self, steps: int) -> int:
+        """How many tasks of each domain every evaluation of a run of `steps` has: those its curve is drawn over."""
+        during = 0 < self.every < steps
+        return min(self.tasks_per_domain, self.final_tasks_per_domain) if during else self.final_tasks_per_domain
 
 
 class TrackingSettings(BaseModel):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ _OPENED = re.compile(r"<think>\s*\Z")
 _OPENING, _CLOSING = "<think>", "</think>"
 # Decoded even where a tokenizer calls them special: without them no verifier would find the end of the reasoning.
 _VISIBLE = frozenset({_OPENING, _CLOSING, "<tool_call>", "</tool_call>"})
+_BATCH = 1000  # prompts rendered at once
 _TAIL = 16  # tokens at a prompt's end that surely hold an opened `<think>`, also where it is no single token
 
 
@@ -64,6 +66,27 @@ class ChatCodec:
         """int32[P]: the task's messages through the chat template, with the assistant's turn opened."""
         ids = self._tokenizer.apply_chat_template(task.messages(), add_generation_prompt=True, return_dict=False)
         return np.asarray(ids, dtype=np.int32)
+
+    def longer_prompts(self, tasks: Sequence[Task], room: int) -> Iterator[tuple[Task, int]]:
+        """The tasks whose prompts have more than `room` tokens, with their numbers of tokens.
+
+        Every prompt is rendered, but only those are tokenized that could be too long: for 100,000 tasks that takes a
+        second or, where all could be, ten.
+        """
+        for some in (tasks[i : i + _BATCH] for i in range(0, len(tasks), _BATCH)):
+            asked = [task.messages() for task in some]
+            texts = self._tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+            long = [(task, text) for task, text in zip(some, texts, strict=True) if self._most_tokens(text) > room]
+            if long:
+                ids = self._tokenizer([text for _, text in long], add_special_tokens=False, verbose=False)["input_ids"]
+                yield from ((task, len(of)) for (task, _), of in zip(long, ids, strict=True) if len(of) > room)
+
+    def _most_tokens(self, text: str) -> float:
+        """No token is less than a byte of the normalised text, save a space that some tokenizers put before it."""
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return math.inf
+        return len((backend.normalizer.normalize_str(text) if backend.normalizer else text).encode()) + 1
 
     def response_ids(self, text: str) -> Int32:
         """int32[R]: a response to imitate, closed with the token with which the chat template ends a turn.
@@ -110,9 +133,17 @@ class ChatCodec:
         own = self._tokenizer.eos_token_id
         return next((token for token in written if token in self._ends), min(self._ends) if own is None else own)
 
-    @property
-    def vocabulary_size(self) -> int:
-        return len(self._tokenizer)
+    def prompt_text(self, messages: Sequence[Any]) -> str:
+        """What `prompt_ids` are the tokens of."""
+        return str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+
+    def tokens_from(self, first: int) -> dict[str, int]:
+        """The tokens whose ids are not below `first`."""
+        return {token: i for token, i in self._tokenizer.get_vocab().items() if i >= first}
+
+    def was_added(self, token: int) -> bool:
+        """Whether the token stands beside the vocabulary that the tokenizer was trained with; then it is its text."""
+        return token in self._tokenizer.added_tokens_decoder
 
 
 def _without_opening(text: str, opened: str) -> str:

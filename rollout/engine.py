@@ -15,12 +15,21 @@ from buffer.types import Float32, Group, Task
 
 @dataclass(frozen=True, slots=True)
 class SampleRequest:
-    """Sample `group_size` responses to `task`. `start_version` is the version at which the group was admitted."""
+    """Sample `group_size` responses to `task`. `start_version` is the version at which the group was admitted.
+
+    group_id    says, with the run's seed, what noise the responses are sampled with: another id, other noise
+    max_tokens  response tokens at most, where that is less than the recipe allows
+    """
 
     task: Task
     group_id: str
     start_version: int
     group_size: int
+    max_tokens: int | None = None
+
+
+class TaskDoesNotFit(ValueError):
+    """A task's prompt leaves no room for a response. Its group is left out and counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +54,23 @@ class EngineStats:
     busy                 intervals (start, end) in which engine steps ran, seconds of time.time: hosts are compared
     tokens               response tokens sampled
     recomputed_tokens    tokens whose keys were computed again because a weight update cleared the cache
+    sampled_again        groups sampled again because a response ended neither by itself nor at its token limit
     """
 
     busy: tuple[tuple[float, float], ...]
     tokens: int
     recomputed_tokens: int
+    sampled_again: int = 0
 
 
 class RolloutEngine(Protocol):
     """One copy of the policy that samples, and can be given new weights while it samples."""
 
     async def sample(self, request: SampleRequest) -> Episode:
-        """A group of unjudged trajectories; raises if the engine is dead or the group's deadline passes."""
+        """A group of unjudged trajectories; raises if the engine is dead or the group is overdue.
+
+        `TaskDoesNotFit` if the prompt leaves no room.
+        """
         ...
 
     async def prompt_logprobs(self, token_ids: Sequence[int]) -> Float32:
@@ -80,5 +94,9 @@ class RolloutEngine(Protocol):
     async def resume(self) -> None: ...
 
     def stats(self) -> EngineStats: ...
+
+    def check_health(self) -> None:
+        """Raise if the engine can no longer answer."""
+        ...
 
     async def close(self) -> None: ...

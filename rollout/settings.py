@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+_TOKENS_A_STEP = 8192
+
 
 class EngineSettings(BaseModel):
     """One vLLM engine. Keys keep vLLM's names where vLLM has one."""
@@ -15,14 +17,30 @@ class EngineSettings(BaseModel):
     max_model_len: int = Field(256, ge=8, description="longest prompt + response, in tokens")
     max_num_seqs: int = Field(128, ge=1, description="sequences decoded at once")
     max_num_batched_tokens: int | None = Field(
-        None, ge=8, description="tokens in one engine step; vLLM's choice if null"
+        None, ge=8, description="tokens in one engine step; null: 8192 on GPUs, vLLM's choice on CPU"
     )
-    kv_cache_gb: float = Field(1.0, gt=0, description="memory of the key-value cache, GiB")
+    kv_cache_gb: float = Field(
+        1.0, gt=0, description="memory of the key-value cache, GiB on each GPU (or CPU rank) of an engine"
+    )
     tensor_parallel: int = Field(1, ge=1, description="GPUs (or CPU ranks) that share one engine")
-    enforce_eager: bool = Field(True, description="no graph capture or compilation: slower on GPUs, starts faster")
+    enforce_eager: bool | None = Field(
+        None,
+        description="true: no compilation and no CUDA graphs, which starts faster and decodes slower; null: false on "
+        "GPUs, true on CPU",
+    )
     prefix_caching: bool = Field(True, description="share the keys of common prefixes; cleared at every weight update")
     start_deadline_s: float = Field(300.0, gt=0, description="seconds an engine may take to start")
-    group_deadline_s: float = Field(600.0, gt=0, description="seconds a group of samples may take")
+    group_deadline_s: float = Field(600.0, gt=0, description="seconds a group may take from its first token")
+
+    def on(self, gpus: bool) -> EngineSettings:
+        """The same with nulls filled in. vLLM's own choice of tokens a step is small for an engine that samples
+        asynchronously: 2048 on an H100."""
+        batched, eager = self.max_num_batched_tokens, self.enforce_eager
+        if batched is None and gpus:
+            batched = max(_TOKENS_A_STEP, self.max_num_seqs)
+        return self.model_copy(
+            update={"max_num_batched_tokens": batched, "enforce_eager": not gpus if eager is None else eager}
+        )
 
 
 class RolloutSettings(BaseModel):

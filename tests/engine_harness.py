@@ -67,7 +67,7 @@ class LiveEngine:
         )
 
         async def everything() -> list[Any]:
-            return await asyncio.gather(*(self.engine._finish(list(ids), parameters, 120.0) for ids in prompts))
+            return await asyncio.gather(*(self.engine._finish(list(ids), parameters) for ids in prompts))
 
         outputs = [finished.outputs[0] for finished in self.run(everything())]
         return [

@@ -14,7 +14,7 @@ from actors.sampler import Sampler
 from buffer.settings import BufferSettings, ReuseSettings
 from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
 from rollout.admission import Admission
-from rollout.engine import Episode, SampleRequest
+from rollout.engine import Episode, SampleRequest, TaskDoesNotFit
 
 SETTINGS = BufferSettings(
     batch_groups=2,
@@ -292,6 +292,22 @@ def test_unfinished_tasks_are_those_started_and_neither_trained_on_nor_rejected(
         trained = {group_id.partition("#")[0] for group_id in batch.info.fresh_ids}
         assert sampler.unfinished() == [t for t in ("t0", "t2", "t3", "t4") if t not in trained]
         assert sampler.groups_started == 5
+        await sampler.stop()
+
+    asyncio.run(run())
+
+
+def test_a_task_whose_prompt_leaves_no_room_makes_room_for_another() -> None:
+    async def run() -> None:
+        fleet = Fleet()
+        sampler, added, failures = make(fleet, Buffer(), staleness=0)
+        sampler.published(0)
+        await asyncio.sleep(0.01)
+        fleet.gates["t0"].set_exception(TaskDoesNotFit("task 't0': no room"))
+        await fleet.finish("t1")
+        await fleet.finish("t2")
+        assert set((await sampler.batch(0)).info.fresh_ids) == {"t1#2", "t2#3"}
+        assert (len(added), failures, sampler.unfinished()) == (2, [], [])
         await sampler.stop()
 
     asyncio.run(run())

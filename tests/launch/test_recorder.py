@@ -83,7 +83,8 @@ def test_a_held_out_score_says_over_how_many_tasks_it_is(recorded) -> None:
     passed = [EvalRecord("sums", str(i), 0, i < 5, True, False, 9) for i in range(7)]
 
     def run(recorder: Recorder) -> None:
-        evaluated = Evaluated(Evaluation.of(passed, {"sums": 10, "words": 4}), [], {"sums": (3, 10), "words": (4, 4)})
+        results, lost = Evaluation.of(passed, {"sums": 10, "words": 4}), {"sums": (3, 10), "words": (4, 4)}
+        evaluated = Evaluated(results, results, [], lost)
         recorder.evaluated(0, evaluated, FLEET, "before")
 
     summary, screen, report = recorded(run)
@@ -102,10 +103,37 @@ def test_names_from_data_reach_no_terminal_as_commands(recorded) -> None:
 
     def run(recorder: Recorder) -> None:
         passed = [EvalRecord(domain, str(i), 0, True, True, False, 9) for i in range(7)]
-        recorder.evaluated(0, Evaluated(Evaluation.of(passed), [], {domain: (1, 8)}), FLEET, "before")
+        recorder.evaluated(0, Evaluated(Evaluation.of(passed), None, [], {domain: (1, 8)}), FLEET, "before")
         recorder.verifier_lost(domain)
         recorder.added(Added(None, "m", 0, 0, 0, added().counters, {domain: {"scored": 1, "infra_error": 9}}))
 
     _, screen, _ = recorded(run)
     assert "\x1b" not in screen
     assert screen.count("[2J[bold]sums") >= 4
+
+
+def test_the_curve_is_written_where_it_is_plotted_and_all_tasks_are_in_the_summary(recorded, tmp_path: Path) -> None:
+    passed = [EvalRecord("sums", str(i), 0, i < 4, True, False, 9) for i in range(10)]
+
+    def run(recorder: Recorder) -> None:
+        recorder.evaluated(0, Evaluated(Evaluation.of(passed), Evaluation.of(passed[:4]), [], {}), FLEET, "before")
+        recorder.evaluated(1, Evaluated(Evaluation.of(passed), None, [], {}), FLEET)
+
+    summary, _, _ = recorded(run)
+    [line] = map(json.loads, (tmp_path / "runs" / "small" / "metrics.jsonl").read_text().splitlines())
+    assert (line["step"], line["eval/pass_at_1/sums"], line["eval/tasks/sums"]) == (0, 1.0, 4)
+    assert summary["pass_at_1"]["before"]["sums"] == 0.4
+
+
+def test_tasks_left_out_and_groups_sampled_again_are_told_and_counted(recorded) -> None:
+    engine = EngineStats(busy=(), tokens=0, recomputed_tokens=0, sampled_again=2)
+    passed = Evaluation.of([EvalRecord("sums", "1", 0, True, True, False, 9)])
+
+    def run(recorder: Recorder) -> None:
+        fleet = FleetStats([engine], PoolCounts(), ["task '7': a prompt of 99 tokens leaves no room"])
+        recorder.evaluated(0, Evaluated(passed, passed, [], {}), fleet, "before")
+
+    summary, screen, _ = recorded(run)
+    assert summary["failures"] | {"rollout/sampled_again": 2, "rollout/left_out": 1} == summary["failures"]
+    assert summary["warnings"] == ["left out: task '7': a prompt of 99 tokens leaves no room"]
+    assert "Warning: left out: task '7'" in screen

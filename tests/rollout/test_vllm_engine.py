@@ -12,6 +12,7 @@ from published_policies import Policies
 
 from buffer.types import FinishReason
 from learner.publishing.control import PublishError
+from rollout.group_deadlines import GroupDeadlines
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
@@ -102,3 +103,36 @@ def test_busy_time_lies_within_the_time_that_passed(live_engine: LiveEngine, pol
     busy = sum(end - start for start, end in stats.busy)
     assert 0 < busy <= passed
     assert stats.tokens == sum(len(t.response_ids) for t in sampled)
+
+
+def test_a_groups_time_begins_with_its_first_token(
+    live_engine: LiveEngine, policies: Policies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more groups than vLLM has places for, the last begin after the first have ended."""
+    policies.publish(max(policies.at_version) + 1)
+    began, ended = [], []
+
+    class Told(GroupDeadlines):
+        def begin(self, group: str, now: float) -> None:
+            if group in self._waiting:
+                began.append(now)
+            super().begin(group, now)
+
+        def end(self, group: str, now: float) -> None:
+            ended.append(now)
+            super().end(group, now)
+
+    monkeypatch.setattr("rollout.vllm_engine._LOOK_S", 0.02)
+    monkeypatch.setattr(live_engine.engine, "_deadlines", Told(600.0))
+    live_engine.sample(PROMPTS * 6).result(250)
+    assert len(ended) == 6 * len(PROMPTS)
+    assert max(began) > min(ended)
+
+
+def test_a_group_has_its_own_noise_whatever_else_is_sampled(live_engine: LiveEngine, policies: Policies) -> None:
+    policies.publish(max(policies.at_version) + 1)
+    alone, among = (trajectories(live_engine.sample(prompts).result(120))[:8] for prompts in (PROMPTS[:2], PROMPTS))
+    alone_ids, among_ids = ([tuple(t.response_ids) for t in sampled] for sampled in (alone, among))
+    assert len(set(alone_ids)) == 8
+    # Logits depend in their last bit on what else is computed, which may decide between two words, but seldom does.
+    assert sum(one == other for one, other in zip(alone_ids, among_ids, strict=True)) >= 6

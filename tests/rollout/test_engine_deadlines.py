@@ -1,0 +1,182 @@
+"""What the real `VllmEngine` makes of slow, stuck and failing requests; vLLM itself is stood in for, and so is time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import virtual_time
+from stand_in_llm import StandInLlm, engine_on
+
+from buffer.types import FinishReason, Task, Verdict
+from launch.evaluate import Evaluated, evaluate
+from rollout.engine import Episode, SampleRequest, TaskDoesNotFit
+
+if TYPE_CHECKING:
+    from rollout.vllm_engine import VllmEngine
+
+pytestmark = [pytest.mark.slow, pytest.mark.engines]  # they import vLLM
+
+TASKS = [Task(str(n), "?", "sums", "exact") for n in range(6000)]
+
+
+async def ready(engine: VllmEngine) -> VllmEngine:
+    await engine.finish_weight_update(0)
+    return engine
+
+
+def request(number: int = 0, prompt: str = "?", **more: Any) -> SampleRequest:
+    return SampleRequest(Task(str(number), prompt, "sums", "exact"), f"{number}#1", 0, 2, **more)
+
+
+class OneEngine:
+    """A fleet of one engine, whose answers are all right."""
+
+    def __init__(self, engine: VllmEngine) -> None:
+        self._engine = engine
+
+    async def judged(self, requests: Sequence[SampleRequest]) -> Any:
+        episodes = await asyncio.gather(*map(self._engine.sample, requests))
+        future = asyncio.get_running_loop().create_future()
+        future.set_result([self._right(episode) for episode in episodes])
+        return future
+
+    @staticmethod
+    def _right(episode: Episode) -> Episode:
+        group = episode.group
+        judged = tuple(t.judged(Verdict.scored(1.0)) for t in group.trajectories)
+        return Episode(type(group)(group.id, group.task, judged, 0), episode.texts, 0.0)
+
+
+def evaluated_after_queueing(
+    monkeypatch: pytest.MonkeyPatch, policy: Path, tasks: int, slots: int, at_once: int
+) -> Evaluated:
+    """A sequence takes 0.05 s, a group may take 2 s, and all of them together take 5."""
+    llm = StandInLlm(slots, seconds=0.05)
+
+    async def run() -> Evaluated:
+        engine = await ready(engine_on(monkeypatch, policy, llm, group_deadline_s=2))
+        monkeypatch.setattr(engine.codec, "prompt_ids", lambda task: np.ones(1, np.int32))  # 6,000 take a second
+        monkeypatch.setattr(engine.codec, "text", lambda prompt, response: "")
+        fleet: Any = OneEngine(engine)
+        return await evaluate(fleet, {"sums": TASKS[:tasks]}, samples=1, at_once=at_once, version=0)
+
+    result = virtual_time.run(run())
+    assert llm.most_running == slots
+    return result
+
+
+def test_6000_tasks_are_judged_though_each_may_take_only_2_seconds(
+    motif2_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = evaluated_after_queueing(monkeypatch, motif2_policy, tasks=6000, slots=64, at_once=128)
+    assert result.results.domains["sums"].tasks == 6000
+
+
+def test_what_the_engine_is_given_at_once_is_not_overdue_for_having_queued(
+    motif2_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = evaluated_after_queueing(monkeypatch, motif2_policy, tasks=200, slots=2, at_once=200)
+    assert result.results.domains["sums"].tasks == 200
+
+
+def test_a_group_that_takes_too_long_from_its_first_token_ends_and_is_aborted(
+    motif2_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = StandInLlm(slots=2, seconds=100)
+
+    async def run() -> float:
+        engine = await ready(engine_on(monkeypatch, motif2_policy, llm, group_deadline_s=20))
+        with pytest.raises(TimeoutError, match=r"request-1 did not finish within 20 s of its first token"):
+            await engine.sample(request())
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(run()) == pytest.approx(30, abs=2)  # the first token comes after 10 s
+    assert llm.aborted == 1
+
+
+def test_a_request_that_never_starts_ends_too(motif2_policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        engine = await ready(engine_on(monkeypatch, motif2_policy, StandInLlm(slots=0, seconds=1), group_deadline_s=20))
+        with pytest.raises(TimeoutError, match="request-1 did not begin, and the engine began and ended no other"):
+            await engine.sample(request())
+
+    virtual_time.run(run())
+
+
+def test_a_pause_for_new_weights_counts_for_nobody(motif2_policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> float:
+        engine = await ready(
+            engine_on(monkeypatch, motif2_policy, StandInLlm(slots=2, seconds=15), group_deadline_s=20)
+        )
+        groups = [asyncio.ensure_future(engine.sample(request(n))) for n in range(2)]  # one runs, one waits
+        await asyncio.sleep(5)
+        await engine.pause()
+        await asyncio.sleep(1000)
+        await engine.resume()
+        await asyncio.gather(*groups)
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(run()) > 1000
+
+
+@pytest.mark.parametrize("reason", ["abort", "error", "repetition", None])
+def test_a_response_that_the_engine_broke_off_is_sampled_again_and_counted(
+    motif2_policy: Path, monkeypatch: pytest.MonkeyPatch, reason: Any
+) -> None:
+    llm = StandInLlm(slots=2, seconds=1)
+    llm.reasons = ["stop", reason, "length", "stop"]
+
+    async def run() -> None:
+        engine = await ready(engine_on(monkeypatch, motif2_policy, llm))
+        episode = await engine.sample(request())
+        assert [t.finish_reason for t in episode.group.trajectories] == [FinishReason.LENGTH, FinishReason.STOP]
+        assert [engine.stats().sampled_again, engine.stats().sampled_again] == [1, 0]
+
+    virtual_time.run(run())
+
+
+def test_an_engine_that_breaks_off_every_time_ends_the_run_and_says_how(
+    motif2_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm = StandInLlm(slots=2, seconds=1)
+    llm.reasons = ["stop", "error"] * 3
+
+    async def run() -> None:
+        engine = await ready(engine_on(monkeypatch, motif2_policy, llm))
+        with pytest.raises(RuntimeError, match=r"ended responses of group 0#1 with error instead .*, 3 times in a row"):
+            await engine.sample(request())
+
+    virtual_time.run(run())
+
+
+def test_a_groups_noise_does_not_depend_on_when_or_where_it_is_sampled(
+    motif2_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seeds(order: Sequence[int]) -> dict[int, int]:
+        llm = StandInLlm(slots=2, seconds=1)
+
+        async def run() -> None:
+            engine = await ready(engine_on(monkeypatch, motif2_policy, llm))
+            for number in order:
+                await engine.sample(request(number))
+
+        virtual_time.run(run())
+        return dict(zip(order, llm.seeds, strict=True))
+
+    assert seeds([0, 1, 2]) == seeds([2, 0, 1])
+    assert len(set(seeds([0, 1, 2]).values())) == 3
+
+
+def test_a_prompt_that_leaves_no_room_is_refused_by_name(motif2_policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        engine = await ready(engine_on(monkeypatch, motif2_policy, StandInLlm(slots=2, seconds=1)))
+        with pytest.raises(TaskDoesNotFit, match=r"task '7': a prompt of \d+ tokens leaves no room"):
+            await engine.sample(request(7, prompt="1+" * 40))
+
+    virtual_time.run(run())
