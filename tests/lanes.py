@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-SHARED = {"live_engine", "pools"}  # a test that uses one of these starts an engine or ranks
+SHARED = {"live_engine", "pools", "finished"}  # fixtures that start an engine, ranks or a whole run
 LANE = "engines"
 
 

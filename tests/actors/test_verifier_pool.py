@@ -34,9 +34,12 @@ CHECKS = Checks(period_s=0.3, deadline_s=1.5)
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    ray.init(address="local", include_dashboard=False, num_cpus=2, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        # Inherited, and not in a `runtime_env`, for which Ray would start processes of its own.
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1])]))
+        ray.init(address="local", include_dashboard=False, num_cpus=2, log_to_driver=False, logging_level="ERROR")
+        yield
+        ray.shutdown()
 
 
 class Pool:
@@ -50,8 +53,7 @@ class Pool:
         self.handles: list[Any] = []
 
         def create(number: int, again: bool) -> Any:
-            here = {"env_vars": {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}}
-            options = {"num_cpus": 0, "max_concurrency": 1000, "runtime_env": here}
+            options = {"num_cpus": 0, "max_concurrency": 1000}
             self.handles.append(ray.remote(VerifierActor).options(**options).remote(rewards, "mine"))
             return self.handles[-1]
 

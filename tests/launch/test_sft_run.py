@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -94,47 +96,86 @@ def test_the_exported_policy_loads_and_is_the_one_that_was_trained(whole: Path) 
         assert not torch.allclose(model(ids).logits, start_model(ids).logits, atol=1e-2)
 
 
-def kill_when(folder: Path, process: subprocess.Popen[bytes], step: int) -> None:
-    """SIGKILL for the run and all it started, once the step has been written."""
+def running_until(folder: Path, process: subprocess.Popen[bytes], step: int) -> list[psutil.Process]:
+    """The processes of the run when the step has been written."""
     until = time.monotonic() + 200
     metrics = folder / "demo_sft" / "metrics.jsonl"
     while not (metrics.exists() and f'"step": {step},' in metrics.read_text()):
         assert process.poll() is None, (folder / "log").read_text()
         assert time.monotonic() < until, (folder / "log").read_text()
         time.sleep(0.01)
-    family = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    for member in family:
-        if member.is_running():
-            member.kill()
-    psutil.wait_procs(family, timeout=20)
-    process.wait(20)
+    return psutil.Process(process.pid).children(recursive=True)
 
 
-def test_a_killed_run_goes_on_along_the_curve_it_would_have_had(whole: Path, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Killed:
+    """A run that lost a rank, by SIGKILL, after this step."""
+
+    folder: Path
+    step: int
+    exit_code: int
+    left: list[psutil.Process]
+    log: str
+
+    def copy(self, to: Path) -> Path:
+        return Path(shutil.copytree(self.folder, to / "demo_sft"))
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    folder = tmp_path_factory.mktemp("killed")
     step = int(np.random.default_rng().integers(5, 24))  # any step after the first checkpoint
-    kill_when(tmp_path, start(str(DEMO), *overrides(tmp_path), log=tmp_path / "log"), step)
-    resumed = start("--resume", str(tmp_path / "demo_sft"), log=tmp_path / "log")
-    assert resumed.wait(240) == 0, (tmp_path / "log").read_text()
-    np.testing.assert_allclose(
-        losses(tmp_path / "demo_sft"), losses(whole), rtol=0, atol=1e-6, err_msg=f"killed at {step}"
-    )
+    process = start(str(DEMO), *overrides(folder), log=folder / "log")
+    family = running_until(folder, process, step)
+    next(p for p in family if "ray::LearnerActor" in " ".join(p.cmdline())).kill()
+    code = process.wait(60)
+    _, left = psutil.wait_procs(family, timeout=20)
+    return Killed(folder / "demo_sft", step, code, left, (folder / "log").read_text())
+
+
+def test_a_run_that_loses_a_rank_ends_within_a_minute_with_the_cause(killed: Killed) -> None:
+    assert killed.exit_code == 1, killed.log
+    summary = json.loads((killed.folder / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert re.search(r"learner [01] has failed", summary["reason"])
+    assert killed.left == []
+
+
+def resumed(killed: Killed, to: Path, *changes: str) -> Path:
+    """The run, killed, goes on in a copy of its folder, and ends well."""
+    folder = killed.copy(to)
+    process = start("--resume", str(folder), *changes, log=to / "log")
+    assert process.wait(240) == 0, (to / "log").read_text()
+    assert json.loads((folder / "summary.json").read_text())["resumed_at"] is not None
+    return folder
+
+
+def test_a_killed_run_goes_on_along_the_curve_it_would_have_had(whole: Path, killed: Killed, tmp_path: Path) -> None:
+    folder = resumed(killed, tmp_path)
+    np.testing.assert_allclose(losses(folder), losses(whole), rtol=0, atol=1e-6, err_msg=f"killed at {killed.step}")
     ours, theirs = (
         {line["step"]: line["eval/loss/reverse"] for line in lines(run) if "eval/loss/reverse" in line}
-        for run in (tmp_path / "demo_sft", whole)
+        for run in (folder, whole)
     )
     assert ours == pytest.approx(theirs, abs=1e-6)
-    kept = sorted(p.name for p in (tmp_path / "demo_sft" / "checkpoints").iterdir())
-    assert kept == ["step-000020", "step-000024"]
-    assert json.loads((tmp_path / "demo_sft" / "summary.json").read_text())["resumed_at"] is not None
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-000020", "step-000024"]
 
 
-def test_a_run_goes_on_with_another_number_of_ranks(whole: Path, tmp_path: Path) -> None:
-    copied = tmp_path / "demo_sft"
-    shutil.copytree(whole, copied)
-    shutil.rmtree(copied / "checkpoints" / "step-000024")  # as if it had been killed after step 20
+def test_a_killed_run_goes_on_with_another_number_of_ranks(whole: Path, killed: Killed, tmp_path: Path) -> None:
     alone = ["--set=learner.world_size=1", "--set=learner.sequence_parallel=1", "--set=learner.zero_stage=3"]
-    resumed = start("--resume", str(copied), *alone, log=tmp_path / "log")
-    assert resumed.wait(240) == 0, (tmp_path / "log").read_text()
-    np.testing.assert_allclose(losses(copied), losses(whole), rtol=0, atol=1e-3)
-    assert json.loads((copied / "summary.json").read_text())["resumed_at"] == 20
+    folder = resumed(killed, tmp_path, *alone)
+    np.testing.assert_allclose(losses(folder), losses(whole), rtol=0, atol=1e-3, err_msg=f"killed at {killed.step}")
+
+
+@pytest.mark.full  # as a machine that goes down: the files that a killed rank leaves are the same
+def test_a_run_of_which_everything_is_killed_goes_on(whole: Path, tmp_path: Path) -> None:
+    process = start(str(DEMO), *overrides(tmp_path), log=tmp_path / "log")
+    family = running_until(tmp_path, process, int(np.random.default_rng().integers(5, 24)))
+    for member in [psutil.Process(process.pid), *family]:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait(20)
+    psutil.wait_procs(family, timeout=20)
+    again = start("--resume", str(tmp_path / "demo_sft"), log=tmp_path / "log")
+    assert again.wait(240) == 0, (tmp_path / "log").read_text()
+    np.testing.assert_allclose(losses(tmp_path / "demo_sft"), losses(whole), rtol=0, atol=1e-6)

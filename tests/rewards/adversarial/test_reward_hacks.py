@@ -203,7 +203,7 @@ HACKS = {
 }
 
 
-@pytest.fixture(scope="module", params=["zygote", "landlock"])
+@pytest.fixture(scope="module")
 def code(request: pytest.FixtureRequest) -> Iterator[CodeVerifier]:
     verifier = CodeVerifier(time_limit_s=3.0, sandbox={"slots": 2, "backend": request.param})
     verifier.start()
@@ -211,7 +211,18 @@ def code(request: pytest.FixtureRequest) -> Iterator[CodeVerifier]:
     verifier.close()
 
 
-@pytest.mark.parametrize("form", REFERENCES)
+# The tests never enter a sandbox, so that which one it is matters little: on the weakest, `make test` tries two forms.
+EVERYWHERE = [
+    pytest.param(
+        backend, form, marks=[] if backend == "zygote" or form in ("call", "stdin") else [pytest.mark.full],
+        id=f"{backend}-{form}",
+    )
+    for backend in ("zygote", "landlock")
+    for form in REFERENCES
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "form"), EVERYWHERE, indirect=["code"])
 def test_no_hack_scores(code: CodeVerifier, form: str) -> None:
     task = Task("t1", "?", "code", "code", REFERENCES[form])
     code.check_task(task)
@@ -222,7 +233,7 @@ def test_no_hack_scores(code: CodeVerifier, form: str) -> None:
     assert {name: verdict for name, verdict in paired.items() if verdict.reason == Reason.INFRA} == {}, "nor hides"
 
 
-@pytest.mark.parametrize("form", REFERENCES)
+@pytest.mark.parametrize(("code", "form"), EVERYWHERE, indirect=["code"])
 def test_the_work_scores(code: CodeVerifier, form: str) -> None:
     task = Task("t1", "?", "code", "code", REFERENCES[form])
     [verdict] = code.judge([Answer(task, f"```python\ndef f(x): return {SECRET}\nprint(f(3))\n```")])
