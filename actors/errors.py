@@ -39,9 +39,8 @@ class ActorFailure(RunError):
             elif self._died:
                 said = f"{_NO_TRACE}; {_of_memory(killed)}"
             else:
-                said = f"{said}; {_of_memory(killed)}"
-        verb = "has died" if self._died else "has failed"
-        self.args = (f"{self.actor} {verb}: {said}\nits log: {place}",)
+                said = f"{said.partition(';')[0]} without a trace in its log; {_of_memory(killed)}"
+        self.args = (f"{self.actor} has failed: {said}\nits log: {place}",)
 
 
 def _of_memory(killed: int | None) -> str:

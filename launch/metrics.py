@@ -223,8 +223,11 @@ class MetricsLog:
         """Append the line of one step. Numbers may be Python's, numpy's or 0-dimensional tensors; NaN becomes null."""
         self._names.check(metrics)
         line = {"step": step} | {name: as_json_number(value) for name, value in metrics.items()}
-        self._file.write(json.dumps(line, allow_nan=False) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:  # a full disk, say: it names no file by itself
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def close(self) -> None:
         self._file.close()

@@ -61,6 +61,7 @@ class Summary:
     answers         answers judged for training, by domain and status; unparseable ones whether masked or scored 0
     verifiers       seconds a group, by verifier
     warnings        what the run warned of, in order
+    resume          the command that goes on with a run that ended early; None if it has no checkpoint
     """
 
     name: str
@@ -85,6 +86,7 @@ class Summary:
     answers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     verifiers: Mapping[str, Latency] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    resume: str | None = None
 
     def finished(self) -> None:
         """The run reached its end."""
@@ -149,6 +151,7 @@ class Summary:
                 "answers": {domain: dict(counts) for domain, counts in self.answers.items()},
                 "verifiers": {name: asdict(latency) for name, latency in self.verifiers.items()},
                 "warnings": list(self.warnings),
+                "resume": self.resume,
             }
         )
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from actors.learner import SftStep
+from launch.ending import finish, resume_command
 from launch.loading import to_yaml
 from launch.metrics import SFT_NAMES, MetricsLog, cut_after, refuse_if_written
 from launch.opening import Opening
@@ -174,11 +175,12 @@ class SftRecorder:
             summary.finished()
         else:
             summary.failed(error)
+            summary.resume = resume_command(self.run, "sft")
         self._bring_up_to_date()
-        self.progress.close()
-        self._log.close()
-        self._tracker.close(failed=error is not None)
-        summary.write(self.run)
-        write_report(self.run.path)
-        self.progress.print(summary.table())
-        self.progress.print(f"report   {self.run.report}")
+        writes = [
+            ("metrics.jsonl", self._log.close),
+            ("tracking", lambda: self._tracker.close(failed=error is not None)),
+            ("summary.json", lambda: summary.write(self.run)),
+            ("report.html", lambda: write_report(self.run.path)),
+        ]
+        finish(self.run, self.progress, writes, summary.table, summary.resume)

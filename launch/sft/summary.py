@@ -36,6 +36,7 @@ class SftSummary:
     tokens_per_second   read a second of the training phase
     resumed_at      step of the checkpoint it went on from; None if it began at the beginning
     failures        counts of what went wrong without ending the run
+    resume          the command that goes on with a run that ended early; None if it has no checkpoint
     """
 
     name: str
@@ -54,6 +55,7 @@ class SftSummary:
     nodes: Mapping[str, list[str]] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    resume: str | None = None
 
     def finished(self) -> None:
         """The run reached its end."""
