@@ -21,8 +21,10 @@ class Deadlines(BaseModel):
     check: float = Field(120.0, gt=0, description="engine and learner are compared")
 
 
-_CHECK = {"float32": 1e-3, "bfloat16": 0.25}
-_PROBE = {"float32": 1e-3, "bfloat16": 0.08}
+# Nats a token. Fixed tokens are random ids, far in the tail, where bfloat16 differs most and wrong weights are seen best;
+# sampled ones are likely. SmolLM2-135M in bfloat16 has 0.06 to 0.08 and 0.03; docs/architecture.md has more of them.
+_CHECK = {"float32": 1e-3, "bfloat16": 0.15}
+_PROBE = {"float32": 1e-3, "bfloat16": 0.1}
 
 
 class PublishSettings(BaseModel):
@@ -42,13 +44,13 @@ class PublishSettings(BaseModel):
         None,
         gt=0,
         description="nats, mean absolute per fixed token: above it the engine does not hold the weights sent, and the "
-        "run ends. null: 1e-3 for policy.dtype float32, 0.25 for bfloat16",
+        "run ends. null: 1e-3 for policy.dtype float32, 0.15 for bfloat16",
     )
     max_probe_mismatch: float | None = Field(
         None,
         gt=0,
         description="the same per token that engines sampled at start-up: above it the run is refused. null: 1e-3 for "
-        "float32, 0.08 for bfloat16",
+        "float32, 0.1 for bfloat16",
     )
     deadlines: Deadlines = Deadlines()
 
