@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
+from buffer.files import absence, dangling
 from buffer.plugins import resolve
 from buffer.types import Task
-from data.json_lines import parse_line
+from data.json_lines import check_unicode, lines_of, parse_line
 from data.settings import DataSettings, TaskSource
 from rewards.base import Verifier
 from rewards.loading import check_tasks
@@ -94,6 +95,7 @@ def _read_checked(source: TaskSource, verifiers: Mapping[str, Verifier], seen: d
     for where, task in _read_jsonl(Path(source.path)) if source.path is not None else _generate(source):
         if task.id in seen:
             raise UserError(f"{where}: id {task.id!r} was already used at {seen[task.id]}; give every task its own id")
+        check_unicode([task.id, task.prompt], where)
         try:
             check_task(verifiers, task)
         except UserError as error:
@@ -104,13 +106,16 @@ def _read_checked(source: TaskSource, verifiers: Mapping[str, Verifier], seen: d
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Task]]:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file of JSON lines, one task a line")
     if not path.is_file():
-        raise UserError(f"{path}: there is no such task file; paths are relative to the folder the run is started in")
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                where = f"{path}:{number}"
-                yield where, task_of(parse_line(line.rstrip(b"\r\n"), where), where)
+        link = f" ({absence(path)})" if dangling(path) else ""
+        raise UserError(
+            f"{path}: there is no such task file{link}; paths are relative to the folder the run is started in"
+        )
+    for number, line in lines_of(path):
+        where = f"{path}:{number}"
+        yield where, task_of(parse_line(line, where), where)
 
 
 def _generate(source: TaskSource) -> Iterator[tuple[str, Task]]:
@@ -129,7 +134,8 @@ def _generate(source: TaskSource) -> Iterator[tuple[str, Task]]:
 def task_of(record: Any, where: str) -> Task:
     """The task of a parsed JSON value. `where` begins the message of the UserError that names the field at fault."""
     if not isinstance(record, dict):
-        raise UserError(f"{where}: a task is a JSON object with the fields {', '.join(sorted(_FIELDS))}")
+        hint = "; a list is no JSONL: jq -c '.[]' makes lines of it" if isinstance(record, list) else ""
+        raise UserError(f"{where}: a task is a JSON object with the fields {', '.join(sorted(_FIELDS))}{hint}")
     if unknown := sorted(set(record) - _FIELDS):
         raise UserError(f"{where}: unknown field {unknown[0]!r}; a task has {', '.join(sorted(_FIELDS))}")
     if missing := [name for name in _REQUIRED if name not in record]:

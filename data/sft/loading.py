@@ -25,7 +25,7 @@ from data.sft.store import Row, Store
 # Records tokenised at once, in parallel; also what one progress report is about.
 _PART = 128
 # Part of a cached file's name: raise it when tokenised records would come out otherwise.
-_VERSION = 1
+_VERSION = 2
 
 Progress = Callable[[str, int, int], None]  # source name, records, tokens so far
 
@@ -159,5 +159,5 @@ class _Reader:
 def _key(files: Sequence[Path], codec: ConversationCodec) -> str:
     """What tokenised files depend on: the files as they are now, tokenizer and template, which turns, and this code."""
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    text = json.dumps([_VERSION, stats, codec.fingerprint(), codec.turns])
+    text = json.dumps([_VERSION, stats, codec.fingerprint(), codec.turns, codec.rows])
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()

@@ -13,7 +13,7 @@ import pyarrow
 
 from buffer.errors import UserError
 from buffer.plugins import resolve
-from data.json_lines import parse_line
+from data.json_lines import lines_of, parse_line
 from data.sft.records import Record, check_record
 from data.sft.settings import EvalSource
 
@@ -89,12 +89,8 @@ def _generated(source: EvalSource) -> Iterator[tuple[Place, Record]]:
 
 def _jsonl(file: Path) -> Iterator[tuple[int, Any]]:
     """Read line by line ourselves: HF's JSON loader names no lines and gives every object the keys of all."""
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            hint = " (a list is no JSONL)" if number == 1 and line.lstrip().startswith(b"[") else ""
-            yield number, parse_line(line, f"{file}:{number}", f"write one object a line{hint}")
+    for number, line in lines_of(file):
+        yield number, parse_line(line, f"{file}:{number}")
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Any]]:
@@ -106,7 +102,7 @@ def _rows(file: Path) -> Iterator[tuple[int, Any]]:
             else datasets.load_dataset("parquet", data_files=glob.escape(str(file)), split="train", streaming=True)
         )
         yield from enumerate(rows, 1)
-    except (pyarrow.ArrowException, datasets.exceptions.DatasetsError) as error:
+    except (OSError, pyarrow.ArrowException, datasets.exceptions.DatasetsError) as error:
         raise UserError(
             f"{file}: not a {file.suffix[1:]} file that can be read: {str(error).splitlines()[0]}"
         ) from None

@@ -8,22 +8,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from buffer.errors import UserError
+from data.json_lines import check_unicode, parse_line
 
 ROLES = ("system", "user", "assistant", "tool")
 
-Record = dict[str, Any]  # {"messages": [...]} with, if given, "tools" and "id"; other keys are left out
+# {"messages": [...]} with, if given, "tools", "id" and "untrained"; other keys are left out
+Record = dict[str, Any]
 
 # How other formats call the list of messages, and a message's parts.
 _OTHER_LISTS = ("conversations", "conversation", "dialogue", "turns", "prompt")
 _OTHER_KEYS = {"role": ("from", "speaker", "author"), "content": ("value", "text")}
+# How other formats say that a message is not trained on.
+_OTHER_WEIGHTS = ("train", "trainable", "training", "train_detail", "loss", "loss_mask", "loss_weight", "masked")
 
 
 def check_record(value: Any, where: str, padded: bool = False) -> Record:
     """The record of a parsed value, as chat templates take it. UserError, which begins with `where`, if it is broken.
 
     Keys of a message whose value is null are left out, and tool calls' arguments given as JSON text become objects, as
-    vLLM makes them. `padded`: the value comes from a column store, which gives every object of a list the keys of all;
-    then null keys are left out at any depth.
+    vLLM makes them. An assistant's message with `weight: 0` is not trained on: `untrained` has its place, and `weight`
+    is left out. `padded`: the value comes from a column store, which gives every object of a list the keys of all; then
+    null keys are left out at any depth.
     """
     if not isinstance(value, Mapping):
         raise UserError(f'{where}: a record is an object {{"messages": [...]}}, not {_shown(value)}')
@@ -37,12 +42,18 @@ def check_record(value: Any, where: str, padded: bool = False) -> Record:
     if not isinstance(messages, list) or not messages:
         raise UserError(f"{where}: messages is {_shown(messages)}; it must be a list of at least one message")
     record: Record = {"messages": [_message(m, f"{where}: messages[{i}]") for i, m in enumerate(messages)]}
-    if not any(m["role"] == "assistant" for m in record["messages"]):
-        raise UserError(f"{where}: messages has no assistant message, so there is nothing to learn from it")
+    trained = [_is_trained(m, f"{where}: messages[{i}]") for i, m in enumerate(record["messages"])]
+    if not any(trained):
+        weighted = any(m["role"] == "assistant" for m in record["messages"])
+        kind = "assistant message whose weight is not 0" if weighted else "assistant message"
+        raise UserError(f"{where}: messages has no {kind}, so there is nothing to learn from it")
+    if untrained := [i for i, m in enumerate(record["messages"]) if m["role"] == "assistant" and not trained[i]]:
+        record["untrained"] = untrained
     if value.get("tools") is not None:
         record["tools"] = _tools(value["tools"], f"{where}: tools")
     if value.get("id") is not None:
         record["id"] = str(value["id"])
+    check_unicode(record, where)
     return record
 
 
@@ -71,6 +82,17 @@ def _message(value: Any, where: str) -> dict[str, Any]:
             del message["tool_calls"]
     _check_texts(message, where)
     return message
+
+
+def _is_trained(message: dict[str, Any], where: str) -> bool:
+    """Whether the policy learns to write the message, which loses its `weight`."""
+    for other in _OTHER_WEIGHTS:
+        if other in message:
+            raise UserError(f"{where} has {other!r}; what says whether it is trained on is weight: 0 or 1")
+    weight = message.pop("weight", 1)
+    if weight not in (0, 1):
+        raise UserError(f"{where}.weight is {_shown(weight)}; it must be 0 (not trained on) or 1")
+    return message["role"] == "assistant" and bool(weight)
 
 
 def _check_texts(message: dict[str, Any], where: str) -> None:
@@ -113,13 +135,7 @@ _CALL = 'a call is {"function": {"name": ..., "arguments": {...}}}'
 
 
 def _arguments(value: Any, where: str) -> dict[str, Any]:
-    if isinstance(value, str):
-        try:
-            parsed = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where} is {_shown(value)}, which is not valid JSON ({error.msg})") from None
-    else:
-        parsed = value
+    parsed = _from_text(value, where)
     if not isinstance(parsed, Mapping):
         raise UserError(f"{where} is {_shown(value)}; it must be an object, or one as JSON text")
     return dict(parsed)
@@ -127,15 +143,15 @@ def _arguments(value: Any, where: str) -> dict[str, Any]:
 
 def _tools(value: Any, where: str) -> list[dict[str, Any]]:
     """Tools as JSON schemas; column stores often keep the list as JSON text, whose objects differ from one another."""
-    tools = value
-    if isinstance(value, str):
-        try:
-            tools = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where} is {_shown(value)}, which is not valid JSON ({error.msg})") from None
+    tools = _from_text(value, where)
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
         raise UserError(f"{where} is {_shown(value)}; it must be a list of JSON schemas, or one as JSON text")
     return [dict(tool) for tool in tools]
+
+
+def _from_text(value: Any, where: str) -> Any:
+    """The value of JSON in JSON; any other value as it is."""
+    return parse_line(value, f"{where} is {_shown(value)}", "write valid JSON") if isinstance(value, str) else value
 
 
 def _without_nulls(value: Any) -> Any:

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from buffer.errors import UserError
 from buffer.types import Bool, Int32
+from data.sft.left_out import structure
 from data.sft.records import Record
 from data.sft.settings import Turns
 from data.sft.turns import Conversation, Rendered, Span
@@ -46,11 +47,12 @@ class ConversationCodec:
 
     Args:
         tokenizer_folder: the policy's Hugging Face folder.
-        turns: `all` assistant turns are trained on, or only the `last`.
+        turns: `all` assistant turns are trained on, or only the `last`; never those that a record says are not.
+        rows: of the policy's embedding; a token whose id is not below it is refused. None: any is taken.
     """
 
-    def __init__(self, tokenizer_folder: Path, turns: Turns = "all") -> None:
-        self.folder, self.turns = Path(tokenizer_folder), turns
+    def __init__(self, tokenizer_folder: Path, turns: Turns = "all", rows: int | None = None) -> None:
+        self.folder, self.turns, self.rows = Path(tokenizer_folder), turns, rows
         self._tokenizer: Any = AutoTokenizer.from_pretrained(
             tokenizer_folder, local_files_only=True, trust_remote_code=False
         )
@@ -59,6 +61,7 @@ class ConversationCodec:
                 f"{tokenizer_folder}: the tokenizer has no chat template; add chat_template.jinja to the folder"
             )
         self._ends = self._end_ids()
+        self._left_out: dict[tuple[Any, ...], str] = {}  # of conversations by their structure
         # SentencePiece-like tokenizers put a space before any text, so that pieces would not add up to the whole.
         first = self._tokenizer.convert_ids_to_tokens(self._ids(["Hi"])[0][0])
         self._in_pieces = not str(first).startswith(("▁", "Ġ"))
@@ -72,9 +75,10 @@ class ConversationCodec:
         return digest.hexdigest()
 
     def encode(self, record: Record, where: str = "record") -> Encoded:
-        """The record (`data.sft.records.check_record`) as ids. Messages after the last assistant's are left out.
+        """The record (`data.sft.records.check_record`) as ids. Messages after the last that is trained on are left out.
 
-        Raises UserError, beginning with `where`, if the template refuses the record or rewrites earlier turns.
+        Raises UserError, beginning with `where`, if the template refuses the record, rewrites earlier turns, or leaves
+        out something that was said.
         """
         return self.encode_many([(record, where)])[0]
 
@@ -86,10 +90,21 @@ class ConversationCodec:
         return [self._joined(r, [next(tokens) for _ in range(2 * len(r.spans) + 1)]) for r in rendered]
 
     def _rendered(self, record: Record, where: str) -> Rendered:
-        messages = record["messages"]
-        last = max(i for i, message in enumerate(messages) if message["role"] == "assistant")
-        conversation = Conversation(self._tokenizer, messages[: last + 1], record.get("tools"), where)
-        return conversation.rendered(self.turns)
+        messages, untrained = record["messages"], record.get("untrained", ())
+        turns = [i for i, m in enumerate(messages) if m["role"] == "assistant" and i not in untrained]
+        if self.turns == "last":
+            turns = turns[-1:]
+        conversation = Conversation(self._tokenizer, messages[: turns[-1] + 1], record.get("tools"), where)
+        rendered = conversation.rendered(turns)
+        kind = structure(record)
+        if kind not in self._left_out:
+            self._left_out[kind] = conversation.left_out(turns)
+        if part := self._left_out[kind]:
+            raise UserError(
+                f"{where}: the chat template of {self.folder} leaves out {part}, so that the policy would not learn "
+                f"from it; give the tokenizer a chat template that writes it, or take it out of the record"
+            )
+        return rendered
 
     def _pieces(self, rendered: Rendered) -> list[str]:
         """What is tokenised by itself: what lies between the spans' bounds, or what lies before each."""
@@ -120,6 +135,12 @@ class ConversationCodec:
                 self._unclosed(ids, (begin, end), rendered.where)
             trainable[begin : end if closed is None else closed] = True
         trainable[:1] = False
+        if self.rows is not None and max(ids) >= self.rows:
+            raise UserError(
+                f"{rendered.where}: the token {self._tokenizer.convert_ids_to_tokens(max(ids))!r} has id {max(ids)}, "
+                f"for which the policy in {self.folder} has no embedding (vocab_size {self.rows}); resize the model's "
+                "embeddings, or give the tokenizer that belongs to it"
+            )
         return Encoded(np.asarray(ids, np.int32), trainable)
 
     def _closed(self, ids: list[int], begin: int, end: int) -> int | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import jinja2
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from buffer.errors import UserError
-from data.sft.settings import Turns
+from data.sft.left_out import left_out
 
 _GENERATION = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 _WAYS_OUT = (
@@ -45,24 +45,33 @@ class Conversation:
         self._template = self._tokenizer.get_chat_template(None, tools)
         self._marked = bool(_GENERATION.search(self._template))
 
-    def rendered(self, turns: Turns) -> Rendered:
-        """The whole text with all of the assistant's turns, or the last. UserError if they cannot be told."""
+    def rendered(self, turns: Sequence[int]) -> Rendered:
+        """The whole text, with the turns of the assistant that these messages are, ascending, the last message among
+        them. UserError if they cannot be told."""
         text, spans = self._by_marks(turns) if self._marked else self._by_beginnings(turns)
         return Rendered(text, spans, self._marked, self._where)
 
-    def _by_beginnings(self, wanted: Turns) -> tuple[str, list[Span]]:
-        text, _ = self._render(len(self._messages))
-        turns = [i for i, message in enumerate(self._messages) if message["role"] == "assistant"]
-        spans = []
-        for i in turns if wanted == "all" else turns[-1:]:
-            prompt, _ = self._render(i, prompt=True)
-            upto = text if i == turns[-1] else self._render(i + 1)[0]
-            if not (text.startswith(prompt) and text.startswith(upto) and upto.startswith(prompt)):
-                self._rewritten(i)
-            spans.append((len(prompt), len(upto)))
-        return text, spans
+    def left_out(self, turns: Sequence[int]) -> str:
+        """The first part of the conversation that the template leaves out, if it does (`data.sft.left_out`)."""
 
-    def _by_marks(self, wanted: Turns) -> tuple[str, list[Span]]:
+        def render(messages: Sequence[Any], tools: Sequence[Any] | None) -> str:
+            return self._render_messages(messages, tools)[0]
+
+        return left_out(self._messages, self._tools, turns, render)
+
+    def _by_beginnings(self, turns: Sequence[int]) -> tuple[str, list[Span]]:
+        text, _ = self._render(len(self._messages))
+        return text, [self._span(text, i) for i in turns]
+
+    def _span(self, text: str, i: int) -> Span:
+        """Where message i lies in the whole text."""
+        prompt, _ = self._render(i, prompt=True)
+        upto = text if i == len(self._messages) - 1 else self._render(i + 1)[0]
+        if not (text.startswith(prompt) and text.startswith(upto) and upto.startswith(prompt)):
+            self._rewritten(i)
+        return len(prompt), len(upto)
+
+    def _by_marks(self, turns: Sequence[int]) -> tuple[str, list[Span]]:
         text, marked = self._render(len(self._messages))
         last = len(self._messages) - 1
         prompt, _ = self._render(last, prompt=True)
@@ -83,22 +92,29 @@ class Conversation:
             )
         # A block may hold the header too, which the generation prompt writes: it is not the policy's.
         header = text[final[0] : len(prompt)]
-        if wanted == "last":
+        if len(turns) == 1:
             spans = [span for span in spans if span[0] >= final[0]]
+        else:
+            others = [i for i, m in enumerate(self._messages) if m["role"] == "assistant" and i not in turns]
+            for begin, end in [self._span(text, i) for i in others]:
+                spans = [span for span in spans if span[1] <= begin or span[0] >= end]
         return text, [(begin + len(header) * text.startswith(header, begin), end) for begin, end in spans]
 
     def _render(self, count: int, prompt: bool = False) -> tuple[str, list[Span]]:
         """The text of the first `count` messages, and the spans that the template marks as the assistant's."""
+        return self._render_messages(self._messages[:count], self._tools, prompt)
+
+    def _render_messages(self, messages: Any, tools: Any, prompt: bool = False) -> tuple[str, list[Span]]:
         try:
             rendered: Any = render_jinja_template(
-                conversations=[self._messages[:count]],
-                tools=self._tools,
+                conversations=[messages],
+                tools=tools,
                 chat_template=self._template,
                 return_assistant_tokens_mask=self._marked,
                 add_generation_prompt=prompt,
                 **self._tokenizer.special_tokens_map,
             )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+        except Exception as error:  # a template is a program and refuses messages in its own ways
             raise UserError(f"{self._where}: the chat template refuses the conversation: {error}") from error
         texts, marked = rendered
         return texts[0], marked[0] if marked else []

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from buffer.errors import UserError
 from buffer.types import Task
-from data.json_lines import parse_line
+from data.json_lines import lines_of, parse_line
 from data.tasks import task_of
 from rewards.base import Answer, Verifier
 from rewards.loading import check_tasks
@@ -51,11 +51,11 @@ def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[in
     hashed, digests = hashlib.sha256(), {}
     placed: list[tuple[str, Task]] = []
     accepted: Task | None = None  # several answers to one task usually stand one after the other
-    for number, line in _lines(path):
+    for number, line in lines_of(path):
         where = f"{path}:{number}"
         if len(asked) in digests_at:
             digests[len(asked)] = hashed.hexdigest()
-        hashed.update(line + b"\n")
+        hashed.update(line.strip() + b"\n")
         try:
             task = _parse(line, where).task
             if task != accepted:
@@ -79,20 +79,12 @@ def read(path: Path, places: Sequence[int]) -> Iterator[Answer]:
     """The answers of a checked file at these places, which ascend."""
     wanted = iter(places)
     next_place = next(wanted, None)
-    for place, (number, line) in enumerate(_lines(path)):
+    for place, (number, line) in enumerate(lines_of(path)):
         if next_place is None:
             return
         if place == next_place:
             yield _parse(line, f"{path}:{number}")
             next_place = next(wanted, None)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(number, content) of the lines that are not blank."""
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line := line.strip():
-                yield number, line
 
 
 def _parse(line: bytes, where: str) -> Answer:

@@ -125,13 +125,13 @@ def assistant(**keys: Any) -> dict[str, Any]:
         ),
         (
             assistant(tool_calls=[{"function": {"name": "f", "arguments": "{"}}]),
-            "messages[1].tool_calls[0].function.arguments is the text '{', which is not valid JSON",
+            "messages[1].tool_calls[0].function.arguments is the text '{': not valid JSON",
         ),
         (
             assistant(tool_calls=[{"name": "f", "arguments": "[1]"}]),
             "arguments is the text '[1]'; it must be an object",
         ),
-        ({**chat(USER, ANSWER), "tools": "["}, "tools is the text '[', which is not valid JSON"),
+        ({**chat(USER, ANSWER), "tools": "["}, "tools is the text '[': not valid JSON"),
         ({**chat(USER, ANSWER), "tools": {"a": 1}}, "tools is an object with the keys a; it must be a list of JSON"),
     ],
 )
@@ -194,7 +194,7 @@ def test_a_broken_line_is_named_by_file_and_number(tmp_path: Path, line: bytes, 
 
 def test_a_json_list_is_no_jsonl(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps([chat(USER, ANSWER)], indent=1))
-    with pytest.raises(UserError, match=r"a.json:1: not valid JSON .* \(a list is no JSONL\)"):
+    with pytest.raises(UserError, match=r"a.json:1: the file is a list over several lines: jq"):
         records(tmp_path / "a.json")
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -205,7 +206,9 @@ def test_a_runs_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None
 
 
 def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**20))
+    real = shutil.disk_usage
+    full = SimpleNamespace(free=2**20)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: real(path) if str(path) == "/dev/shm" else full)
     assert "0.000977 GiB free, the run may write 0.25 GiB; make room" in refusal(write_recipe(tmp_path))
 
 
