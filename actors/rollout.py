@@ -10,7 +10,7 @@ from typing import Any
 
 from actors.node import check_sees_policy
 from buffer.types import Float32
-from rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
+from rollout.engine import EngineStats, Episode, RolloutEngine, SampleRequest, TaskDoesNotFit
 from rollout.entry_points import check_entry_points
 from rollout.settings import RolloutSettings
 
@@ -31,7 +31,9 @@ class RolloutActor:
         try:
             from rollout.vllm_engine import VllmEngine
 
-            self._engine = VllmEngine(settings, policy_dir, dtype=dtype, weight_backend=weight_backend, seed=seed)
+            self._engine: RolloutEngine = VllmEngine(
+                settings, policy_dir, dtype=dtype, weight_backend=weight_backend, seed=seed
+            )
         except Exception:
             traceback.print_exc()  # into the actor's log
             raise

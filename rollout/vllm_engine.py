@@ -74,7 +74,7 @@ class VllmEngine:
             enable_chunked_prefill=False if on_cpu else None,
             kv_cache_memory_bytes=int(engine.kv_cache_gb * GIB),
             tensor_parallel_size=engine.tensor_parallel,
-            enforce_eager=engine.enforce_eager,
+            enforce_eager=bool(engine.enforce_eager),
             enable_prefix_caching=engine.prefix_caching,
             # vLLM's default reports the model's distribution before temperature, not the one that is sampled.
             logprobs_mode="processed_logprobs",
