@@ -12,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.errors import ActorFailure
 from actors.output import last_process
+from actors.root_cause import root_cause
 
 _TAIL = 1 << 17  # bytes
 _DEADLINE_S = 15.0
@@ -33,6 +34,12 @@ async def explain(failure: ActorFailure, log: Path, node_id: str, host: str, kil
         place = shown(log) if log.exists() else f"{log} on {host}"
     since = killed - killed_before if killed is not None and killed_before is not None else None
     failure.explain(last_process(text), place if not here else shown(log), since)
+
+
+def last_words(log: Path) -> str:
+    """Where an actor's log is and, if it is here, the error that its last process left in it."""
+    cause = root_cause(last_process(tail(log)))
+    return f"its log: {shown(log)}" + (f" ({cause})" if cause else "")
 
 
 def tail(log: Path) -> str:

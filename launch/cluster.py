@@ -11,9 +11,11 @@ from actors.buffer import BufferActor
 from actors.fleet import Fleet
 from actors.learner import LearnerActor
 from actors.learner_group import LearnerGroup
+from actors.output import log_file
 from actors.rollout import RolloutActor
 from actors.verifier import VerifierActor
 from actors.verifier_pool import VerifierPool
+from launch.actor_logs import last_words
 from launch.actor_set import ActorSet
 from launch.nodes import Plan
 from launch.recipe import Recipe
@@ -79,8 +81,11 @@ class Cluster(ActorSet):
         def create(number: int, again: bool) -> Any:
             return self._remote(placed[number], VerifierActor, rewards, name, elsewhere=again)
 
-        tell = (self._verifier_lost, self._verifier_failed, self.fail)
-        return VerifierPool(name, rewards.verifiers[name], create, *tell)
+        def lost(what: str) -> None:
+            logs = [log_file(self._logs, p.name) for p in placed if what.startswith(f"{p.name} ")]
+            self._verifier_lost("\n".join([what, *map(last_words, logs)]))
+
+        return VerifierPool(name, rewards.verifiers[name], create, lost, self._verifier_failed, self.fail)
 
     def _engine_arguments(self) -> tuple[Any, ...]:
         recipe = self._recipe

@@ -15,6 +15,7 @@ from whole_runs import DEMO, ENDLESS, MATHS_AND_CODE, SMALL, TIED, Run
 
 from launch.cli import main
 from launch.metrics import CORE
+from learner.checkpoints.folder import latest, step_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.timeout(600)]
 
@@ -106,8 +107,18 @@ def failed_for(run: Run, cause: str) -> None:
 
 def test_when_an_engine_s_core_dies_the_run_ends_within_a_minute_with_the_cause(failed: Run, finished: Run) -> None:
     failed_for(failed, "engine 0 has failed: RuntimeError: the engine's core process has died")
+    assert f"its log: {failed.folder / 'logs' / 'engine-0.log'}" in failed.summary["reason"]
+    assert "EngineDeadError" in (failed.folder / "logs" / "engine-0.log").read_text()
     parseable = finished.summary["evaluation"]["after"]["all"]["parseable"]
     assert abs(failed.lines[0]["eval/parseable/all"] - parseable) < 0.2, "the policy is not the exported one"
+
+
+def test_no_step_of_a_run_that_failed_is_lost(failed: Run) -> None:
+    saved = latest(failed.folder / "checkpoints")
+    assert saved is not None
+    assert step_of(saved) == failed.steps[-1]["step"]
+    assert failed.summary["resume"] == f"reprise train --resume {failed.folder}"
+    assert failed.summary["resume"] in failed.output
 
 
 def test_what_has_failed_goes_on_in_another_layout_and_exports(failed: Run, finished: Run, tmp_path: Path) -> None:
@@ -117,7 +128,8 @@ def test_what_has_failed_goes_on_in_another_layout_and_exports(failed: Run, fini
     assert "resumed from the checkpoint of step" in run.output
     assert run.summary["mismatch_start"] < 1e-3
     assert [line["step"] for line in run.steps] == [1, 2, 3, 4]
-    assert all(line["publish/mismatch"] < 1e-3 for line in run.steps)
+    # None in the step during which the engine died: it was trained on, and never published.
+    assert all(line["publish/mismatch"] < 1e-3 for line in run.steps if line["publish/mismatch"] is not None)
     assert all(line["policy/reference_kl"] >= 0 for line in run.steps)
     assert set(run.summary["pass_at_1"]["before"]) == set(run.summary["pass_at_1"]["after"])
     assert run.survivors() == []
