@@ -134,6 +134,7 @@ def test_an_sft_recipe(tmp_path: Path, policy: dict[str, Any], capsys: pytest.Ca
     assert said["flops_a_token"]["extra"] == 0  # neither entropies nor other policies
 
 
+@pytest.mark.full  # the recipes of the next test are planned by the same builder
 def test_a_builder_that_knows_its_configuration_builds_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

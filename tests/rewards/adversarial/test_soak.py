@@ -13,6 +13,7 @@ from programs import HOSTILE, LIMITS
 
 from rewards.sandbox import Call, Ending, Job, SandboxSettings, processes
 from rewards.sandbox.pool import SandboxPool
+from rewards.sandbox.slot import Slot
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -26,15 +27,25 @@ def honest(number: int) -> tuple[Job, object]:
     return Job("def f(x): return (x, [x] * 100)", call=Call("f", [number])), (number, [number] * 100)
 
 
+FOLDERS = [Path(name) for name in ("/tmp", "/dev/shm", "/run", "/var/tmp") if os.path.isdir(name)]
+
+
 def state() -> dict[str, object]:
-    """What must not grow: mounts, the sandbox's files (others may write beside them), cgroups, descriptors."""
-    folders = [Path(name) for name in ("/tmp", "/dev/shm", "/run", "/var/tmp") if os.path.isdir(name)]
-    files = [path for folder in folders for path in folder.iterdir()]
+    """What must not grow: mounts, cgroups, descriptors."""
     return {
         "mounts": Path("/proc/self/mounts").read_text(),
-        "files": [str(path) for path in files if "reprise-" in path.name or owner(path) in range(61_000, 62_000)],
         "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob(f"reprise-{os.getpid()}-*")),
         "descriptors": len(os.listdir("/proc/self/fd")),
+    }
+
+
+def files(users: set[int] | None = None) -> set[str]:
+    """Where files may be left: all, or those that a program left and those of these users (others write there too)."""
+    return {
+        str(path)
+        for folder in FOLDERS
+        for path in folder.iterdir()
+        if users is None or "reprise-left" in path.name or owner(path) in users
     }
 
 
@@ -48,7 +59,7 @@ def owner(path: Path) -> int:
 def test_thousands_of_jobs_leave_nothing_behind(request: pytest.FixtureRequest) -> None:
     count = request.config.getoption("--soak-jobs")
     rng = random.Random(0)
-    before, children = state(), set(processes.children(os.getpid()))
+    before, seen, children = state(), files(), set(processes.children(os.getpid()))
     pool = SandboxPool(SandboxSettings(slots=2, recycle_after=500), ["numpy"])
     pool.start()
     given = json.dumps({"canary": "/tmp/no-such-canary", "owner": os.getpid()}).encode()
@@ -70,10 +81,12 @@ def test_thousands_of_jobs_leave_nothing_behind(request: pytest.FixtureRequest) 
             usage = processes.usage(os.getpid())
             assert usage is not None
             resident.append(usage.resident)
+        users = {slot.user for slot in pool._slots if isinstance(slot, Slot) and slot.user is not None}
         idle = [len(processes.tree(keeper)) for keeper in pool.keeper_pids]
     finally:
         pool.close()
     assert idle == [4, 4], "keeper, bubblewrap twice, zygote: no job's process is left"
     assert set(processes.children(os.getpid())) <= children
     assert state() == before
+    assert files(users) <= seen
     assert resident[-1] - resident[len(resident) // 4] < 16 * _MIB, [r // _MIB for r in resident]
