@@ -31,8 +31,9 @@ NAME = "packed_documents"
 # query [1, H, T, D], key and value [1, H_kv, T, D] of a whole row, its layout, the scale -> [1, T, H, D]
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, RowLayout, float | None], torch.Tensor]
 
-# Keyword arguments with which some models ask for another attention than the plain causal one.
-_UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
+# Keyword arguments with which some models ask for another attention than the plain causal one. A `sliding_window` is
+# none of them: `learner.policy.Policy` lets no document in that is longer.
+_UNSUPPORTED = {"softcap": "soft caps", "s_aux": "sinks", "position_bias": "position biases"}
 
 
 def packed_attention(
@@ -55,9 +56,13 @@ def packed_attention(
     over    what takes the work: `Whole(kernel)`, or a `learner.sequence_parallel.Ulysses` around a kernel
     returns [1, t, H, D], and no attention weights
     """
-    asked = [name for name in _UNSUPPORTED if kwargs.get(name) is not None]
-    if asked or attention_mask is not None or dropout:
-        raise NotImplementedError(f"packed_documents is plain causal attention: no {asked or 'mask or dropout'}")
+    asked = [what for name, what in _UNSUPPORTED.items() if kwargs.get(name) is not None]
+    if attention_mask is not None:
+        asked.append("masks")
+    if dropout:
+        asked.append("dropout")
+    if asked:
+        raise NotImplementedError(f"the learner's attention is plain and causal, without {' and '.join(asked)}")
     return over(module, query, key, value, row, scaling), None
 
 

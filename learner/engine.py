@@ -23,6 +23,7 @@ from learner.optim import attach, build_optimizer, deepspeed_config
 from learner.packing import Document, Plan, document, imbalance, padding_share, plan
 from learner.policy import Policy, load_model
 from learner.rows import pack
+from learner.self_check import self_check
 from learner.sequence_parallel import SumOverRanks, Ulysses
 from learner.settings import EngineSettings
 from learner.skipped import NotFinite, SkippedSteps
@@ -117,6 +118,8 @@ class Engine:
         attach(self.engine)
         if settings.zero_stage == 3:
             self.policy.share_head()
+        degree = settings.sequence_parallel
+        self_check(self.policy, self.engine, f"policy {policy_dir}", dtype, self.device, rank % degree, degree)
         self.reset_optimizer()
 
     def _attention(self, config: Any) -> Any:

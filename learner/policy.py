@@ -15,23 +15,48 @@ from transformers.utils.logging import disable_progress_bar
 from buffer.errors import UserError
 from learner import attention
 from learner.heads import heads_of
+from learner.logits import check_logits, logits_of
 from learner.logprobs import HEADS
 from learner.packing import Cost
 from learner.rows import MicroBatch
+from models.architecture import check_architecture, check_reach, reach
 from models.policy import read_config
+
+# Of mixtures of experts, in training mode only. (PhiMoE's `router_jitter_noise` is another thing, and acts always.)
+_JITTER = ("jitter_noise", "input_jitter_noise")
 
 
 def load_model(policy_dir: str | Path, dtype: str) -> Any:
-    """The causal LM in a Hugging Face folder, in `dtype`, with attention that keeps packed documents apart."""
-    read_config(Path(policy_dir))  # refuses a folder that holds none; makes Motif-2 known to transformers
+    """The causal LM in a Hugging Face folder, in `dtype`, with attention that keeps packed documents apart.
+
+    Nothing in it is random: dropout and noise are 0. Raises UserError for an architecture that cannot be trained.
+    """
+    check_architecture(read_config(Path(policy_dir)))  # reading makes Motif-2 known to transformers
     disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
-        policy_dir, dtype=getattr(torch, dtype), attn_implementation=attention.NAME, local_files_only=True
+        policy_dir,
+        dtype=getattr(torch, dtype),
+        attn_implementation=attention.NAME,
+        local_files_only=True,
+        trust_remote_code=False,
     )
     if getattr(model.get_output_embeddings(), "bias", None) is not None:
         raise UserError(f"policy folder {policy_dir}: an lm_head with a bias is not supported")
     model.config.use_cache = False
+    without_noise(model)
     return model
+
+
+def without_noise(model: torch.nn.Module) -> None:
+    """Set every dropout, dropped layer and jitter of a transformers model to 0: training sees the distribution that the
+    policy is sampled from."""
+    for module in model.modules():
+        for holder in (module, getattr(module, "config", None)):
+            for name, value in vars(holder).items() if holder is not None else ():
+                if isinstance(value, float) and ("drop" in name or name in _JITTER):
+                    setattr(holder, name, 0.0)
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+            module.p = 0.0
 
 
 class Policy(torch.nn.Module):
@@ -49,10 +74,18 @@ class Policy(torch.nn.Module):
         self.head = head
         self.parameter_count = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters())
         self.hidden_size: int = model.config.get_text_config().hidden_size
+        check_logits(model.config, head)
+        self._logits = logits_of(model.config)
+        self.reach = reach(model.config)
         self._head = (model.get_output_embeddings(),)  # in a tuple: not a submodule a second time
 
     def forward(self, batch: MicroBatch, with_entropy: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Log-probabilities float32[m] of the targets at the policy's temperature; entropies float32[m] if asked."""
+        """Log-probabilities float32[m] of the targets at the policy's temperature; entropies float32[m] if asked.
+
+        Raises UserError for a document that is longer than some layer looks back.
+        """
+        if self.reach is not None and batch.layout.longest > self.reach.tokens:
+            check_reach(self.model.config, "a document's length", batch.layout.longest)
         share = self.model.base_model(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
@@ -61,8 +94,15 @@ class Policy(torch.nn.Module):
             over=self.attend,
         ).last_hidden_state[0]
         hidden = share.index_select(0, batch.predictors)
-        weight = self._head[0].weight
-        return HEADS[self.head](hidden, weight, batch.targets, self.temperature, with_entropy)
+        scale, cap = self._logits.scale, self._logits.cap
+        return HEADS[self.head](
+            hidden,
+            self._head[0].weight,
+            batch.targets,
+            self.temperature / scale,
+            None if cap is None else cap / scale,  # cap · tanh(scale · z / cap) = scale · (cap / scale) · tanh(...)
+            with_entropy,
+        )
 
     @contextmanager
     def at_temperature(self, temperature: float) -> Iterator[None]:

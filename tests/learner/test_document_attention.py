@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,10 +108,12 @@ def test_every_token_has_one_place_in_rectangles_that_are_little_padded(lengths:
     assert row.document_of.tolist() == [i for i, n in enumerate(lengths) for _ in range(n)]
 
 
-def test_models_that_ask_for_another_attention_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [({"softcap": 50.0}, "soft caps"), ({"s_aux": torch.zeros(2)}, "sinks"), ({"dropout": 0.1}, "dropout")],
+)
+def test_models_that_ask_for_another_attention_are_refused(asked: dict[str, Any], named: str) -> None:
     x = torch.zeros(1, 2, 3, 4)
     row = RowLayout([3], torch.device("cpu"))
-    with pytest.raises(NotImplementedError, match="sliding_window"):
-        attention.packed_attention(
-            torch.nn.Module(), x, x, x, None, row=row, over=Whole(KERNELS["sdpa"]), sliding_window=2
-        )
+    with pytest.raises(NotImplementedError, match=f"without {named}"):
+        attention.packed_attention(torch.nn.Module(), x, x, x, None, row=row, over=Whole(KERNELS["sdpa"]), **asked)
