@@ -7,12 +7,14 @@ file; whichever lane is done first helps with the files that are left.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
 SHARED = {"live_engine", "pools", "finished"}  # fixtures that start an engine, ranks or a whole run
 LANE = "engines"
+NICE = 5  # of that lane
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +31,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             item.add_marker(pytest.mark.xdist_group(LANE if starts_engines(item) else item.nodeid.split("::")[0]))
         items.sort(key=lambda item: not starts_engines(item))  # the longer lane begins at once
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    # Programs in the sandbox have tenths of seconds, engines have minutes: the other lane goes first.
+    if hasattr(item.config, "workerinput") and starts_engines(item) and os.nice(0) == 0:
+        os.nice(NICE)
 
 
 def starts_engines(item: pytest.Item) -> bool:
