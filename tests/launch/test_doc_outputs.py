@@ -5,18 +5,30 @@ What is the same everywhere is run again and compared; of whole runs the form is
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import shutil
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.console import Console
+from whole_runs import Run
 
 from launch import nodes
 from launch.cli import main
+from launch.judging import Latency
+from launch.metrics import CORE
+from launch.progress import PHASES, Progress
+from launch.statistics import EvalRecord, Evaluation
+from launch.summary import Summary, TrajectoryCounts
 
 ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 RECIPES = ROOT / "docs" / "recipes.md"
 MACHINE = nodes.Node(cpus=2, gpus=0, memory=18 * 2**30)  # that of the documents
 
@@ -36,6 +48,21 @@ def shown(document: Path) -> Iterator[tuple[str, str]]:
 COMMANDS = dict(shown(RECIPES))
 
 
+def examples() -> dict[str, str]:
+    """The files that extending.md has its reader write, by their names."""
+    text = (ROOT / "docs" / "extending.md").read_text()
+    return {m[1]: m[2] for m in re.finditer(r"^```\w+ (\S+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)}
+
+
+def run(name: str, **given: Any) -> dict[str, Any]:
+    """What an example defines, with other values for some of its names."""
+    module = types.ModuleType(Path(name).stem)
+    sys.modules[module.__name__] = module  # as data classes and pickles would look for it
+    exec(compile(examples()[name], name, "exec"), vars(module))  # noqa: S102 - our own document
+    vars(module).update(given)
+    return vars(module)
+
+
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the recipes of the document, on its machine."""
@@ -53,6 +80,114 @@ def test_what_recipes_md_shows_is_printed(command: str, machine: Path, monkeypat
     main(shlex.split(command)[1:])
     printed = "".join(capsys.readouterr())
     assert follows(COMMANDS[command], printed), f"{command} prints\n{printed}"
+
+
+def test_the_verifier_of_extending_md_keeps_the_contract() -> None:
+    run("vowels.py")
+    run("test_vowels.py")["test_the_vowel_verifier_keeps_the_contract"]()
+
+
+def test_the_recipe_of_extending_md_is_one(tmp_path: Path, capsys) -> None:
+    run("vowels.py")
+    (tmp_path / "vowels.yaml").write_text(examples()["vowels.yaml"])
+    assert main(["recipe", str(tmp_path / "vowels.yaml")]) == 0
+    assert "vowels:VowelVerifier" in capsys.readouterr().out
+
+
+def test_the_loss_of_extending_md_has_the_gradient_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    from learner.losses import POLICY_LOSSES, PolicyLoss
+    from learner.settings import LearnerSettings
+
+    reinforce = run("learner/losses/reinforce.py")["reinforce"]
+    monkeypatch.setitem(POLICY_LOSSES, "reinforce", PolicyLoss(reinforce, "tokens"))
+    # The Literal that the reader edits.
+    tests = run("tests/learner/test_reinforce.py", LearnerSettings=lambda loss: LearnerSettings())
+    tests["test_on_policy_reinforce_and_grpo_have_the_same_gradient"]()
+
+
+@pytest.mark.parametrize("shown", [0, 2])
+def test_the_key_of_extending_md_does_what_it_says(shown: int) -> None:
+    run("tests/launch/test_shown.py")["test_as_many_responses_of_a_domain_are_shown_as_the_recipe_says"](shown)
+    assert "when=when,\n" in (ROOT / "launch" / "train.py").read_text(), "the line beside which the example writes"
+
+
+# --- whole runs, in form ----------------------------------------------------------------------------------------------
+
+WHOLE = Summary(
+    "demo",
+    before=Evaluation.of([EvalRecord("reverse", str(i), 0, i < 4, True, False, 9) for i in range(9)]),
+    after=Evaluation.of([EvalRecord("reverse", str(i), 0, i < 8, True, False, 9) for i in range(9)]),
+    phases=dict.fromkeys(PHASES, 1.0),
+    tasks={"train": 1, "held_out": 1},
+    trajectories=TrajectoryCounts(sampled=9, trained=9),
+    answers={"reverse": {"scored": 1}},
+    verifiers={"exact": Latency(1, 0.1, 0.1, 0.1)},
+    nodes={"localhost (127.0.0.1)": ["learner 0"]},
+)
+
+
+def form(table: str) -> tuple[list[str], list[str]]:
+    """The columns of a run's table, and the names of the rows below it, warnings apart."""
+    lines = [line.rstrip() for line in table.splitlines()]
+    [header] = [re.split(r"\s{2,}", line.strip()) for line in lines if line.strip().startswith("held-out pass@1 ")]
+    rows = [m[1] for line in lines if (m := re.match(r"([A-Za-z]+( out)?)\s{2,}\S", line)) and m[1] != "warning"]
+    return header, rows
+
+
+def summed_up(document: Path) -> str:
+    [table] = [block for block in blocks(document) if "held-out pass@1 " in block and "trajectories" in block]
+    return table
+
+
+def test_the_table_in_the_readme_has_the_columns_and_rows_of_a_run_s() -> None:
+    printed = io.StringIO()
+    Console(file=printed, width=200, color_system=None).print(WHOLE.table())
+    assert form(summed_up(README)) == form(printed.getvalue())
+    for name in form(printed.getvalue())[1]:
+        shown, ours = ([line for line in text.splitlines() if line.startswith(name)] for text in
+                       (summed_up(README), printed.getvalue()))  # fmt: skip
+        if name not in (
+            "unparseable",
+            "verifiers",
+            "failures",
+            "mismatch",
+        ):  # rows of names from the recipe, or of none
+            assert words(shown[0]) == words(ours[0]), f"the row {name} of README.md"
+
+
+def words(line: str) -> list[str]:
+    """Without numbers, and without the plural that depends on them."""
+    return re.findall(
+        r"[A-Za-z][A-Za-z/-]*", re.sub(r"\d[\d,.]*[smhe]?[\d-]*[sm]?|–", " ", line.replace("actors", "actor"))
+    )
+
+
+def test_the_lines_of_a_run_in_the_documents_are_a_display_s() -> None:
+    log = io.StringIO()
+    progress = Progress("demo", stream=log)
+    progress.phase("RL", 30)
+    evaluated = {"eval/pass_at_1/all": 0.4, "eval/pass_at_1/vowels": 0.4, "eval/tasks/all": 50}
+    progress.step(0, evaluated)
+    progress._metrics = {}
+    progress.step(1, dict.fromkeys(CORE, 0.5) | {"reward/vowels": 0.5})
+    _, held_out, step = log.getvalue().splitlines()
+    evaluation = r"held-out pass@1 0\.\d{3} \((\w+ 0\.\d\d ?)+\) over \d+ tasks$"
+    assert re.search(evaluation, held_out)
+    for document in (README, ROOT / "docs" / "extending.md"):
+        for line in "\n".join(blocks(document)).splitlines():
+            if "held-out pass@1 0" in line:
+                assert re.search(evaluation, line), line
+            elif re.match(r"step \d+/\d+ ·", line):
+                ours = [words(part) for part in step.split("] ")[1].split(" · ")]
+                assert all(words(part) in ours for part in line.split(" · ") if part != "…"), line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_whole_run_s_table_has_the_form_of_the_readme_s(finished: Run) -> None:
+    ended = finished.output[finished.output.index("finished after") :]
+    columns, rows = form(ended)
+    assert (columns, rows) == form(summed_up(README))
 
 
 def follows(pattern: str, text: str) -> bool:
