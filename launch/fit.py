@@ -9,10 +9,11 @@ from typing import Any
 from buffer.errors import UserError
 from launch.recipe import Recipe
 from launch.sft.recipe import SftRecipe
-from learner.heads import check_degree
+from learner.heads import check_degree, heads_of
 from learner.logits import check_logits
 from models.architecture import check_architecture, check_reach
 from models.settings import PolicySettings
+from rollout.head_dims import check_head_dim
 
 
 def check_fit(recipe: Recipe | SftRecipe, config: Any | None) -> None:
@@ -28,6 +29,11 @@ def check_fit(recipe: Recipe | SftRecipe, config: Any | None) -> None:
     check_degree(config, recipe.learner.sequence_parallel)
     if isinstance(recipe, Recipe):
         check_degree(config, recipe.rollout.engine.tensor_parallel, "rollout.engine.tensor_parallel")
+        compressed = (
+            getattr(config.get_text_config(), "kv_lora_rank", None) is not None
+        )  # vLLM has other kernels for it
+        if not recipe.cluster.engine_gpus and not compressed:
+            check_head_dim(heads_of(config).head_dim)
     for key, tokens in _contexts(recipe):
         check_context(recipe.policy, config, key, tokens)
 
