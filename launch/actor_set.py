@@ -103,6 +103,7 @@ class ActorSet:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        body, self._body = self._body, None  # `fail` ends nothing any more
         if isinstance(error, RayError | RunError | TimeoutError):  # perhaps because an actor died: its watcher tells
             await asyncio.wait(self._watchers, timeout=_NOTICE_S, return_when=asyncio.FIRST_COMPLETED)
         pending = [*self._watchers, *self._started.values()]
@@ -115,8 +116,8 @@ class ActorSet:
         finally:
             await self._close()
         if self._failure is not None and isinstance(error, Exception | asyncio.CancelledError):
-            if self._body is not None and isinstance(error, asyncio.CancelledError):
-                self._body.uncancel()
+            if body is not None and isinstance(error, asyncio.CancelledError):
+                body.uncancel()
             await self._explain(self._failure)
             raise self._failure from None
         if isinstance(error, ActorFailure):
@@ -144,10 +145,12 @@ class ActorSet:
         return list(self._actors.values())
 
     async def _close(self) -> None:
-        """Ask every actor to close; whatever is left after the deadline is killed."""
+        """Ask every actor to close that has started; whatever is left after the deadline is killed."""
         actors = await self._all_actors()
-        closing = [asyncio.ensure_future(actor.close.remote()) for actor in actors]
-        await asyncio.wait(closing, timeout=_CLOSE_DEADLINE_S)
+        busy = [self._actors[name] for name, start in self._started.items() if start.cancelled() or start.exception()]
+        closing = [asyncio.ensure_future(a.close.remote()) for a in actors if not any(a is b for b in busy)]
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_DEADLINE_S)
         for call in closing:
             if call.done() and not call.cancelled():
                 call.exception()  # a dead actor cannot close: retrieved, so that asyncio does not report it as lost

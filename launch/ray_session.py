@@ -33,6 +33,8 @@ def on_a_cluster() -> bool:
 def join_ray(start_deadline_s: float) -> Path:
     """Join the cluster that RAY_ADDRESS names, or start Ray on this machine alone; the folder of Ray's session."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    # Death notices of 900 characters, printed over the display whatever is set; a run tells deaths itself.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     if on_a_cluster():
         check_address(os.environ["RAY_ADDRESS"], start_deadline_s)
         context: Any = ray.init(**quiet)
