@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from learner.publishing.control import EngineCallError
 from rollout.engine import Episode, SampleRequest
 from rollout.settings import EngineSettings, RolloutSettings
 
+Dtype = Literal["float32", "bfloat16"]
 LONGEST = 320  # tokens of prompt and response
 
 SETTINGS = RolloutSettings(
@@ -31,16 +32,16 @@ class LiveEngine:
     engines = 1
     workers_per_engine = 1
 
-    def __init__(self, policy_dir: Path, settings: RolloutSettings = SETTINGS) -> None:
-        self.settings = settings
+    def __init__(self, policy_dir: Path, settings: RolloutSettings = SETTINGS, dtype: Dtype = "float32") -> None:
+        self.settings, self.dtype = settings, dtype
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
-        self.engine = self.run(self._start(policy_dir))
+        self.engine = self.run(self._start(policy_dir), timeout=300.0)
 
     async def _start(self, policy_dir: Path) -> Any:
         from rollout.vllm_engine import VllmEngine
 
-        return VllmEngine(self.settings, policy_dir, dtype="float32", weight_backend="reprise_shared_memory", seed=0)
+        return VllmEngine(self.settings, policy_dir, dtype=self.dtype, weight_backend="reprise_shared_memory", seed=0)
 
     def submit(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop)

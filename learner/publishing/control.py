@@ -64,6 +64,9 @@ class StagedClient:
 
     vLLM's senders call start, update and finish. The pause before the first and the resumption after the last are
     added here, so that a sender can prepare its first bytes while the engines still sample.
+
+    failed   the first call that an engine answered with an error. A sender may not hear of it: NCCL's waits in a
+             broadcast for the engine that has given up, while the call was made in another thread.
     """
 
     def __init__(self, control: EngineControl, deadlines: Deadlines) -> None:
@@ -71,11 +74,16 @@ class StagedClient:
         self._deadlines = deadlines
         self.stage = "init"
         self.version = 0
+        self.failed: EngineCallError | None = None
 
     def _all(self, method: str, *arguments: Any, stage: str) -> list[Any]:
         self.stage = stage
         everyone = [arguments] * self._control.engines
-        return self._control.call(method, everyone, getattr(self._deadlines, stage))
+        try:
+            return self._control.call(method, everyone, getattr(self._deadlines, stage))
+        except EngineCallError as error:
+            self.failed = self.failed or error
+            raise
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
         """Every engine gets its own rank offset: vLLM's senders count one engine only."""

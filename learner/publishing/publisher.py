@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +21,7 @@ from learner.publishing.shared_memory import SharedMemorySender, SharedMemoryTra
 from learner.publishing.source import LearnerSource
 
 T = TypeVar("T")
+_LOOK_S = 1.0  # seconds between two looks at whether an engine has failed
 
 
 class Publisher:
@@ -121,14 +121,20 @@ class Publisher:
         return mismatches[worst]
 
     def _run(self, stage: str, deadline_s: float, work: Callable[[], T]) -> T:
-        """`work()` under a deadline that holds even where a library call would wait for ever."""
+        """`work()` under a deadline that holds even where a library call would wait for ever, as it may once an engine
+        has failed: then no longer than a moment."""
         self._client.stage = stage
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="publish")
+        until = time.monotonic() + deadline_s
         try:
-            return thread.submit(work).result(deadline_s)
-        except FutureTimeout:
-            reason = f"no answer within its deadline of {deadline_s:g} s"
-            raise PublishError(self._client.stage, self._rank, self._client.version, reason) from None
+            done = thread.submit(work)
+            while not wait([done], min(_LOOK_S, max(0.0, until - time.monotonic()))).done:
+                if self._client.failed is not None:
+                    raise self._client.failed
+                if time.monotonic() >= until:
+                    reason = f"no answer within its deadline of {deadline_s:g} s"
+                    raise PublishError(self._client.stage, self._rank, self._client.version, reason)
+            return done.result()
         except EngineCallError as error:
             raise PublishError(self._client.stage, self._rank, self._client.version, str(error)) from error
         finally:

@@ -21,8 +21,8 @@ class Deadlines(BaseModel):
     check: float = Field(120.0, gt=0, description="engine and learner are compared")
 
 
-# Nats a token. Fixed tokens are random ids, far in the tail, where bfloat16 differs most and wrong weights are seen best;
-# sampled ones are likely. SmolLM2-135M in bfloat16 has 0.06 to 0.08 and 0.03; docs/architecture.md has more of them.
+# Nats a token. Fixed tokens are random ids, far in the tail, where bfloat16 differs most and wrong weights show best;
+# sampled ones are likely. SmolLM2-135M in bfloat16 has 0.06 to 0.08 and 0.03 (docs/architecture.md).
 _CHECK = {"float32": 1e-3, "bfloat16": 0.15}
 _PROBE = {"float32": 1e-3, "bfloat16": 0.1}
 

@@ -141,6 +141,26 @@ def test_a_library_call_that_never_returns_meets_a_deadline(tmp_path: Path) -> N
     control.released.set()
 
 
+@pytest.mark.timeout(30)
+def test_an_engine_s_error_is_told_though_the_sender_goes_on_waiting_for_that_engine(tmp_path: Path) -> None:
+    """As NCCL's does: the call is made in a thread of its own, the sender waits in the broadcast."""
+    sender = publisher(RecordingControl(fails="update_weights"), tmp_path)  # whose deadlines are ten minutes
+    for_ever = threading.Event()
+
+    def send_weights() -> None:
+        threading.Thread(target=swallowing, daemon=True).start()
+        for_ever.wait()
+
+    def swallowing() -> None:
+        with pytest.raises(EngineCallError):
+            sender._client.update_weights({})
+
+    sender._sender.send_weights = send_weights  # type: ignore[method-assign]
+    with pytest.raises(PublishError, match=r"in stage 'transfer' .* engine 1: update_weights: .*out of memory"):
+        sender.publish(3)
+    for_ever.set()
+
+
 def test_each_engine_of_an_nccl_group_gets_its_own_rank_offset() -> None:
     from learner.publishing.control import StagedClient
 
