@@ -212,8 +212,7 @@ examples:
   reprise train recipes/demo.yaml --set seed=1 --set learner.lr=5e-4 --name lr5e-4
   reprise train recipes/demo.yaml --set policy.path=/models/my-policy --set warm_start=null
   reprise train recipes/demo.yaml --set rollout.max_staleness=0        synchronous training, for comparison
-  reprise train recipes/demo.yaml --set checkpoints.every=10           then, after a crash:
-  reprise train --resume runs/demo                                     go on from the last checkpoint
+  reprise train --resume runs/demo                                     go on after Ctrl-C, a failure, a crash
   reprise train recipes/demo.yaml --dry-run --nodes 2 --node-cpus 8    plan for two nodes that are not here
 on a Ray cluster (README: going on to a cluster):
   ray job submit --working-dir . -- python -m launch train recipes/demo.yaml

@@ -86,6 +86,11 @@ class Curriculum:
         """Batches given so far."""
         return self._done
 
+    @property
+    def between_stages(self) -> bool:
+        """Whether the batch given last ended its stage."""
+        return self._step == self._stages[self._stage].steps
+
     def __iter__(self) -> Curriculum:
         return self
 

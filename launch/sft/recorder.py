@@ -41,6 +41,7 @@ class SftRecorder:
         self.summary = SftSummary(run.name, stages=[StageResult(stage.name, 0) for stage in recipe.stages])
         self.progress = Progress(run.name, phases=PHASES, started=opening.started)
         self._stage = 0
+        self.evaluated_at = -1  # the step of the last evaluation
         self.checkpoint = run.last_checkpoint(recipe.checkpoints.every) if resumed else None
         if self.checkpoint is not None:
             self._take_up(step_of(self.checkpoint))
@@ -138,6 +139,7 @@ class SftRecorder:
         self.summary.tokens_trained += tokens
 
     def _add_evaluation(self, step: int, losses: Mapping[str, float]) -> None:
+        self.evaluated_at = step
         if step:
             self.summary.stages[self._stage].eval_loss = dict(losses)
         else:

@@ -83,7 +83,8 @@ async def _train(
             if held_out:
                 recorder.evaluated(curriculum.done, await learner.sft_evaluate(documents))
 
-        if not curriculum.done:
+        interrupted_there = curriculum.between_stages and recorder.evaluated_at < curriculum.done
+        if not curriculum.done or interrupted_there:
             await evaluate()
         recorder.training_begins(curriculum.total, curriculum.done)
         ranks.at_early_end = saving.rest
