@@ -13,19 +13,28 @@ Rank = tuple[float, int, float, str]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reusable:
-    """A group that was trained on `uses` times. `lot`, drawn once in [0, 1), breaks ties between equals."""
+    """A group that was trained on `uses` times.
+
+    first_taken  the version of the batch that held it first, the same for all fresh groups of that batch
+    lot          drawn once in [0, 1); breaks ties between equals
+    """
 
     group: Group
     uses: int
     raw_variance: float
     lot: float
-    oldest_version: int
+    first_taken: int
     nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReusePolicy:
-    """Who may be reused, and who first: high variance of the raw reward and low use."""
+    """Who may be reused, and who first: high variance of the raw reward and low use.
+
+    A group's age counts from the batch that held it first. Counted from its oldest token, long responses would be older
+    than short ones of the same batch: they began earlier. They would come later and leave sooner, and reuse would be
+    biased against long reasoning. The tokens of a group are thus up to `max_staleness` versions older than `max_age`.
+    """
 
     max_uses: int
     max_age: int
@@ -36,16 +45,15 @@ class ReusePolicy:
         return uses + self.uses_per_take > self.max_uses
 
     def oldest_allowed(self, version: int) -> int:
-        """The lowest token version that a batch at `version` may still train on."""
+        """The earliest first batch of a group that a batch at `version` may still train on."""
         return version - self.max_age
 
     def rank(self, member: Reusable) -> Rank:
         """Sorts the best last: raw variance shared among the uses so far, then the younger, then by lot.
 
-        The lot, not the order of arrival, decides among equals: short responses arrive first, and preferring them would
-        bias reuse against long reasoning.
+        The lot, not the order of arrival, decides among equals: short responses arrive first.
         """
-        return (member.raw_variance / member.uses, member.oldest_version, member.lot, member.group.id)
+        return (member.raw_variance / member.uses, member.first_taken, member.lot, member.group.id)
 
 
 class ReusePool:
@@ -75,7 +83,7 @@ class ReusePool:
         """Take in a group; it is not spent."""
         insort(self._ranks, self._policy.rank(member))
         self._members[member.group.id] = member
-        self._ids_by_version[member.oldest_version][member.group.id] = None
+        self._ids_by_version[member.first_taken][member.group.id] = None
         self.nbytes += member.nbytes
 
     def take_best(self, count: int) -> list[Reusable]:
@@ -97,9 +105,9 @@ class ReusePool:
 
     def _remove(self, rank: Rank) -> Reusable:
         member = self._members.pop(rank[-1])
-        same_age = self._ids_by_version[member.oldest_version]
+        same_age = self._ids_by_version[member.first_taken]
         del same_age[member.group.id]
         if not same_age:
-            del self._ids_by_version[member.oldest_version]
+            del self._ids_by_version[member.first_taken]
         self.nbytes -= member.nbytes
         return member

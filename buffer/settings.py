@@ -19,7 +19,7 @@ class ReuseSettings(BaseModel):
         ge=1, description="Passes over a group at most, its first batch included; a batch is `learner.epochs` uses."
     )
     max_age: int = Field(
-        ge=1, description="Age in policy versions beyond which a group is not trained on again and is evicted."
+        ge=1, description="Versions after its first batch beyond which a group is not trained on again and is evicted."
     )
 
 

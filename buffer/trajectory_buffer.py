@@ -146,9 +146,9 @@ class TrajectoryBuffer:
             raise ValueError(f"a batch at version {version} has tokens of version {version - min(ages)}")
         # Only now do they (re)enter the pool, so no group is twice in one batch.
         for group in first:
-            self._keep(group, uses=self._uses_per_take, lot=self._rng.random())
+            self._keep(group, self._uses_per_take, version, self._rng.random())
         for member in reused:
-            self._keep(member.group, uses=member.uses + self._uses_per_take, lot=member.lot)
+            self._keep(member.group, member.uses + self._uses_per_take, member.first_taken, member.lot)
         self._bound_memory()
         self._count_batch(groups, is_reused)
         return Batch(version, groups, is_reused, ages, self._metrics(is_reused, ages))
@@ -160,7 +160,10 @@ class TrajectoryBuffer:
 
     def state(self) -> dict[str, Any]:
         """All of the buffer as plain dictionaries, lists, numbers and numpy arrays, for `restore`."""
-        reusable = [{"group": group_to_plain(m.group), "uses": m.uses, "lot": m.lot} for m in self._pool.members()]
+        reusable = [
+            {"group": group_to_plain(m.group), "uses": m.uses, "first_taken": m.first_taken, "lot": m.lot}
+            for m in self._pool.members()
+        ]
         return {
             "fresh": [group_to_plain(group) for _, _, group in sorted(self._fresh, key=lambda entry: entry[:2])],
             "reusable": reusable,
@@ -183,7 +186,7 @@ class TrajectoryBuffer:
         for plain in state["fresh"]:
             self._push_fresh(group_from_plain(plain))
         for entry in state["reusable"]:
-            self._keep(group_from_plain(entry["group"]), entry["uses"], entry["lot"])
+            self._keep(group_from_plain(entry["group"]), entry["uses"], entry["first_taken"], entry["lot"])
         self._bound_memory()
 
     def _push_fresh(self, group: Group) -> None:
@@ -202,11 +205,11 @@ class TrajectoryBuffer:
         largest = math.floor(fresh / self._settings.fresh_fraction + 1e-9)
         return min(self._settings.batch_groups, largest) - fresh
 
-    def _keep(self, group: Group, uses: int, lot: float) -> None:
+    def _keep(self, group: Group, uses: int, first_taken: int, lot: float) -> None:
         if self._policy.spent(uses):
             self._counts["evicted/max_uses"] += 1
         else:
-            self._pool.add(Reusable(group, uses, raw_variance(group), lot, group.oldest_version, group.nbytes))
+            self._pool.add(Reusable(group, uses, raw_variance(group), lot, first_taken, group.nbytes))
 
     def _bound_memory(self) -> None:
         """Evict reusable groups until the bounds hold. Fresh groups stay: admission bounds how many there are."""

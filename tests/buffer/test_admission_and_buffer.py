@@ -103,6 +103,7 @@ class Run:
         self.stored: set[str] = set()
         self.uses: Counter[str] = Counter()
         self.oldest: dict[str, int] = {}
+        self.first_taken: dict[str, int] = {}
         self.batches: list[Batch] = []
 
     def new_admission(self, next_take: int) -> Admission:
@@ -177,6 +178,7 @@ class Run:
         fresh = [g.id for g, again in zip(batch.groups, batch.reused) if not again]
         self.admission.taken(self.learner_version, fresh)
         self.check(batch, fresh, available)
+        self.first_taken |= {group_id: self.learner_version for group_id in fresh}
         self.uses.update({g.id: self.setup.epochs for g in batch.groups})
         self.batches.append(batch)
 
@@ -187,7 +189,7 @@ class Run:
             group_id
             for group_id, uses in self.uses.items()
             if uses + self.setup.epochs <= reuse.max_uses
-            and self.learner_version - self.oldest[group_id] <= reuse.max_age
+            and self.learner_version - self.first_taken[group_id] <= reuse.max_age
         ]
 
     def check(self, batch: Batch, fresh: list[str], available: int) -> None:
@@ -200,7 +202,8 @@ class Run:
         assert all(self.learner_version - self.oldest[i] <= self.setup.max_staleness for i in fresh)
         assert all(self.uses[i] > 0 for i in reused)
         assert all(self.uses[i] + self.setup.epochs <= want.reuse.max_uses for i in ids)
-        assert all(self.learner_version - self.oldest[i] <= want.reuse.max_age for i in reused)
+        assert all(self.learner_version - self.first_taken[i] <= want.reuse.max_age for i in reused)
+        assert all(age <= want.reuse.max_age + self.setup.max_staleness for age in batch.ages)
         assert len(fresh) >= want.fresh_fraction * len(ids) - 1e-9
         assert len(fresh) == want.fresh_per_batch or (not self.tasks_left and not self.admission.in_flight)
         if not self.buffer.counters()["evicted/memory"] and len(fresh) == want.fresh_per_batch:

@@ -8,8 +8,8 @@ from buffer.trajectory_buffer import TrajectoryBuffer
 POLICY = ReusePolicy(max_uses=4, max_age=3, uses_per_take=1)
 
 
-def member(group_id: str, variance: float = 0.25, uses: int = 1, oldest: int = 0, lot: float = 0.5) -> Reusable:
-    return Reusable(group(group_id, start=oldest), uses, variance, lot, oldest, nbytes=10)
+def member(group_id: str, variance: float = 0.25, uses: int = 1, first_taken: int = 0, lot: float = 0.5) -> Reusable:
+    return Reusable(group(group_id), uses, variance, lot, first_taken, nbytes=10)
 
 
 def order(*members: Reusable) -> list[str]:
@@ -37,7 +37,7 @@ def test_variance_is_weighed_against_use() -> None:
 
 
 def test_among_equals_the_younger_is_reused_first_and_then_the_lot_decides() -> None:
-    assert order(member("old", oldest=1), member("young", oldest=2)) == ["young", "old"]
+    assert order(member("old", first_taken=1), member("young", first_taken=2)) == ["young", "old"]
     assert order(member("a", lot=0.1), member("b", lot=0.9), member("c", lot=0.5)) == ["b", "c", "a"]
 
 
@@ -70,7 +70,7 @@ def test_the_worst_is_evicted_first() -> None:
 def test_what_exceeds_max_age_is_evicted_and_the_rest_stays_in_order() -> None:
     pool = ReusePool(POLICY)
     for n in range(6):
-        pool.add(member(f"v{n}", oldest=n))
+        pool.add(member(f"v{n}", first_taken=n))
     assert pool.evict_aged(version=6) == 3
     assert [m.group.id for m in pool.members()] == ["v3", "v4", "v5"]
     assert pool.nbytes == 30
