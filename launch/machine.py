@@ -10,7 +10,7 @@ from pathlib import Path
 
 from buffer.errors import UserError
 from launch.nodes import Plan, local_nodes
-from launch.ray_session import on_a_cluster
+from launch.nodes import on_a_cluster
 from launch.recipe import Recipe
 
 SHM = Path("/dev/shm")

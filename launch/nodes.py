@@ -79,6 +79,11 @@ class Plan:
         return [p for p in self.placements if p.node == node]
 
 
+def on_a_cluster() -> bool:
+    """Whether RAY_ADDRESS names a cluster to run on; Ray sets it for a submitted job."""
+    return "RAY_ADDRESS" in os.environ
+
+
 def local_nodes() -> list[Node]:
     """This machine as a single node: CPUs this process may use, memory that is free now, GPUs by their device files.
 

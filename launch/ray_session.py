@@ -18,16 +18,11 @@ from typing import IO, Any, Self
 import ray
 
 from buffer.errors import UserError
-from launch.nodes import Node, local_nodes
+from launch.nodes import Node, local_nodes, on_a_cluster
 
 _RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
 _MARK = "reprise.lock"  # in a session's folder, locked as long as its run lives
 _CONNECT_S = 10.0
-
-
-def on_a_cluster() -> bool:
-    """Whether RAY_ADDRESS names a cluster to run on; Ray sets it for a submitted job."""
-    return "RAY_ADDRESS" in os.environ
 
 
 def join_ray(start_deadline_s: float) -> Path:

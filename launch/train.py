@@ -10,12 +10,12 @@ from data.stream import TaskStream
 from launch import preflight
 from launch.cluster import Cluster
 from launch.evaluate import evaluate
-from launch.nodes import local_nodes
+from launch.nodes import local_nodes, on_a_cluster
 from launch.opening import Opening, refuse_beside_a_loop
 from launch.preflight import Preflight
 from launch.probe import probe
 from launch.quiet import quiet_libraries
-from launch.ray_session import RaySession, on_a_cluster, ray_nodes
+from launch.ray_session import RaySession, ray_nodes
 from launch.recipe import Recipe
 from launch.recorder import Recorder
 from launch.resuming import check_resumable, policy_folder

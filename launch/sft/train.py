@@ -7,10 +7,10 @@ from pathlib import Path
 
 import ray
 
-from launch.nodes import Plan, local_nodes
+from launch.nodes import Plan, local_nodes, on_a_cluster
 from launch.opening import Opening, refuse_beside_a_loop
 from launch.quiet import quiet_libraries
-from launch.ray_session import RaySession, on_a_cluster, ray_nodes
+from launch.ray_session import RaySession, ray_nodes
 from launch.resuming import check_resumable, policy_folder
 from launch.run_folder import RunFolder
 from launch.saving import Saving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -64,6 +65,29 @@ def test_help_and_dry_run_import_nothing_heavy(tmp_path: Path) -> None:
         assert ran.stdout.endswith("IMPORTED\n"), ran.stdout + ran.stderr
 
 
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"reprise \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_a_run_says_what_it_does_before_it_loads_anything_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys, builtins; sys.path.insert(0, 'tests')\n"
+        "heavy, load = {'ray', 'vllm', 'deepspeed', 'torch', 'transformers'}, builtins.__import__\n"
+        "def loading(name, *others):\n"
+        "    if name.split('.')[0] in heavy: raise SystemExit(name)\n"
+        "    return load(name, *others)\n"
+        "builtins.__import__ = loading\n"
+        "from launch.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    ran = run_python("-c", program, "train", str(write_recipe(tmp_path)))
+    assert re.fullmatch(r"\[ +\d+s\] small: loading libraries\n", ran.stdout)
+    assert ran.stderr.split(".")[0].strip() in ("ray", "vllm", "deepspeed", "torch", "transformers")
+
+
 def test_python_m_launch_is_the_same_program(tmp_path: Path) -> None:
     file = write_recipe(tmp_path)
     ran = run_python("-m", "launch", "recipe", str(file))
@@ -91,6 +115,22 @@ def test_a_dry_run_plans_for_a_cluster_that_is_not_here(tmp_path: Path, capsys) 
     assert "1 (host 1)" in out
     assert out.count("/ 64 GiB") == 2
     assert out.count("0 / 8") == 2
+
+
+def test_tasks_that_are_held_out_too_and_memory_that_is_assumed_are_told(tmp_path: Path, capsys) -> None:
+    line = '{"id": "%s", "prompt": "2+2?", "domain": "sums", "verifier": "exact", "answer": "4"}\n'
+    (tmp_path / "train.jsonl").write_text("".join(line.replace("2+2", f"{n}+2") % n for n in range(5)))
+    (tmp_path / "held_out.jsonl").write_text(line % "other")
+    data = {
+        "train": [{"path": str(tmp_path / "train.jsonl")}],
+        "held_out": [{"path": str(tmp_path / "held_out.jsonl")}],
+    }
+    recipe = write_recipe(tmp_path, data=data)
+    assert main(["train", str(recipe), "--dry-run", "--nodes", "2", "--node-cpus", "9"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Note: 1 of the 5 tasks of data.train are left out of training: data.held_out has their id or" in out
+    assert "Each node is taken to have the memory that is free here" in out
+    assert "--node-memory-gb says otherwise" in out
 
 
 def test_the_printed_recipe_is_a_recipe(tmp_path: Path, capsys) -> None:
@@ -173,7 +213,7 @@ SET = [
     ("learner.lr=", "learner.lr takes a number above 0, but was given null"),
     ("steps=true", "steps takes a whole number of at least 1, but was given true"),
     ("steps=3.5", "steps takes a whole number of at least 1, but was given 3.5"),
-    ("steps=0", "steps takes a whole number of at least 1, but was given 0"),
+    ("steps=0", "steps takes a whole number of at least 1, but was given 0: to have a policy evaluated, take steps=1"),
     ("buffer.normalize_std=1", "buffer.normalize_std takes true or false, but was given 1"),
     ("buffer=3", "buffer takes a mapping with keys batch_groups, fresh_fraction"),
     ("buffer.reuse=null", "buffer.reuse takes a mapping with keys max_uses, max_age, but was given null"),
@@ -205,6 +245,11 @@ SET = [
     ("weights.transport=nccl", "weights.transport nccl wants one whole GPU for each learner rank and engine rank"),
     ("weights.transport=ipc", "weights.transport ipc wants learner and engine to share one GPU"),
     ("policy.path=/nowhere", "policy.path: /nowhere lacks the folder itself"),
+    (
+        "policy.path=Qwen/Qwen3-0.6B",
+        "there is no folder Qwen/Qwen3-0.6B. Names of the Hugging Face hub are not fetched: `hf download "
+        "Qwen/Qwen3-0.6B --local-dir Qwen3-0.6B`",
+    ),
     ("rewards.verifiers.exact.use=exakt", "there is no verifier 'exakt'; did you mean 'exact'?"),
     ("learner.world_size=64", "64 learner x 1 CPU + 1 engine x 1 CPU = 65 CPUs, the machine has"),
     ("rollout.engine.kv_cache_gb=100000", "too little memory for the engine's cache"),
@@ -254,7 +299,33 @@ ARGUMENTS = [
     (["train", "nowhere.yaml"], "there is no recipe nowhere.yaml"),
     (["train", "."], "recipe . cannot be read: Is a directory"),
     (["recipe"], "give a recipe file to print, or --keys"),
-    (["recipe", "--keys", "lerner"], "--keys lerner: no such key or section"),
+    (["recipe", "--keys", "lerner"], "--keys lerner: no such key or section; --keys alone lists all"),
+    (["recipe", "--keys", "stages"], "there is in a recipe for `reprise sft`: add --sft"),
+    (["recipe", "--keys", "rewards", "--sft"], "there is in a recipe for `reprise train`: leave --sft out"),
+    (
+        [
+            "sft",
+            "recipes/demo_sft.yaml",
+            "--dry-run",
+            "--set",
+            "stages=[{name: a, lr: 1, sources: [{name: s, path: x}]}]",
+        ],
+        "stages.0.context is missing; it takes a whole number or a list of lists, such as 4096 or [[0.0, 2048], [0.5",
+    ),
+    (
+        [
+            "train",
+            "recipes/demo.yaml",
+            "--dry-run",
+            "--nodes",
+            "2",
+            "--node-cpus",
+            "8",
+            "--set",
+            "rollout.engine.kv_cache_gb=9999",
+        ],
+        "GiB; --node-memory-gb says otherwise.",
+    ),
     (["report", "nowhere"], "nowhere is not a run's folder: it has no metrics.jsonl"),
     (["train", "x.yaml", "--nodes", "2"], "they go with --dry-run only"),
     (["train"], "give a recipe file, such as recipes/demo.yaml, or --resume RUN_DIR"),

@@ -6,8 +6,8 @@ import math
 import pytest
 from rich.console import Console
 
-from launch.metrics import CORE
 from launch.durations import duration
+from launch.metrics import CORE
 from launch.progress import Progress, sparkline
 
 
@@ -139,6 +139,39 @@ def test_the_panel_fits_a_narrow_terminal(progress):
     stream = io.StringIO()
     Console(file=stream, width=60, color_system=None).print(progress._render())
     assert all(len(line) <= 60 for line in stream.getvalue().splitlines())
+
+
+def rows(progress: Progress, width: int = 100) -> list[str]:
+    stream = io.StringIO()
+    Console(file=stream, width=width, color_system=None).print(progress._render())
+    return stream.getvalue().splitlines()
+
+
+def test_only_phases_that_will_come_are_shown_as_such_and_none_when_it_is_over(log, clock):
+    progress = Progress("demo", stream=log, clock=clock, phases=["set-up", "RL", "export"])
+    progress.phase("set-up")
+    assert "◉ set-up 0s   ○ RL   ○ export" in rows(progress)[1]
+    progress.phase("RL")
+    progress.close()
+    assert "● set-up 0s   ● RL 0s" in rows(progress)[1]
+    assert "export" not in rows(progress)[1]
+
+
+def test_an_echoed_ctrl_c_finds_room_beside_the_panel(clock, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    progress = Progress("demo", stream=Terminal(), clock=clock)
+    progress.close()
+    assert max(map(len, rows(progress, 80))) <= 80 - len("^C")
+
+
+def test_the_clock_and_the_first_phase_begin_with_the_command(log, clock):
+    progress = Progress("demo", stream=log, clock=clock, started=clock.now - 12)
+    progress.phase("set-up")
+    clock.now += 3
+    progress.phase("RL")
+    assert progress.phase_seconds == {"set-up": 15.0, "RL": 0.0}
+    assert "[   15s] RL" in log.getvalue()
 
 
 @pytest.mark.parametrize(
