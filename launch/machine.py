@@ -9,8 +9,7 @@ import tempfile
 from pathlib import Path
 
 from buffer.errors import UserError
-from launch.nodes import Plan, local_nodes
-from launch.nodes import on_a_cluster
+from launch.nodes import Plan, local_nodes, on_a_cluster
 from launch.recipe import Recipe
 
 SHM = Path("/dev/shm")
