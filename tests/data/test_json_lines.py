@@ -24,7 +24,7 @@ def values(path: Path) -> list[Any]:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (gzip.compress(LINE, mtime=0), "the file is gzip-compressed; unpack it (gunzip); it must be JSON lines in UTF-8, one"),
+        (gzip.compress(LINE, mtime=0), "the file is gzip-compressed; unpack it (gunzip); it must be JSON lines"),
         (b"\x28\xb5\x2f\xfd\x04", "x.jsonl:1: the file is zstd-compressed; unpack it (unzstd)"),
         (b"PK\x03\x04rest", "x.jsonl:1: the file is a zip archive; unpack it"),
         (b"PAR1\x15\x04", "x.jsonl:1: the file is a Parquet file; it must be"),
