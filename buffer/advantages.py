@@ -52,11 +52,13 @@ def raw_variance(group: Group) -> float:
 def group_advantages(group: Group, normalize_std: bool, truncated: Literal["keep", "mask"]) -> Group:
     """The group with `advantages` float32[G] and `weighted` bool[G].
 
-    `truncated="mask"` takes a truncated but scored trajectory out of the loss and leaves its score in the baseline.
+    `truncated="mask"` takes a truncated but scored trajectory out of the loss and leaves its score in the baseline. So
+    does a log-probability that no sampled token has: its ratio would be infinite or undefined, and one token would cost
+    the whole optimiser step.
     """
     scores = raw_scores(group)
     scored = ~np.isnan(scores)
-    weighted = scored.copy()
+    weighted = scored & np.array([t.has_valid_logprobs for t in group.trajectories], dtype=bool)
     if truncated == "mask":
         weighted &= ~np.array([t.truncated for t in group.trajectories], dtype=bool)
     advantages = np.zeros(len(scores))

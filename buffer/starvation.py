@@ -15,7 +15,7 @@ from buffer.types import Group, Status
 MEANING = {
     Reason.ZERO_VARIANCE: "all answers to a task got the same score",
     Reason.TOO_FEW_SCORED: "fewer than two answers to a task could be scored",
-    Reason.ALL_MASKED: "every answer with something to teach is masked as truncated",
+    Reason.ALL_MASKED: "every answer with something to teach is masked",
 }
 
 
@@ -47,6 +47,7 @@ class Streak:
             verdict = trajectory.verdict
             self._trajectories[Status.UNPARSEABLE if verdict.was_unparseable else verdict.status] += 1
             self._trajectories["truncated"] += trajectory.truncated
+            self._trajectories["invalid_logprobs"] += not trajectory.has_valid_logprobs
             if verdict.status is Status.INFRA_ERROR:
                 self._caused(verdict.explanation)
         self._score_sum += float(np.nansum(raw_scores(group)))
@@ -77,6 +78,11 @@ class Streak:
         failed = self._failed() if counts[Status.INFRA_ERROR] else ""
         if counts[Status.INFRA_ERROR] * 2 >= total:
             return failed
+        if counts["invalid_logprobs"] * 2 >= total:
+            return (
+                f"The engines recorded log-probabilities that are not finite or above 0 for "
+                f"{counts['invalid_logprobs']} of them, which cannot be trained on: see policy.dtype and their logs."
+            )
         return f"{failed} {self._by_what_was_judged(total)}".strip()
 
     def _failed(self) -> str:

@@ -31,6 +31,7 @@ COUNTERS = (
     "trajectories/unparseable",
     "trajectories/infra_error",
     "trajectories/truncated",
+    "trajectories/invalid_logprobs",
     "trajectories/trained",
     "trajectories/reused",
     "evicted/max_uses",
@@ -104,6 +105,7 @@ class TrajectoryBuffer:
             assert trajectory.verdict is not None
             self._counts["trajectories/sampled"] += 1
             self._counts["trajectories/truncated"] += trajectory.truncated
+            self._counts["trajectories/invalid_logprobs"] += not trajectory.has_valid_logprobs
             if trajectory.verdict.status is not Status.SCORED:
                 self._counts[f"trajectories/{trajectory.verdict.status}"] += 1
         if (reason := teaches_nothing(group)) is not None:

@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from buffer.printable import printable_lines
 
+# Nats above 0 up to which a log-probability is taken for a rounding error: a kernel's, of a token that is certain.
+_ROUNDING = 1e-3
 # What a verdict's texts may hold, in characters: they go into files, messages and the buffer, one for each answer.
 REASON_CHARS, EXPLANATION_CHARS = 60, 500
 
@@ -176,6 +178,12 @@ class Trajectory:
     def truncated(self) -> bool:
         """True if the token limit ended the response."""
         return self.finish_reason is FinishReason.LENGTH
+
+    @property
+    def has_valid_logprobs(self) -> bool:
+        """Whether each trainable token could have been sampled as recorded: a log-probability, finite and at most 0."""
+        logprobs = self.behaviour_logprobs[self.trainable]
+        return bool(np.isfinite(logprobs).all() and (logprobs <= _ROUNDING).all())
 
     @property
     def oldest_version(self) -> int:

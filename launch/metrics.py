@@ -65,6 +65,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("groups/zero_variance", "groups", "groups rejected since the last step because every score was the same"),
     Metric("trajectories/unparseable", "trajectories", "answers since the last step that could not be read: masked"),
     Metric("trajectories/truncated", "trajectories", "responses since the last step that the token limit cut off"),
+    Metric(
+        "trajectories/invalid_logprobs",
+        "trajectories",
+        "responses since the last step with a log-probability that is not finite or above 0: masked",
+    ),
     Metric("trajectories/infra_error", "trajectories", "verdicts lost since the last step, not by the answer's fault"),
     Metric("tokens/response_mean", "tokens", "mean response length of the batch"),
     Metric("time/step", "s", "wall time of the step, from one published version to the next"),

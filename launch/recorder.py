@@ -248,7 +248,7 @@ class Recorder:
 
     def _count(self, counters: Mapping[str, int]) -> None:
         """The buffer's totals."""
-        names = ("sampled", "trained", "reused", "unparseable", "infra_error", "truncated")
+        names = ("sampled", "trained", "reused", "unparseable", "infra_error", "truncated", "invalid_logprobs")
         self.summary.trajectories = TrajectoryCounts(
             **{name: counters[f"trajectories/{name}"] for name in names},
             zero_variance=counters["groups/zero_variance"] * self._group_size,

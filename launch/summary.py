@@ -29,6 +29,7 @@ class TrajectoryCounts:
     unparseable, infra_error   masked, and why
     zero_variance   in groups that were rejected because every score was the same
     truncated       cut off by the token limit
+    invalid_logprobs   masked: the engine recorded a log-probability that is not finite or above 0
     """
 
     sampled: int = 0
@@ -38,6 +39,7 @@ class TrajectoryCounts:
     zero_variance: int = 0
     infra_error: int = 0
     truncated: int = 0
+    invalid_logprobs: int = 0
 
     @property
     def reuse_share(self) -> float:

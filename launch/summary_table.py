@@ -147,6 +147,8 @@ def _trajectories(counts: Any) -> Iterator[tuple[str, RenderableType]]:
     parts = [f"{shown.get('sampled', '–')} sampled", f"{shown.get('trained', '–')} trained, {reused} of them reused"]
     yield "trajectories", Flow(parts)
     names = {"zero_variance": "without variance", "unparseable": "unparseable", "infra_error": "infra errors"}
+    if n.get("invalid_logprobs"):
+        names["invalid_logprobs"] = "with invalid log-probabilities"
     yield "left out", Flow(f"{shown.get(name, '–')} {words}" for name, words in names.items())
     cut = formatted(n.get("truncated", math.nan) / n["sampled"] if n.get("sampled") else 0.0, ".0%")
     yield "truncated", f"{shown.get('truncated', '–')}, {cut} of those sampled"

@@ -178,7 +178,7 @@ class Run:
         fresh = [g.id for g, again in zip(batch.groups, batch.reused) if not again]
         self.admission.taken(self.learner_version, fresh)
         self.check(batch, fresh, available)
-        self.first_taken |= {group_id: self.learner_version for group_id in fresh}
+        self.first_taken |= dict.fromkeys(fresh, self.learner_version)
         self.uses.update({g.id: self.setup.epochs for g in batch.groups})
         self.batches.append(batch)
 

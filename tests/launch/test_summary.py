@@ -57,7 +57,7 @@ def test_the_promised_keys_are_there(summary, tmp_path):
     assert written["pass_at_1"]["after"] == {"addition": 0.8, "reversal": 0.3, "all": 0.55}
     assert written["trajectories"] == asdict(summary.trajectories)
     assert list(written["trajectories"]) == [
-        "sampled", "trained", "reused", "unparseable", "zero_variance", "infra_error", "truncated",
+        "sampled", "trained", "reused", "unparseable", "zero_variance", "infra_error", "truncated", "invalid_logprobs",
     ]  # fmt: skip
     for key in ("steps", "wall_seconds", "learn_seconds", "mismatch_start", "tokens_per_second", "overlap", "nodes"):
         assert written[key] == getattr(summary, key)
