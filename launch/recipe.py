@@ -35,6 +35,7 @@ class Recipe(BaseModel):
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=200,
         description="the run's folder below `runs_dir`; the recipe file's name if left out",
     )
     seed: int = Field(0, ge=0, lt=2**31, description="seeds task order, sampling, warm start and initial weights")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
+from buffer.files import absence, dangling
 from launch.drafts import replacing
 from learner.checkpoints.folder import latest
 
@@ -55,9 +56,8 @@ class RunFolder:
                     number += 1
                     path = Path(runs_dir) / f"{name}-{number}"
         except OSError as error:
-            raise UserError(
-                f"runs_dir {runs_dir}: no folder for the run {name!r} can be made in it: {error.strerror}"
-            ) from error
+            why = absence(Path(runs_dir)) if dangling(Path(runs_dir)) else error.strerror
+            raise UserError(f"runs_dir {runs_dir}: no folder for the run {name!r} can be made in it: {why}") from error
 
     @classmethod
     def existing(cls, path: Path | str) -> RunFolder:

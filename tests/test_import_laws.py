@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # What every room may know of the buffer room: the types that cross walls, errors a person can act on, plug-ins.
 TYPES = ("buffer.types", "buffer.errors")
-SHARED = (*TYPES, "buffer.plugins", "buffer.printable")
+SHARED = (*TYPES, "buffer.plugins", "buffer.printable", "buffer.files")
 
 # The table: what each room may import of the others (a module, or a room with all its modules).
 ALLOWED: dict[str, tuple[str, ...]] = {
@@ -25,7 +25,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "buffer": (),
     "learner": (*SHARED, "models"),
     # Nothing but how to name a missing folder or a wrong dotted path to the person who wrote it.
-    "models": ("buffer.errors", "buffer.plugins"),
+    "models": ("buffer.errors", "buffer.plugins", "buffer.files"),
     "data": (*SHARED, "rewards"),
 }
 
