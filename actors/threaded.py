@@ -6,6 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,7 +23,8 @@ class ThreadedActor:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except Exception:
-            traceback.print_exc()
+            with suppress(OSError):  # the log's disk may be full
+                traceback.print_exc()
             raise
 
     async def alive(self) -> None:

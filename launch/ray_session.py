@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -86,7 +87,8 @@ class RaySession:
         if self._folder is None:
             return
         if self.logs is not None and isinstance(error, Exception) and not isinstance(error, UserError):
-            shutil.copytree(self._folder / "logs", self.logs, ignore=_dangling, dirs_exist_ok=True)
+            with suppress(OSError):  # a full disk, say, may be why the run failed
+                shutil.copytree(self._folder / "logs", self.logs, ignore=_dangling, dirs_exist_ok=True)
         if self._lock is not None:
             self._lock.close()
         shutil.rmtree(self._folder, ignore_errors=True)

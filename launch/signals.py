@@ -7,11 +7,15 @@ import signal
 from typing import Any, NoReturn
 
 
-def cancel_on_sigterm() -> None:
-    """Cancel the running task on SIGTERM, with which a cluster ends a job. Ray's own handler would just exit."""
+def cancel_when_told_to_end() -> None:
+    """Cancel the running task on SIGTERM, with which a cluster ends a job, and on SIGHUP, when its terminal is closed
+    (unless `nohup` has that ignored). Ray's own handler would just exit."""
     body = asyncio.current_task()
     assert body is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, body.cancel)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, body.cancel)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, body.cancel)
 
 
 def interrupt_on_sigterm(signal_number: int, frame: Any) -> NoReturn:

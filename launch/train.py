@@ -21,7 +21,7 @@ from launch.recorder import Recorder
 from launch.resuming import check_resumable, policy_folder
 from launch.run_folder import RunFolder
 from launch.saving import Saving
-from launch.signals import cancel_on_sigterm
+from launch.signals import cancel_when_told_to_end
 from launch.trial import try_verifiers
 from launch.warm_start import warm_start
 from rollout.admission import Admission
@@ -62,7 +62,7 @@ def train(recipe: Recipe, resumed: RunFolder | None = None, opening: Opening | N
 
 
 async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Recorder, node_ids: list[str]) -> None:
-    cancel_on_sigterm()
+    cancel_when_told_to_end()
     progress, tasks = recorder.progress, ready.tasks
 
     progress.phase("set-up")

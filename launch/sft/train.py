@@ -20,7 +20,7 @@ from launch.sft.preflight import SftData
 from launch.sft.ranks import Ranks
 from launch.sft.recipe import SftRecipe
 from launch.sft.recorder import SftRecorder
-from launch.signals import cancel_on_sigterm
+from launch.signals import cancel_when_told_to_end
 from learner.packing import Document
 
 
@@ -63,7 +63,7 @@ async def _train(
     run: RunFolder,
     recorder: SftRecorder,
 ) -> None:
-    cancel_on_sigterm()
+    cancel_when_told_to_end()
     curriculum = Curriculum(data.stages, recipe.seed)
     held_out: dict[str, list[Document]] = {}
     for source in data.held_out:

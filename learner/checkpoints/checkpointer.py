@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import socket
 import threading
 import time
@@ -146,6 +147,8 @@ class Checkpointer:
                 folders.retain(self._folder, self._keep, metadata["step"])
         except Exception as error:  # noqa: BLE001 - raised on every rank by the next `wait`
             self._error = f"{type(error).__name__}: {error}"
+            if self._rank == 0:
+                shutil.rmtree(partial, ignore_errors=True)  # makes room where the disk is full
             if self._world_size > 1:  # else rank 0 would wait for this rank's file until its deadline
                 _store().set(self._failed(self._rank), self._error)
 
