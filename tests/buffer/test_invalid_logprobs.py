@@ -60,5 +60,5 @@ def test_tokens_that_are_not_trained_on_may_have_any() -> None:
 def test_an_engine_that_records_nothing_else_ends_the_run_with_that_cause() -> None:
     buffer = TrajectoryBuffer(settings(starvation_groups=2), seed=0)
     assert buffer.add(recorded(np.nan, members=3)) == Rejected(Reason.ALL_MASKED)
-    with pytest.raises(Starvation, match="not finite or above 0 for 6 of them.*see policy.dtype"):
+    with pytest.raises(Starvation, match=r"not finite or above 0 for 6 of them.*see policy.dtype"):
         buffer.add(recorded(np.nan, members=3))

@@ -12,7 +12,8 @@ from launch.metrics import CORE, METRICS, RL_NAMES, SFT_METRICS, MetricsLog, as_
 PROMISED = """
 reward/mean policy/entropy policy/clip_low policy/clip_high policy/ratio_max policy/mismatch_kl policy/offpolicy_kl
 policy/is_truncated loss/policy optim/grad_norm optim/lr optim/skipped reuse/fraction reuse/staleness_mean
-groups/zero_variance trajectories/unparseable trajectories/truncated trajectories/infra_error tokens/response_mean
+groups/zero_variance trajectories/unparseable trajectories/truncated trajectories/infra_error
+trajectories/invalid_logprobs tokens/response_mean
 time/step time/learn time/generate time/verify time/publish time/learner_idle time/engine_idle
 throughput/tokens_per_second
 """
