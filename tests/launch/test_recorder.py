@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,22 @@ from recipe_files import write_recipe
 from actors.buffer import Added
 from actors.fleet import FleetStats
 from actors.verifier_pool import PoolCounts
-from buffer.errors import Starvation
+from buffer.errors import Starvation, UserError
+from buffer.types import Task
+from data.tasks import TaskSets
+from launch.cli import main
 from launch.evaluate import Evaluated
 from launch.loading import load
-from launch.recorder import Recorder
+from launch.recorder import Recorder, phases
 from launch.run_folder import RunFolder
 from launch.statistics import EvalRecord, Evaluation
+from launch.summary import TrajectoryCounts
 from rewards.infra_errors import InfraError
 from rollout.engine import EngineStats
 
 TRACE = "Traceback (most recent call last):\n  File \"bad_reward.py\", line 7, in judge\nKeyError: 'x'"
 RAISED = InfraError("mine KeyError", "verifier 'mine' raised KeyError: 'x' (bad_reward.py:7)", TRACE, 4, True)
+CUT = {"trajectories/truncated": 7}
 FLEET = FleetStats([EngineStats(busy=[], tokens=0, recomputed_tokens=0)], PoolCounts())
 
 
@@ -43,9 +49,7 @@ def recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...
 
 
 def added(**answers: int) -> Added:
-    counters = dict.fromkeys(
-        [f"trajectories/{n}" for n in ("sampled", "trained", "reused", "unparseable", "infra_error", "truncated")], 0
-    )
+    counters = dict.fromkeys([f"trajectories/{count.name}" for count in fields(TrajectoryCounts)], 0)
     return Added("too_few_scored", "mine", 0.1, 0.0, 0.1, counters | {"groups/zero_variance": 0}, {"sums": answers})
 
 
@@ -96,6 +100,62 @@ def test_a_held_out_score_says_over_how_many_tasks_it_is(recorded) -> None:
     assert "7 of 10" in screen.split("finished")[1]
     assert "<td>7 of 10</td>" in report
     assert summary["evaluation"]["before"]["all"] | {"tasks": 7, "asked": 14} == summary["evaluation"]["before"]["all"]
+
+
+def test_summary_and_table_can_be_looked_at_while_the_run_goes_on(recorded, tmp_path: Path, capsys) -> None:
+    seen = []
+
+    def run(recorder: Recorder) -> None:
+        passed = [EvalRecord("sums", str(i), 0, i < 5, True, False, 9) for i in range(7)]
+        results = Evaluation.of(passed)
+        recorder.progress.phase("before-eval")
+        recorder.evaluated(0, Evaluated(results, results, [], {}), FLEET, "before")
+        seen.append(json.loads(recorder.run.summary.read_text()))
+        main(["report", str(recorder.run.path)])
+        with pytest.raises(UserError, match="is being written by a run that is still going"):
+            Recorder(load(write_recipe(tmp_path)), recorder.run)
+
+    summary, screen, _ = recorded(run)
+    assert (seen[0]["status"], seen[0]["reason"]) == ("running", "")
+    assert seen[0]["pass_at_1"]["before"]["sums"] == pytest.approx(5 / 7)
+    assert list(seen[0]["phases"]) == ["before-eval"]
+    assert "small: running at 0 steps" in screen
+    assert summary["status"] == "finished"
+
+
+def test_responses_that_were_cut_off_and_tasks_that_were_left_out_are_told(recorded) -> None:
+    task = Task("1", "?", "sums", "exact")
+
+    def run(recorder: Recorder) -> None:
+        recorder.tasks(TaskSets(((task,) * 3,), (1.0,), (task,), excluded=2))
+        of_group = added(scored=8)
+        recorder.added(replace(of_group, counters=of_group.counters | {"trajectories/sampled": 8} | CUT))
+
+    summary, screen, report = recorded(run)
+    [warning] = summary["warnings"]
+    assert warning.startswith("88% of the responses of the run were cut off by the token limit")
+    assert warning in " ".join(screen.split())
+    assert warning in report.replace("&#x27;", "'")
+    assert summary["tasks"] == {"train": 3, "held_out": 1, "excluded": 2}
+    assert "2 of the 5 tasks of data.train are left out of training" in screen
+    assert "2 left out of training: they are held out" in screen
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+@pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.parametrize("resumed", [True, False])
+def test_the_phases_of_a_run_are_those_that_it_will_have(
+    tmp_path: Path, held_out: bool, warm: bool, resumed: bool
+) -> None:
+    data = {"train": [{"generator": "recipe_files:tasks"}]} | (
+        {"held_out": [{"path": "held_out.jsonl"}]} if held_out else {}
+    )
+    start = {"warm_start": {"traces": "recipe_files:no_traces", "steps": 50}} if warm else {}
+    expected = phases(load(write_recipe(tmp_path, data=data, **start)), resumed)
+    assert expected[0] == "set-up"
+    assert ("warm start" in expected) == (warm and not resumed)
+    assert ("before-eval" in expected) == (held_out and not resumed)
+    assert expected[-3:] == ["RL", "after-eval", "export"] if held_out else expected[-2:] == ["RL", "export"]
 
 
 def test_names_from_data_reach_no_terminal_as_commands(recorded) -> None:
