@@ -156,6 +156,21 @@ def test_the_recipes_of_the_large_policy_fit_their_nodes(name: str, capsys: pyte
     assert optimiser == pytest.approx(12_703_860_896 * 12 / 16, rel=1e-6)
     (kept,) = (how for how in parts if how.startswith("40 layers x"))
     assert kept.endswith("at 8,192 tokens (measured; policy attention)")
+    if name == "rl_64k":
+        in_learner_md(plan)
+
+
+def in_learner_md(plan: dict[str, Any]) -> None:
+    """docs/learner.md shows this plan: its phases and its policies."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "learner.md").read_text(encoding="utf-8")
+    [shown] = [block for block in page.split("```") if block.lstrip().startswith("model   Motif")]
+    totals = "".join(f"{size / 2**30:>12.2f}" for size in plan["by_phase"].values())
+    [total] = [line for line in shown.splitlines() if line.split()[:1] == ["total"]]
+    assert total.split()[1:6] == totals.split(), totals
+    for name, policy in plan["policies"].items():
+        [row] = [line for line in shown.splitlines() if line.split()[:1] == [name]]
+        expected = [f"{policy['total'] / 2**30:.2f}", "yes" if policy["fits"] else "no", f"{policy['longest_row']:,}"]
+        assert row.replace("◀", "").split()[2:5] == expected, name
 
 
 def test_more_ranks_than_gpus(rl: Path, capsys: pytest.CaptureFixture[str]) -> None:
