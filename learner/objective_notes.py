@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learner.settings import PAPER_CLIPS, LearnerSettings
+from learner.settings import LearnerSettings, usual_clips
 
 _SEQUENCE_CLIP = 0.01  # clips of whole sequences are far below this, those of tokens far above it
 
@@ -11,7 +11,7 @@ def objective_notes(settings: LearnerSettings, normalize_std: bool, old_tokens: 
     """One sentence or two each. `old_tokens`: trajectories may be of earlier versions (staleness, reuse)."""
     loss, found = settings.loss, []
     low, high = settings.ratio_bounds
-    paper = "clip_low {:g} and clip_high {:g}".format(*PAPER_CLIPS[loss])
+    paper = "clip_low {:g} and clip_high {:g}".format(*usual_clips(loss))
     if settings.clipping_is_active:
         if loss == "gspo" and max(1 - low, high - 1) > _SEQUENCE_CLIP:
             found.append(

@@ -108,8 +108,13 @@ class EngineSettings(BaseModel):
         return self.world_size // self.sequence_parallel
 
 
-# (clip_low, clip_high) by loss: DAPO's; GSPO's, section 5.1 of its paper; CISPO without a lower bound, ScaleRL's upper.
-PAPER_CLIPS = {"grpo": (0.2, 0.28), "dr_grpo": (0.2, 0.28), "gspo": (3e-4, 4e-4), "cispo": (1.0, 4.0)}
+# (clip_low, clip_high): DAPO's; GSPO's own, section 5.1 of its paper; CISPO without a lower bound, the upper ScaleRL's.
+_CLIPS = {"gspo": (3e-4, 4e-4), "cispo": (1.0, 4.0)}
+
+
+def usual_clips(loss: str) -> tuple[float, float]:
+    """clip_low and clip_high of a loss where a recipe sets none."""
+    return _CLIPS.get(loss, (0.2, 0.28))
 
 
 class LearnerSettings(EngineSettings):
@@ -198,7 +203,7 @@ class LearnerSettings(EngineSettings):
     @property
     def ratio_bounds(self) -> tuple[float, float]:
         """Lowest and highest ratio that is not clipped: as set, or as the loss's paper has them."""
-        low, high = PAPER_CLIPS[self.loss]
+        low, high = usual_clips(self.loss)
         low = low if self.clip_low is None else self.clip_low
         high = high if self.clip_high is None else self.clip_high
         return 1 - low, 1 + high
