@@ -140,7 +140,8 @@ class TrajectoryBuffer:
         self._counts["evicted/max_age"] += self._pool.evict_aged(version)
 
         reused = self._pool.take_best(self._room_for_reused(fresh))
-        first = [self._pop_fresh() for _ in range(fresh)]
+        # In an order that arrival has no part in, nor in the lots that are drawn: two runs can agree to the last bit.
+        first = sorted((self._pop_fresh() for _ in range(fresh)), key=lambda group: group.id)
         groups = (*first, *(member.group for member in reused))
         is_reused = (False,) * len(first) + (True,) * len(reused)
         ages = tuple(version - group.oldest_version for group in groups)
