@@ -11,7 +11,6 @@ from typing import Any
 from buffer.errors import UserError
 from buffer.files import absence, dangling
 from launch.drafts import replacing
-from learner.checkpoints.folder import latest
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +116,8 @@ class RunFolder:
 
     def last_checkpoint(self, every: int) -> Path:
         """The last complete checkpoint. `UserError` if there is none; `every` is the recipe's, for its words."""
+        from learner.checkpoints.folder import latest  # imports torch, for which a report need not wait
+
         found = latest(self.checkpoints)
         if found is None:
             raise UserError(
