@@ -108,7 +108,7 @@ def test_busy_time_lies_within_the_time_that_passed(live_engine: LiveEngine, pol
 def test_a_groups_time_begins_with_its_first_token(
     live_engine: LiveEngine, policies: Policies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of more groups than vLLM has places for, the last begin after the first have ended."""
+    """Of more groups (of one response) than vLLM has places for, the last begin after the first have ended."""
     policies.publish(max(policies.at_version) + 1)
     began, ended = [], []
 
@@ -124,8 +124,9 @@ def test_a_groups_time_begins_with_its_first_token(
 
     monkeypatch.setattr("rollout.vllm_engine._LOOK_S", 0.02)
     monkeypatch.setattr(live_engine.engine, "_deadlines", Told(600.0))
-    live_engine.sample(PROMPTS * 6).result(250)
-    assert len(ended) == 6 * len(PROMPTS)
+    many = live_engine.settings.engine.max_num_seqs + 32
+    live_engine.sample([f"what comes after {n}?" for n in range(many)], group_size=1).result(250)
+    assert len(ended) == many
     assert max(began) > min(ended)
 
 
