@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from wandb.proto.wandb_internal_pb2 import Record
 
+from launch import recorder
 from launch.run_folder import RunFolder
 from launch.settings import TrackingSettings
+from launch.sft import recorder as sft_recorder
 from launch.tracking import Tracker
 
 
@@ -141,3 +143,22 @@ def test_a_server_that_does_not_rewind_gets_a_new_run_and_it_is_said(run, monkey
     tracker.close()
     assert started == ["abc-123?_step=7", None]
     assert notes == ["wandb does not go on with abc-123?_step=7 (rewinding is not enabled): this is a new wandb run"]
+
+
+class _Stop(Exception):
+    """The tracker has been made: nothing else is wanted."""
+
+
+@pytest.mark.parametrize("kind", ["rl", "sft"])
+def test_a_resumed_run_tells_its_tracker_where_it_goes_on(kind, run, monkeypatch):
+    def tracker(*arguments):
+        assert arguments[4] == 40
+        raise _Stop
+
+    recipe = SimpleNamespace(checkpoints=SimpleNamespace(every=20), tracking=None, stages=[], model_dump=lambda **_: {})
+    monkeypatch.setattr(RunFolder, "last_checkpoint", lambda *_: Path("step-000040"))
+    for module in (recorder, sft_recorder):
+        monkeypatch.setattr(module, "Tracker", tracker)
+    monkeypatch.setattr(recorder, "phases", lambda *_: [])
+    with pytest.raises(_Stop):
+        recorder.Recorder(recipe, run, True) if kind == "rl" else sft_recorder.SftRecorder(recipe, run, True)
