@@ -99,8 +99,12 @@ class Progress:
             self._line(printable_lines(text))
 
     def print(self, renderable: RenderableType) -> None:
-        """Print a rich renderable, such as the final table."""
-        self._console.print(renderable)
+        """Print a rich renderable, such as the final table, or a text as it is."""
+        if isinstance(renderable, str):
+            renderable = Text(printable_lines(renderable))
+            self._console.print(renderable, soft_wrap=True)  # a path is copied from here
+        else:
+            self._console.print(renderable)
 
     @property
     def phase_seconds(self) -> dict[str, float]:

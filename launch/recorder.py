@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -263,7 +264,8 @@ class Recorder:
         """Write what is known so far, for those who look while the run goes on, or find that it was killed."""
         self._told = time.time()
         self._bring_up_to_date()
-        self.summary.write(self.run, running=True)
+        with suppress(OSError):  # a full disk, say: written again soon, and at the end, which tells of it
+            self.summary.write(self.run, running=True)
 
     def _sum_up(self) -> None:
         self._failures["verifier/rejudged"] += self._verifiers.rejudged  # in the evaluation at the end, say

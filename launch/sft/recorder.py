@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -159,7 +160,8 @@ class SftRecorder:
         """Write what is known so far, for those who look while the run goes on, or find that it was killed."""
         self._told = time.time()
         self._bring_up_to_date()
-        self.summary.write(self.run, running=True)
+        with suppress(OSError):  # a full disk, say: written again soon, and at the end, which tells of it
+            self.summary.write(self.run, running=True)
 
     def _bring_up_to_date(self) -> None:
         summary = self.summary

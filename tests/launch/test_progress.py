@@ -105,6 +105,12 @@ def test_a_note_is_said_at_once(progress, log):
     assert "wandb failed [and brackets are not markup]" in log.getvalue()
 
 
+def test_a_path_is_printed_in_one_piece_and_is_no_markup(progress, log):
+    path = f"/runs/[bold]/{'long/' * 50}report.html"
+    progress.print(f"report   {path}")
+    assert log.getvalue() == f"report   {path}\n"
+
+
 def test_undefined_numbers_are_shown_as_a_dash(progress, log):
     progress.phase("RL", total=10)
     progress.step(1, STEP | {"policy/entropy": math.nan, "reward/mean": None})
