@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from buffer.errors import UserError
 from buffer.types import Task
+from data.cursors import digest, require_same
 
 # What separates the stream's random draws from one another: choosing a source, ordering one.
 _CHOICE, _ORDER = 0, 1
@@ -25,6 +28,7 @@ class TaskStream:
     def __init__(self, sources: Sequence[Sequence[Task]], weights: Sequence[float], seed: int) -> None:
         """`sources[i]` (not empty) is drawn from with probability `weights[i]`; the weights sum to 1."""
         self._sources = sources
+        self._weights = list(weights)
         self._cumulative = np.cumsum(weights)
         self._seed = seed
         self._drawn = 0
@@ -52,21 +56,16 @@ class TaskStream:
         return {
             "drawn": self._drawn,
             "drawn_from": list(self._drawn_from),
-            "sizes": [len(s) for s in self._sources],
             "again": [*unfinished, *(task.id for task in self._again)],
+            "over": self._over,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continues from a cursor; tasks that had come to nothing are posed again, first and in their former order.
 
-        Raises UserError if it was saved over other sources.
+        Raises UserError if it was saved with another seed, or over other sources or weights.
         """
-        sizes = [len(source) for source in self._sources]
-        if state["sizes"] != sizes:
-            raise UserError(
-                f"the saved cursor belongs to sources of {state['sizes']} tasks, but the recipe's now have {sizes}; "
-                "resume with the data the run was started with"
-            )
+        require_same(state["over"], self._over)
         self._drawn = state["drawn"]
         self._drawn_from = list(state["drawn_from"])
         wanted = set(state["again"])
@@ -77,6 +76,19 @@ class TaskStream:
                 "resume with the data the run was started with"
             )
         self._again = deque(by_id[task_id] for task_id in state["again"])
+
+    @cached_property
+    def _over(self) -> dict[str, Any]:
+        """What the cursor's numbers are about."""
+        return {
+            "seed": self._seed,
+            "numbers of tasks": [len(source) for source in self._sources],
+            "shares of the sources": self._weights,
+            "digests of ids and prompts": [
+                digest(text for task in source for text in (task.id, json.dumps(task.messages())))
+                for source in self._sources
+            ],
+        }
 
     def _order(self, source: int, epoch: int) -> np.ndarray:
         cached = self._orders.get(source)

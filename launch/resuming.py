@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from buffer.errors import UserError
+from data.stream import TaskStream
+from data.tasks import TaskSets
 from launch.either import load_either
 from launch.recipe import Recipe
 from launch.run_folder import RunFolder
@@ -15,8 +19,14 @@ from models.weights import tensor_shapes
 
 
 def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
-    """Refuse a run without a checkpoint, or whose checkpoint is not of the recipe's policy. `UserError`."""
+    """Refuse a run without a checkpoint, or whose checkpoint is not of the recipe's policy and seed. `UserError`."""
     checkpoint = run.last_checkpoint(recipe.checkpoints.every)
+    metadata = read_metadata(checkpoint)
+    if (seed := _place(metadata)["over"]["seed"]) != recipe.seed:
+        raise UserError(
+            f"--resume: {run.path} was started with seed {seed}, and the recipe has {recipe.seed}: the data would come in "
+            f"another order, and some of it twice; set seed: {seed}, or start a new run"
+        )
     if recipe.policy.build is not None and recipe.policy != load_either(run.recipe).policy:
         raise UserError(
             f"--resume: the recipe's policy is not the one that {run.path} was started with; leave it as it was, or "
@@ -24,7 +34,7 @@ def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
         )
     folder = run.policy_start if recipe.policy.path is None else Path(recipe.policy.path)
     there = tensor_shapes(folder)
-    for name, shape in read_metadata(checkpoint)["parameters"].items():
+    for name, shape in metadata["parameters"].items():
         parameter = name.removeprefix("model.")
         own = there.get(parameter)
         if own != tuple(shape):
@@ -33,6 +43,17 @@ def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
                 f"checkpoint {checkpoint} is of another architecture: the policy in {folder} {differs}; resume with "
                 "the policy that the run was started with"
             )
+
+
+def check_same_tasks(run: RunFolder, recipe: Recipe, tasks: TaskSets) -> None:
+    """Refuse to go on with other tasks, or another mixture of them, than the run was started with. `UserError`."""
+    metadata = read_metadata(run.last_checkpoint(recipe.checkpoints.every))
+    TaskStream(tasks.train, tasks.weights, recipe.seed).restore(_place(metadata))
+
+
+def _place(metadata: Mapping[str, Any]) -> Any:
+    """The checkpoint's place in the data, of either kind of run."""
+    return metadata["client_state"]["driver"]["stream"]
 
 
 def policy_folder(recipe: Recipe | SftRecipe, run: RunFolder, resumed: bool) -> Path:

@@ -18,7 +18,7 @@ from launch.quiet import quiet_libraries
 from launch.ray_session import RaySession, ray_nodes
 from launch.recipe import Recipe
 from launch.recorder import Recorder
-from launch.resuming import check_resumable, policy_folder
+from launch.resuming import check_resumable, check_same_tasks, policy_folder
 from launch.run_folder import RunFolder
 from launch.saving import Saving
 from launch.signals import cancel_when_told_to_end
@@ -49,6 +49,8 @@ def train(recipe: Recipe, resumed: RunFolder | None = None, opening: Opening | N
     with RaySession(recipe.cluster.start_deadline_s) as session:
         nodes, node_ids = ray_nodes()
         ready = preflight.check(recipe, nodes)
+        if resumed is not None:
+            check_same_tasks(resumed, recipe, ready.tasks)
         run = resumed or RunFolder.create(recipe.runs_dir, recipe.name)
         session.logs = run.logs / "ray"
         with Recorder(recipe, run, resumed is not None, opening) as recorder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from buffer.errors import UserError
 from buffer.types import Int32
+from data.cursors import require_same
 from data.sft.mixture import MixtureSchedule, shares_at
 from data.sft.schedules import Written, context_steps, first_draw, weight_schedule
 
@@ -67,7 +69,15 @@ class SftStream:
             _Passes(np.asarray(lengths), (seed, stage, zlib.crc32(name.encode())), self._contexts)
             for name, lengths in sources
         ]
-        self._fingerprint = [[len(n), zlib.crc32(np.asarray(n, np.int32).tobytes())] for _, n in sources]
+        self._over: dict[str, Any] = {
+            "seed": seed,
+            "sources": self._names,
+            "weights": json.loads(json.dumps(list(weights))),
+            "draws": draws,
+            "context": [[first, tokens] for first, tokens in zip([0, *self._growth], self._contexts)],
+            "numbers of records": [len(lengths) for _, lengths in sources],
+            "digests of their lengths": [zlib.crc32(np.asarray(lengths, np.int32).tobytes()) for _, lengths in sources],
+        }
         self._check_drawable(sources)
 
     def _check_drawable(self, sources: Sequence[tuple[str, Int32]]) -> None:
@@ -126,19 +136,12 @@ class SftStream:
             "drawn": self._drawn,
             "mixture": self._mixture.state(),
             "sources": [passes.state() for passes in self._passes],
-            "data": self._fingerprint,
-            "draws": self._draws,
+            "over": self._over,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Continues from a cursor. Raises UserError if it was saved over other records or another length."""
-        if [list(f) for f in state["data"]] != self._fingerprint or state["draws"] != self._draws:
-            raise UserError(
-                f"the saved cursor belongs to a stage of {state['draws']} draws from sources of "
-                f"{[n for n, _ in state['data']]} records, but this one has {self._draws} draws from "
-                f"{[n for n, _ in self._fingerprint]} records, or the records are others; resume with the recipe, data "
-                "and tokenizer that the run was started with"
-            )
+        """Continues from a cursor. Raises UserError if it was saved with another seed, mixture, length or records."""
+        require_same(state["over"], self._over)
         self._drawn = state["drawn"]
         self._mixture.load_state(state["mixture"])
         self._grown = len(state["sources"][0]["marks"])

@@ -54,10 +54,23 @@ def test_a_restored_stream_goes_on_where_the_saved_one_stopped(sizes: list[int],
     assert ids(restored, 30) == ids(original, 30)
 
 
-def test_a_cursor_of_other_data_is_refused() -> None:
-    saved = TaskStream([source("a", 3)], [1.0], seed=0).state()
-    with pytest.raises(UserError, match=r"sources of \[3\] tasks, but the recipe's now have \[4\]"):
-        TaskStream([source("a", 4)], [1.0], seed=0).restore(saved)
+@pytest.mark.parametrize(
+    ("sources", "weights", "seed", "differs"),
+    [
+        ([source("a", 4), source("b", 2)], [0.5, 0.5], 0, "numbers of tasks 3, 2 there, 4, 2 here"),
+        ([source("a", 3), source("c", 2)], [0.5, 0.5], 0, "digests of ids and prompts"),
+        ([source("a", 3)[::-1], source("b", 2)], [0.5, 0.5], 0, "digests of ids and prompts"),
+        ([source("a", 3), source("b", 2)], [0.25, 0.75], 0, "shares of the sources 0.5, 0.5 there, 0.25, 0.75 here"),
+        ([source("a", 3), source("b", 2)], [0.5, 0.5], 1, "seed 0 there, 1 here"),
+    ],
+)
+def test_a_cursor_of_another_run_is_refused_with_what_differs(
+    sources: list[list[Task]], weights: list[float], seed: int, differs: str
+) -> None:
+    """Tasks would come twice or never."""
+    saved = json.loads(json.dumps(TaskStream([source("a", 3), source("b", 2)], [0.5, 0.5], seed=0).state()))
+    with pytest.raises(UserError, match=differs):
+        TaskStream(sources, weights, seed).restore(saved)
 
 
 def test_unfinished_tasks_are_posed_again_first_and_none_is_lost() -> None:

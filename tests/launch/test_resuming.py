@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from recipe_files import write_recipe
 
 from buffer.errors import UserError
+from data.stream import TaskStream
+from data.tasks import check_sources
 from launch.loading import load, to_yaml
 from launch.recipe import Recipe
-from launch.resuming import check_resumable, policy_folder
+from launch.resuming import check_resumable, check_same_tasks, policy_folder
 from launch.run_folder import RunFolder
 from models import tiny
 from models.weights import tensor_shapes
+from rewards.registry import build_verifiers
 
 BUILD = {"build": "models.tiny:build", "build_args": {"width": 32, "layers": 1}}
 
@@ -29,7 +33,10 @@ def started(tmp_path: Path) -> tuple[RunFolder, Recipe]:
     checkpoint = run.checkpoints / "step-000007"
     checkpoint.mkdir(parents=True)
     parameters = {f"model.{name}": shape for name, shape in tensor_shapes(run.policy_start).items()}
-    (checkpoint / "metadata.json").write_text(json.dumps({"format": 1, "step": 7, "parameters": parameters}))
+    tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
+    place = TaskStream(tasks.train, tasks.weights, recipe.seed).state()
+    metadata = {"format": 1, "step": 7, "parameters": parameters, "client_state": {"driver": {"stream": place}}}
+    (checkpoint / "metadata.json").write_text(json.dumps(metadata))
     return run, recipe
 
 
@@ -69,3 +76,20 @@ def test_a_run_without_a_checkpoint_is_refused(started: tuple[RunFolder, Recipe]
     (run.checkpoints / "step-000007").rename(run.checkpoints / "step-000007.partial")
     with pytest.raises(UserError, match="no complete checkpoint to go on from"):
         check_resumable(run, recipe)
+
+
+def test_another_seed_is_refused(started: tuple[RunFolder, Recipe], tmp_path: Path) -> None:
+    run, _ = started
+    other = load(write_recipe(tmp_path, policy=BUILD, seed=3))
+    with pytest.raises(UserError, match=r"was started with seed 0, and the recipe has 3: .* set seed: 0"):
+        check_resumable(run, other)
+
+
+def test_other_tasks_under_the_same_ids_are_refused(started: tuple[RunFolder, Recipe]) -> None:
+    run, recipe = started
+    tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
+    check_same_tasks(run, recipe, tasks)
+    ((first, *others),) = tasks.train
+    other = replace(tasks, train=((replace(first, prompt="9+9="), *others),))
+    with pytest.raises(UserError, match="digests of ids and prompts"):
+        check_same_tasks(run, recipe, other)
