@@ -58,7 +58,7 @@ if cuda=$(for_cuda) && [ -n "$cuda" ]; then
     fail "the default index serves a torch for CUDA $cuda, and this set-up is for the CPU build. Name an index of CPU" \
         "builds that can be reached from here: make setup TORCH_INDEX=<index>. (NVIDIA machines: requirements/gpu.lock)"
 fi
-"$uv" pip install --quiet --python .venv --no-deps --compile-bytecode -r <(grep -v "^torch==" $LOCK)
+"$uv" pip install --quiet --python .venv --no-deps -r <(grep -v "^torch==" $LOCK)
 "$uv" pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 
 .venv/bin/python -c "import torch; assert torch.version.cuda is None" ||
