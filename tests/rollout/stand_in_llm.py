@@ -24,6 +24,7 @@ class StandInLlm:
     """
 
     errored = False
+    arguments: Any  # what the engine was to be started with
 
     def __init__(self, slots: int, seconds: float) -> None:
         self._slots = asyncio.Semaphore(slots)
@@ -89,6 +90,10 @@ def engine_on(monkeypatch: pytest.MonkeyPatch, policy: Path, llm: StandInLlm, **
     """The real `VllmEngine` with `llm` in vLLM's place."""
     import rollout.vllm_engine as module  # imports vLLM, which takes seconds
 
-    monkeypatch.setattr(module.AsyncLLM, "from_engine_args", lambda *_, **__: llm)
+    def from_engine_args(arguments: Any, stat_loggers: Any) -> StandInLlm:
+        llm.arguments = arguments
+        return llm
+
+    monkeypatch.setattr(module.AsyncLLM, "from_engine_args", from_engine_args)
     rollout = RolloutSettings(group_size=2, max_response_tokens=16, engine=EngineSettings(max_model_len=64, **settings))
     return module.VllmEngine(rollout, policy, dtype="float32", weight_backend="reprise_shared_memory", seed=0)

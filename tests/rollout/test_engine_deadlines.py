@@ -173,6 +173,21 @@ def test_a_groups_noise_does_not_depend_on_when_or_where_it_is_sampled(
     assert len(set(seeds([0, 1, 2]).values())) == 3
 
 
+@pytest.mark.parametrize("batched", [None, 8, 4096])
+def test_on_cpu_no_prompt_is_computed_in_parts(
+    motif2_policy: Path, monkeypatch: pytest.MonkeyPatch, batched: int | None
+) -> None:
+    """VLLM 0.32 dies there of a seeded request that is: `RuntimeError: CPU Generator does not use offset`."""
+    llm = StandInLlm(slots=2, seconds=1)
+
+    async def run() -> None:
+        engine_on(monkeypatch, motif2_policy, llm, max_num_batched_tokens=batched)
+
+    virtual_time.run(run())
+    assert llm.arguments.enable_chunked_prefill is False
+    assert llm.arguments.max_num_batched_tokens == {None: None, 8: 64, 4096: 4096}[batched]
+
+
 def test_a_prompt_that_leaves_no_room_is_refused_by_name(motif2_policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         engine = await ready(engine_on(monkeypatch, motif2_policy, StandInLlm(slots=2, seconds=1)))
