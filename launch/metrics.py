@@ -266,18 +266,22 @@ def refuse_if_written(path: Path) -> None:
         raise UserError(f"{path.parent} is being written by a run that is still going; stop that one first")
 
 
-def cut_after(path: Path, step: int) -> None:
+def cut_after(path: Path, step: int, final: int | None = None) -> None:
     """Remove the lines of `metrics.jsonl` that are later than `step`, which a resumed run will write again.
 
-    A last line that a killed run left half-written goes too.
+    So does the evaluation after step `final`, the run's last, which is made once more. A last line that a killed run
+    left half-written goes too.
     """
     if not path.exists():
         return
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         try:
-            earlier = line.endswith("\n") and json.loads(line)["step"] <= step
-        except (ValueError, KeyError, TypeError):
+            values = json.loads(line)
+            at = values.pop("step")
+            again = at == final and all(name.startswith("eval/") for name in values)
+            earlier = line.endswith("\n") and at <= step and not again
+        except (ValueError, KeyError, TypeError, AttributeError):
             earlier = False
         if earlier:
             kept.append(line)

@@ -74,7 +74,8 @@ class Recorder:
         refuse_if_written(run.metrics)
         self.checkpoint = run.last_checkpoint(recipe.checkpoints.every) if resumed else None
         if self.checkpoint is not None:
-            cut_after(run.metrics, step_of(self.checkpoint))
+            cut_after(run.metrics, step_of(self.checkpoint), recipe.steps)
+            run.drop_samples("after")
         self.summary = Summary(run.name)
         self.progress = Progress(run.name, phases=phases(recipe, self.checkpoint is not None), started=opening.started)
         self._log = MetricsLog(run.metrics)

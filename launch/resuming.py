@@ -24,8 +24,8 @@ def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
     metadata = read_metadata(checkpoint)
     if (seed := _place(metadata)["over"]["seed"]) != recipe.seed:
         raise UserError(
-            f"--resume: {run.path} was started with seed {seed}, and the recipe has {recipe.seed}: the data would come in "
-            f"another order, and some of it twice; set seed: {seed}, or start a new run"
+            f"--resume: {run.path} was started with seed {seed}, and the recipe has {recipe.seed}: the data would come "
+            f"in another order, and some of it twice; set seed: {seed}, or start a new run"
         )
     if recipe.policy.build is not None and recipe.policy != load_either(run.recipe).policy:
         raise UserError(

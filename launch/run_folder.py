@@ -131,6 +131,13 @@ class RunFolder:
             for sample in samples:
                 file.write(json.dumps(asdict(sample), ensure_ascii=False, default=str) + "\n")
 
+    def drop_samples(self, when: str) -> None:
+        """Remove the samples of an evaluation that will be made again, and a last line that is cut off."""
+        if self.samples.exists():
+            lines = self.samples.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = (line for line in lines if line.endswith("\n") and json.loads(line)["when"] != when)
+            write_atomically(self.samples, "".join(kept))
+
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a whole file or, if interrupted, nothing: readers never see half of it."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from launch.metrics import CORE, METRICS, RL_NAMES, SFT_METRICS, MetricsLog, as_markdown, cut_after
+from launch.run_folder import RunFolder, Sample
 
 # The names people and programs were promised; a change here breaks their dashboards.
 PROMISED = """
@@ -98,3 +99,23 @@ def test_a_resumed_run_cuts_the_lines_it_will_write_again_and_one_half_written(t
     log.path.write_text(log.path.read_text() + '{"step": 2, "time/st')
     cut_after(log.path, 2)
     assert [line["step"] for line in lines(log.path)] == [0, 1, 2]
+
+
+def test_a_run_resumed_at_its_last_step_cuts_the_evaluation_that_it_will_make_again(tmp_path):
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        for step in (0, 2, 4):
+            if step:
+                log.write(step, full_step())
+            log.write(step, {"eval/pass_at_1/all": 0.5})
+    cut_after(log.path, 4, final=4)
+    kept = [(line["step"], "time/step" in line) for line in lines(log.path)]
+    assert kept == [(0, False), (2, True), (2, False), (4, True)]
+
+
+def test_samples_of_an_evaluation_that_is_made_again_go_and_the_others_stay(tmp_path):
+    run = RunFolder.create(tmp_path, "r")
+    run.drop_samples("after")
+    run.add_samples([Sample(when, "d", "t", "p", "r", "scored", 1.0) for when in ("before", "after")])
+    run.samples.write_text(run.samples.read_text() + '{"when": "be')
+    run.drop_samples("after")
+    assert [line["when"] for line in lines(run.samples)] == ["before"]
