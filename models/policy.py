@@ -12,6 +12,7 @@ from typing import Any
 from buffer.errors import UserError
 from buffer.files import absence, dangling
 from buffer.plugins import resolve
+from models.architecture import check_architecture
 from models.settings import PolicySettings
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -67,9 +68,16 @@ def check_model_folder(folder: Path, origin: str) -> None:
     (`models.weights`)."""
     _check_parts(folder, origin)
     config = read_config(folder)
+    if (quantised := getattr(config, "quantization_config", None)) is not None:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised.quant_method
+        raise UserError(
+            f"{origin}: {folder}/config.json has a quantization_config ({method}): quantised weights cannot be "
+            "trained; give the model in float32 or bfloat16"
+        )
     from models.weights import check_weights
 
     try:
+        check_architecture(config)
         check_weights(folder, config)
     except UserError as error:
         raise UserError(f"{origin}: {error}") from error

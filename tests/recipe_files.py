@@ -56,6 +56,21 @@ def build_policy(out_dir: Path, seed: int) -> Path:
     raise AssertionError("nothing is built while a recipe is checked")
 
 
+def build_windowed(out_dir: Path, seed: int) -> Path:
+    """A builder that can say what it would make: layers that look back 64 tokens."""
+    return build_policy(out_dir, seed)
+
+
+def _windowed() -> Any:
+    from transformers import Qwen3Config
+
+    shape = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    return Qwen3Config(**shape, use_sliding_window=True, sliding_window=64, max_window_layers=0)
+
+
+build_windowed.config = _windowed  # type: ignore[attr-defined]
+
+
 def write_policy_folder(
     folder: Path, layers: int = 2, vocabulary: int = 8, chat_template: str | None = PLAIN_TEMPLATE
 ) -> Path:

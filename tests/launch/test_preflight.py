@@ -456,3 +456,27 @@ def test_a_runs_folder_behind_a_link_to_nothing_is_refused_at_once(tmp_path: Pat
 def test_runs_of_one_name_are_numbered_and_links_to_nothing_passed_over(tmp_path: Path) -> None:
     (tmp_path / "x-2").symlink_to("/nowhere/wiped")
     assert [RunFolder.create(tmp_path, "x").name for _ in range(3)] == ["x", "x-3", "x-4"]
+
+
+WINDOW = "max_model_len {} is more than the 64 tokens to which sliding_window in the configuration of this qwen3 policy"
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_windows_shorter_than_a_sequence_are_refused_of_a_folder_and_of_a_builder(tmp_path: Path, built: bool) -> None:
+    policy = {"build": "recipe_files:build_windowed"}
+    if not built:
+        folder = write_policy_folder(tmp_path / "policy")
+        config = json.loads((folder / "config.json").read_text())
+        window = {"use_sliding_window": True, "sliding_window": 64, "layer_types": ["sliding_attention"] * 2}
+        (folder / "config.json").write_text(json.dumps({**config, **window}))
+        policy = {"path": str(folder)}
+    file = write_recipe(tmp_path, policy=policy)
+    assert WINDOW.format(256) in refusal(file)
+    short = ["rollout.engine.max_model_len=64", "rollout.max_response_tokens=32", "weights.check_tokens=32"]
+    preflight.check(load(file, short), NODES)
+
+
+def test_an_architecture_that_cannot_be_trained_is_refused_before_the_start(tmp_path: Path) -> None:
+    folder = write_policy_folder(tmp_path / "policy")
+    (folder / "config.json").write_text(json.dumps({"model_type": "bloom", "vocab_size": 8}))
+    assert "model type bloom: " in refusal(write_recipe(tmp_path, policy={"path": str(folder)}))

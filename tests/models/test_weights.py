@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -146,6 +147,13 @@ def test_weights_cut_short_anywhere_are_refused(qwen3: Path, tmp_path: Path) -> 
         assert f"{folder}/model.safetensors is not a readable safetensors file" in refused(folder)
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 636\n")
     assert "is the download complete?" in refused(folder)
+
+
+def test_quantised_weights_are_refused(qwen3: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(qwen3, tmp_path / "policy"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "fp8"}}))
+    assert "config.json has a quantization_config (fp8): quantised weights cannot be trained" in refused(folder)
 
 
 def test_a_link_into_a_cache_that_was_cleared_is_named(qwen3: Path, tmp_path: Path) -> None:
