@@ -13,6 +13,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+# Columns beside a live display that stay free: a terminal echoes ^C after its last character, which must not begin a
+# new line, or the display is drawn again one line too low.
+FREE = 4
 _LEAST = 20  # columns; what says that it has fewer, says nothing
 _RAGGED = 30  # columns for prose in a table, which may break anywhere
 

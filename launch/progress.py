@@ -18,12 +18,9 @@ from rich.text import Text
 
 from buffer.printable import printable, printable_lines
 from launch.durations import duration
-from launch.layout import console
+from launch.layout import FREE, console
 
 PHASES = ("set-up", "warm start", "before-eval", "RL", "after-eval", "export")
-# Columns beside the panel that stay free: a terminal echoes ^C after its last character, which must not begin a new
-# line, or the panel is drawn again one line too low.
-_FREE = 4
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -167,7 +164,7 @@ class Progress:
             subtitle=duration(self._clock() - self._started),
             title_align="left",
             subtitle_align="right",
-            width=max(1, self._console.width - _FREE),
+            width=max(1, self._console.width - FREE),
         )
 
     def _phases_row(self) -> Text:

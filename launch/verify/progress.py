@@ -10,11 +10,13 @@ from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from buffer.printable import printable_lines
 from buffer.types import Status
 from launch.durations import duration
+from launch.layout import FREE, console
 from launch.verify.tally import Tally
 
 
@@ -36,16 +38,16 @@ class JudgingProgress:
         self._stream = stream or sys.stderr
         self._total, self._before, self._every_s, self._clock = total, done, every_s, clock
         self._started = self._last_line = clock()
-        console = Console(file=self._stream)
+        own = console(self._stream)
         self._bar: Progress | None = None
-        if self._stream.isatty() and not console.is_dumb_terminal:
+        if self._stream.isatty() and not own.is_dumb_terminal:
             self._bar = Progress(
                 TextColumn("judging"),
-                BarColumn(bar_width=None),
+                BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[text]}"),
+                TextColumn("{task.fields[text]}", table_column=Column(ratio=2)),  # which may take several lines
                 TimeRemainingColumn(),
-                console=console,
+                console=Console(file=self._stream, width=max(1, own.width - FREE)),
                 expand=True,
             )
             self._task = self._bar.add_task("", total=total, completed=done, text="")
@@ -55,8 +57,8 @@ class JudgingProgress:
         """What has been judged so far, the verdicts from before included."""
         seconds = self._clock() - self._started
         speed = (tally.total - self._before) / seconds if seconds > 0 else 0.0
-        counts = " · ".join(f"{status} {tally.all.statuses[status]:,}" for status in Status)
-        text = f"{speed:,.1f}/s · {counts}"
+        counts = " · ".join(f"{status} {n:,}" for status in Status if (n := tally.all.statuses[status]))
+        text = f"{speed:,.1f}/s · {counts}" if counts else f"{speed:,.1f}/s"
         if self._bar:
             self._bar.update(self._task, completed=tally.total, text=text)
         elif self._clock() - self._last_line >= self._every_s:
