@@ -69,12 +69,15 @@ class ActorSet:
         logged: type = keeping_output(cls, log_file(self._logs, placed.name))
         return ray.remote(logged).options(**options).remote(*arguments)
 
-    async def _within(self, work: Awaitable[Any], what: str, deadline_s: float) -> None:
+    async def _within(self, work: Awaitable[Any], what: str, key: str, deadline_s: float) -> None:
         try:
             async with asyncio.timeout(deadline_s):
                 await work
         except TimeoutError:
-            raise TimeoutError(f"{what} did not start within {deadline_s:g} s; is the cluster busy?") from None
+            raise RunError(
+                f"{what} did not start within {key} = {deadline_s:g} s; is the cluster busy? what they said: "
+                f"{shown(self._logs)}"
+            ) from None
 
     def nodes(self) -> dict[str, list[str]]:
         """Names of the actors on each node, by its host and address."""
@@ -95,7 +98,7 @@ class ActorSet:
         try:
             await asyncio.shield(self._started[name])
             await actor.alive.remote()
-        except UserError as error:
+        except (UserError, ActorFailure) as error:  # a rank's failure to start is that of all ranks
             self.fail(error)
         except Exception as error:  # noqa: BLE001 - whatever an actor dies of ends the run
             self.fail(ActorFailure(name, error))
@@ -124,6 +127,8 @@ class ActorSet:
             await self._explain(error)
         elif isinstance(error, RunError) and (named := self._named_in(str(error))):
             raise RunError(f"{error}\nlog of {named}: {shown(log_file(self._logs, named))}") from None
+        if isinstance(error, TimeoutError) and str(error):
+            raise RunError(str(error)) from None  # which deadline passed is what people need to know, not where
         if isinstance(error, RayActorError | RayTaskError):
             raise unwrapped(error) from error
 

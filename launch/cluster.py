@@ -100,12 +100,15 @@ class Cluster(ActorSet):
 
     async def learner_ready(self) -> None:
         """Wait for the learner's ranks."""
-        await self._within(asyncio.shield(self._learner_up), "the learner", self._recipe.cluster.start_deadline_s)
+        deadline_s = self._recipe.cluster.start_deadline_s
+        up = asyncio.shield(self._learner_up)
+        await self._within(up, "the learner's ranks", "cluster.start_deadline_s", deadline_s)
 
     async def engines_ready(self) -> None:
         """Wait for engines, verifiers and buffer, and connect the learner to the engines."""
         pools = (pool.started() for pool in self._pools.values())
         started = asyncio.gather(*(asyncio.shield(start) for start in self._started.values()), *pools)
-        await self._within(started, "engines and verifiers", self._recipe.rollout.engine.start_deadline_s)
+        deadline_s = self._recipe.rollout.engine.start_deadline_s
+        await self._within(started, "engines and verifiers", "rollout.engine.start_deadline_s", deadline_s)
         parallel = self._recipe.rollout.engine.tensor_parallel
         await self.learner.connect(self._recipe.weights, self.fleet.engines, parallel)

@@ -32,4 +32,5 @@ class Ranks(ActorSet):
 
     async def ready(self) -> None:
         """Wait for the ranks to have loaded the policy."""
-        await self._within(asyncio.shield(self._up), "the learner", self._recipe.cluster.start_deadline_s)
+        deadline_s = self._recipe.cluster.start_deadline_s
+        await self._within(asyncio.shield(self._up), "the learner's ranks", "cluster.start_deadline_s", deadline_s)

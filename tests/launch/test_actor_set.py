@@ -176,3 +176,29 @@ def test_an_actor_that_is_still_starting_is_killed_and_not_asked_to_close(events
     with pytest.raises(UserError):
         asyncio.run(go())
     assert events == ["learner 0 closes", "kill", "kill"]
+
+
+@pytest.mark.parametrize("error", [ActorFailure("learner 1", RuntimeError("no such layer")), UserError("no such file")])
+def test_a_rank_that_cannot_start_is_told_as_what_it_is_for_all_ranks(events: list[str], error: Exception) -> None:
+    class Failing(Actors):
+        def _begin(self) -> None:
+            super()._begin()
+            self._started["learner 0"] = asyncio.get_running_loop().create_future()
+            self._started["learner 0"].set_exception(error)
+
+    async def go() -> None:
+        async with Failing(events):
+            await asyncio.Event().wait()
+
+    with pytest.raises(type(error)) as told:
+        asyncio.run(go())
+    assert told.value is error
+
+
+def test_a_deadline_that_passed_is_told_in_a_sentence(events: list[str]) -> None:
+    async def body(actors: Actors) -> None:
+        await actors._within(asyncio.Event().wait(), "engines", "x.start_deadline_s", 0.01)
+
+    assert str(ends(events, body)) == (
+        "engines did not start within x.start_deadline_s = 0.01 s; is the cluster busy? what they said: logs"
+    )
