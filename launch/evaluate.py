@@ -87,6 +87,7 @@ async def evaluate(
     finally:
         for answer in answers:
             answer.cancel()
+        await asyncio.gather(*answers, return_exceptions=True)  # where one fails, others often have
     records = [record for episode in episodes for record in _records(episode)]
     if not records:
         total = sum(map(len, tasks.values())) * samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -142,3 +143,24 @@ def test_what_could_not_be_judged_is_left_out_and_counted() -> None:
 def test_an_unreadable_answer_that_scores_0_is_still_no_parseable_one() -> None:
     unread = Verdict.scored(0.0, "no_answer", unparseable=True)
     assert evaluated([RIGHT] * 6 + [unread] * 4).results.domains["sums"].parseable == 0.6
+
+
+def test_the_first_failure_ends_an_evaluation_and_the_others_are_given_up_quietly() -> None:
+    class Failing(BusyFleet):
+        async def judged(self, requests: Sequence[SampleRequest]) -> Any:
+            if requests[0].task.id in ("3", "4"):
+                raise RunError(f"engine {requests[0].task.id} has failed")
+            return await super().judged(requests)
+
+    told: list[Any] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        fleet: Any = Failing()
+        with pytest.raises(RunError, match="engine 3 has failed"):
+            await evaluate(fleet, TASKS, samples=1, at_once=8, version=0)
+        gc.collect()
+        assert len(asyncio.all_tasks()) == 1
+
+    virtual_time.run(run())
+    assert not told
