@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from buffer.errors import UserError
+from buffer.reuse_notes import reuse_notes
 from buffer.settings import BufferSettings
 from data.settings import DataSettings
 from launch.settings import ClusterSettings, EvalSettings, TrackingSettings
@@ -174,6 +175,7 @@ def notes(recipe: Recipe) -> list[str]:
         )
     old_tokens = rollout.max_staleness > 0 or buffer.fresh_fraction < 1
     found += objective_notes(learner, buffer.normalize_std, old_tokens)
+    found += reuse_notes(buffer, learner.epochs, rollout.max_staleness)
     open_groups = (rollout.max_staleness + 1) * buffer.fresh_per_batch
     if rollout.max_concurrent_groups > open_groups:
         found.append(
@@ -197,6 +199,8 @@ def notes(recipe: Recipe) -> list[str]:
             f"rollout.max_response_tokens is not set: responses are cut off at {rollout.max_response_tokens} tokens, "
             "which is for toy tasks."
         )
+    if not recipe.checkpoints.every:
+        found.append("checkpoints.every is 0: a run that is killed (SIGKILL) starts from the beginning.")
     for name, verifier in recipe.rewards.verifiers.items():
         if verifier.deadline_s > buffer.take_deadline_s:
             found.append(

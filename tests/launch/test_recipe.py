@@ -188,13 +188,30 @@ def test_clipping_is_said_to_be_inactive_exactly_when_it_is(tmp_path: Path) -> N
             ["learner.schedule=cosine", "learner.decay_steps=3"],
             "The learning rate is zero from optimiser step 3 of 4 on",
         ),
-        (["eval.every=5"], "eval.every 5 is above steps 4"),
+        (["eval.every=5", "data.held_out=[{path: held_out.jsonl}]"], "eval.every 5 is above steps 4"),
+        (["checkpoints.every=0"], "checkpoints.every is 0: a run that is killed (SIGKILL) starts from the beginning"),
+        (["steps=30"], "rollout.max_response_tokens is not set: responses are cut off at 64 tokens"),
+        (["data.held_out=[]"], "data.held_out is empty: pass@1 is not measured"),
         (["rewards.verifiers.exact.deadline_s=61"], "deadline_s 61 is above buffer.take_deadline_s 60"),
         (["steps=30"], "there is no warm_start: from random weights RL finds little"),
     ],
 )
 def test_what_is_allowed_but_odd_is_noted(tmp_path: Path, overrides: list[str], note: str) -> None:
     assert note in " ".join(notes(load(write_recipe(tmp_path), overrides)))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "note"),
+    [
+        (["policy.build=models.smollm2:build"], "random weights"),
+        (["policy.path=somewhere"], "random weights"),
+        (["rollout.max_response_tokens=64"], "toy tasks"),
+        (["eval.every=5"], "evaluated only before and after"),  # it is not evaluated at all
+        (["checkpoints.every=1"], "SIGKILL"),
+    ],
+)
+def test_nothing_untrue_is_noted(tmp_path: Path, overrides: list[str], note: str) -> None:
+    assert note not in " ".join(notes(load(write_recipe(tmp_path), overrides)))
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
