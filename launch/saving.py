@@ -40,7 +40,7 @@ class Saving:
         step = asyncio.ensure_future(work)
         try:
             result = await asyncio.shield(step)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as stopped:
             if step.done():  # with what ends the run
                 raise
             self._note("Stopping: the step under way is finished first (interrupt again to stop at once).")
@@ -49,7 +49,7 @@ class Saving:
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
-            task.cancel()
+            task.cancel(*stopped.args)
         self._between_steps = True
         return result
 

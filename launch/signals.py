@@ -13,11 +13,11 @@ def cancel_when_told_to_end() -> None:
     body = asyncio.current_task()
     assert body is not None
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, body.cancel)
+    loop.add_signal_handler(signal.SIGTERM, body.cancel, "SIGTERM")
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        loop.add_signal_handler(signal.SIGHUP, body.cancel)
+        loop.add_signal_handler(signal.SIGHUP, body.cancel, "SIGHUP")
 
 
 def interrupt_on_sigterm(signal_number: int, frame: Any) -> NoReturn:
     """A handler of SIGTERM: stop as on Ctrl-C."""
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(signal.Signals(signal_number).name)

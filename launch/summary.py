@@ -174,9 +174,9 @@ def _shares(evaluation: Evaluation, domain: str) -> dict[str, float | int]:
 
 
 def ending(error: BaseException) -> tuple[str, str]:
-    """Status and reason of a run that an error ended; Ctrl-C is an interruption."""
+    """Status and reason of a run that an error ended; Ctrl-C and signals are interruptions."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted", "Ctrl-C"
+        return "interrupted", str(error) or "Ctrl-C"
     return "failed", f"{type(error).__name__}: {error}"
 
 

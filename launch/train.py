@@ -59,8 +59,8 @@ def train(recipe: Recipe, resumed: RunFolder | None = None, opening: Opening | N
                 recorder.progress.note(note)
             try:
                 asyncio.run(_train(recipe, ready, run, recorder, node_ids))
-            except asyncio.CancelledError:
-                raise KeyboardInterrupt from None  # SIGTERM
+            except asyncio.CancelledError as told:
+                raise KeyboardInterrupt(*told.args) from None  # SIGTERM, SIGHUP
 
 
 async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Recorder, node_ids: list[str]) -> None:

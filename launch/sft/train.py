@@ -50,8 +50,8 @@ def train(recipe: SftRecipe, resumed: RunFolder | None = None, opening: Opening 
             plan = preflight.check(recipe, nodes)
             try:
                 asyncio.run(_train(recipe, plan, node_ids, policy_dir, data, run, recorder))
-            except asyncio.CancelledError:
-                raise KeyboardInterrupt from None  # SIGTERM
+            except asyncio.CancelledError as told:
+                raise KeyboardInterrupt(*told.args) from None  # SIGTERM, SIGHUP
 
 
 async def _train(
