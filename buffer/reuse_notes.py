@@ -30,9 +30,9 @@ def reuse_notes(settings: BufferSettings, epochs: int, max_staleness: int) -> li
     waiting = (max_staleness + 1) * fresh
     if settings.max_groups < waiting + room:
         found.append(
-            f"buffer.max_groups {settings.max_groups} leaves less than the {room} reused groups of a batch where engines "
-            f"are ahead: (rollout.max_staleness {max_staleness} + 1) x {fresh} = {waiting} fresh ones may wait, "
-            "and reusable ones are evicted for them."
+            f"buffer.max_groups {settings.max_groups} leaves less than the {room} reused groups of a batch where "
+            f"engines are ahead: (rollout.max_staleness {max_staleness} + 1) x {fresh} = {waiting} fresh ones may "
+            "wait, and reusable ones are evicted for them."
         )
     return found
 

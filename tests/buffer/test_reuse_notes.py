@@ -27,7 +27,7 @@ def test_plain_settings_need_no_note() -> None:
     [
         ({"fresh_fraction": 1.0, "max_uses": 2}, "Nothing is reused: buffer.fresh_fraction is 1"),
         ({"fresh_fraction": 0.9}, "Nothing is reused: buffer.fresh_fraction 0.9 of buffer.batch_groups 4, rounded up"),
-        ({"fresh_fraction": 0.25}, r"at most 2 groups .* batch_groups 4.* in at most 1 more \(buffer.reuse.max_uses\)"),
+        ({"fresh_fraction": 0.25}, r"at most 2 groups .*batch_groups 4.* in at most 1 more \(buffer.reuse.max_uses\)"),
         ({"fresh_fraction": 0.25, "max_uses": 9, "max_age": 2}, r"at most 3 .* 2 more \(buffer.reuse.max_age\)"),
         ({"max_groups": 7}, r"max_groups 7 leaves less than the 2 .* \+ 1\) x 2 = 6 fresh ones may wait"),
     ],
