@@ -70,8 +70,8 @@ class ChatCodec:
     def longer_prompts(self, tasks: Sequence[Task], room: int) -> Iterator[tuple[Task, int]]:
         """The tasks whose prompts have more than `room` tokens, with their numbers of tokens.
 
-        Every prompt is rendered, but only those are tokenized that could be too long: for 100,000 tasks that takes a
-        second or, where all could be, ten.
+        Every prompt is rendered, but only those are tokenized that could be too long: 100,000 tasks of 360 characters
+        take 1.5 s of a core, and where all of them could be too long 19 s.
         """
         for some in (tasks[i : i + _BATCH] for i in range(0, len(tasks), _BATCH)):
             asked = [task.messages() for task in some]
