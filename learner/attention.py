@@ -43,8 +43,8 @@ def packed_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    row: RowLayout,
-    over: Any,
+    row: RowLayout | None = None,
+    over: Any = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     **kwargs: Any,
@@ -61,6 +61,8 @@ def packed_attention(
         asked.append("masks")
     if dropout:
         asked.append("dropout")
+    if row is None:
+        raise NotImplementedError("the model's layers do not hand on to attention where the documents of a row lie")
     if asked:
         raise NotImplementedError(f"the learner's attention is plain and causal, without {' and '.join(asked)}")
     return over(module, query, key, value, row, scaling), None

@@ -31,17 +31,28 @@ def load_model(policy_dir: str | Path, dtype: str) -> Any:
 
     Nothing in it is random: dropout and noise are 0. Raises UserError for an architecture that cannot be trained.
     """
-    check_architecture(read_config(Path(policy_dir)))  # reading makes Motif-2 known to transformers
+    config = read_config(Path(policy_dir))  # which makes Motif-2 known to transformers
+    check_architecture(config)
     disable_progress_bar()
-    model = AutoModelForCausalLM.from_pretrained(
-        policy_dir,
-        dtype=getattr(torch, dtype),
-        attn_implementation=attention.NAME,
-        local_files_only=True,
-        trust_remote_code=False,
-    )
-    if getattr(model.get_output_embeddings(), "bias", None) is not None:
-        raise UserError(f"policy folder {policy_dir}: an lm_head with a bias is not supported")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            policy_dir,
+            dtype=getattr(torch, dtype),
+            attn_implementation=attention.NAME,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    except KeyError as error:
+        if error.args != (attention.NAME,):
+            raise
+        raise UserError(
+            f"policy folder {policy_dir}: the attention of model type {config.model_type} does not go through "
+            "transformers' attention interface; docs/models.md lists the families that can be trained"
+        ) from error
+    head = model.get_output_embeddings()
+    if head is None or getattr(head, "bias", None) is not None:
+        what = "without lm_head" if head is None else "whose lm_head has a bias"
+        raise UserError(f"policy folder {policy_dir}: a model {what} is not supported")
     model.config.use_cache = False
     without_noise(model)
     return model

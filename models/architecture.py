@@ -20,12 +20,13 @@ _WINDOWED = {
     "sliding_attention": ("sliding_window",),
     "chunked_attention": ("attention_chunk_size",),
 }
+_SELECTING = {"indexed_attention", "compressed_sparse_attention", "heavily_compressed_attention"}
 # Rotary embeddings that turn in another way once a sequence is longer than the original context: a packed document
 # would turn as the longest one of its row does.
 _STRETCHING_ROPE = ("dynamic", "longrope")
 
 _RECURRENT = "a recurrent or convolutional layer, whose state would run from one packed document into the next"
-_SELECTIVE = "attention that picks some of the tokens, and not all that are there"
+_SELECTIVE = "attention that sees some of the tokens before it only, or sums of them"
 _SINKS = "attention sinks"
 _OUTSIDE = "an attention that does not go through transformers' attention interface"
 # Families whose configuration has no key that says so.
@@ -38,6 +39,7 @@ _FAMILIES = {
     "mimo_v2_flash": _SINKS,
     "granite_swa": _SINKS,
     "granitemoe_swa": _SINKS,
+    "phimoe": "a router that draws experts at random in training",
     "bloom": _OUTSIDE,
     "xglm": _OUTSIDE,
 }
@@ -60,7 +62,7 @@ def check_architecture(config: Any) -> None:
         raise UserError(f"model type {kind}: it is an encoder-decoder, and a policy is a decoder alone; {_WAY_OUT}")
     for layer in dict.fromkeys(getattr(text, "layer_types", None) or ()):
         if layer not in _PLAIN and layer not in _WINDOWED:
-            what = _SELECTIVE if "indexed" in layer or "sparse" in layer else _RECURRENT
+            what = _SELECTIVE if layer in _SELECTING else _RECURRENT
             raise UserError(f"model type {kind}: its layer_types have {layer}: {what}; {_WAY_OUT}")
     if kind in _FAMILIES:
         raise UserError(f"model type {kind}: it has {_FAMILIES[kind]}; {_WAY_OUT}")
