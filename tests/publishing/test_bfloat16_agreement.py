@@ -25,7 +25,7 @@ from models import smollm2
 from rollout.engine import SampleRequest
 from rollout.settings import EngineSettings, RolloutSettings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
 SETTINGS = RolloutSettings(
     max_response_tokens=16, engine=EngineSettings(max_model_len=128, max_num_seqs=16, kv_cache_gb=0.25)
