@@ -140,9 +140,12 @@ def _report(args: argparse.Namespace) -> None:
     from launch.layout import console
     from launch.report import summary_of, write_report
 
-    path = write_report(run)
     shown = console()
     shown.print(summary_of(run))
+    try:
+        path = write_report(run)
+    except OSError as error:  # a run of somebody else, say
+        raise UserError(f"{run / 'report.html'} cannot be written: {error.strerror}") from None
     shown.print(f"report   {path}", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -143,15 +143,18 @@ def _tasks(counts: Any) -> Iterator[tuple[str, RenderableType]]:
 def _trajectories(counts: Any) -> Iterator[tuple[str, RenderableType]]:
     n = {name: number(value) for name, value in items(counts)}
     shown = {name: counted(value) for name, value in n.items()}
-    reused = formatted(n.get("reused", math.nan) / n["trained"] if n.get("trained") else 0.0, ".0%")
+    reused = _share_of(n, "reused", "trained")
     parts = [f"{shown.get('sampled', '–')} sampled", f"{shown.get('trained', '–')} trained, {reused} of them reused"]
     yield "trajectories", Flow(parts)
     names = {"zero_variance": "without variance", "unparseable": "unparseable", "infra_error": "infra errors"}
     if n.get("invalid_logprobs"):
         names["invalid_logprobs"] = "with invalid log-probabilities"
     yield "left out", Flow(f"{shown.get(name, '–')} {words}" for name, words in names.items())
-    cut = formatted(n.get("truncated", math.nan) / n["sampled"] if n.get("sampled") else 0.0, ".0%")
-    yield "truncated", f"{shown.get('truncated', '–')}, {cut} of those sampled"
+    yield "truncated", f"{shown.get('truncated', '–')}, {_share_of(n, 'truncated', 'sampled')} of those sampled"
+
+
+def _share_of(counts: Mapping[str, float], some: str, whole: str) -> str:
+    return formatted(counts.get(some, math.nan) / (counts.get(whole, math.nan) or 1.0), ".0%")
 
 
 def _infra_errors(values: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:

@@ -120,6 +120,21 @@ def test_a_run_that_goes_on_is_running_and_one_that_was_killed_is_not(tmp_path: 
     assert "its process ended without a word" in out
 
 
+def test_the_table_of_a_run_whose_folder_is_not_ours_is_shown(tmp_path: Path, capsys, monkeypatch) -> None:
+    run = RunFolder.create(tmp_path, "demo")
+    summary().write(run)
+    run.metrics.touch()
+
+    def refuse(path: Path, text: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("launch.report.write_atomically", refuse)
+    assert main(["report", str(run.path)]) == 2
+    out, err = capsys.readouterr()
+    assert "demo: finished after 80 steps" in out
+    assert err == f"reprise: {run.report} cannot be written: Permission denied\n"
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 10**400) | st.floats() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["all", "before", "name"]), inner),
