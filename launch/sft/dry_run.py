@@ -26,6 +26,7 @@ def show(recipe: SftRecipe, nodes: Sequence[Node], found: Sequence[str], console
     Conversations are tokenised if the policy is there; one that a builder would make is not built.
     """
     plan = preflight.check(recipe, nodes)
+    preflight.check_records(recipe)
     data = None if recipe.policy.path is None else preflight.load(recipe, Path(recipe.policy.path))
     console.rule("Recipe, as resolved")
     console.print(to_yaml(recipe), markup=False, highlight=False, soft_wrap=True, end="")

@@ -37,6 +37,7 @@ def train(recipe: SftRecipe, resumed: RunFolder | None = None, opening: Opening 
         check_resumable(resumed, recipe)
     if not on_a_cluster():
         preflight.check(recipe, local_nodes())
+    preflight.check_records(recipe)
     run = resumed or RunFolder.create(recipe.runs_dir, recipe.name)
     with SftRecorder(recipe, run, resumed is not None, opening) as recorder:
         recorder.progress.phase("set-up")

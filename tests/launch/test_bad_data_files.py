@@ -66,15 +66,18 @@ def test_a_file_that_cannot_be_read_ends_every_command_in_one_line(
 ) -> None:
     if (command, broken) in TAKEN:
         pytest.skip("taken")
-    file = tmp_path / "data.jsonl"
-    file.write_bytes(BROKEN[broken](json.dumps(RIGHT[command]) + "\n"))
+    """SFT's is no first line: all records are read before the run has a folder."""
+    file, line = tmp_path / "data.jsonl", json.dumps(RIGHT[command]) + "\n"
+    begins_a_file = broken in ("utf-16", "gzip", "parquet", "a list over lines")
+    before = [] if begins_a_file or command != "sft" else [line.encode()]
+    file.write_bytes(b"".join([*before, BROKEN[broken](line)]))
     given = arguments(command, file, policy)
     capsys.readouterr()
     for more in ([], ["--dry-run"]) if command != "verify" else ([],):
         assert main([*given, *more]) == 2
         said = capsys.readouterr().err.splitlines()
         assert len(said) == 1, said
-        assert said[0].startswith(f"reprise: {file}:1: "), said
+        assert said[0].startswith(f"reprise: {file}:{1 + len(before)}: "), said
     assert not (tmp_path / "runs").exists()
 
 
