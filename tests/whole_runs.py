@@ -21,6 +21,9 @@ SMALL = {
     "eval.tasks_per_domain": 8,
     "buffer.batch_groups": 16,
     "rollout.engine.kv_cache_gb": 0.25,
+    # Two engines, or another lane's tests, may start at the same time.
+    "rollout.engine.start_deadline_s": 400,
+    "cluster.start_deadline_s": 400,
 }
 # Random weights never solve a task, so this run samples and judges until something stops it. A few steps of imitation
 # make the first published weights others than those that the engine has loaded.

@@ -79,12 +79,11 @@ def failed(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     checkpoint or will have one, its engine's core is killed."""
     shared_rows = {"learner.world_size": 2, "learner.sequence_parallel": 2, "cluster.learner_cpus": 0.5}
     policy = {"policy.path": finished.folder / "policy", "warm_start": "null", "learner.kl_coef": 0.01}
-    deadline = {"rollout.engine.start_deadline_s": 400}
     short = {"steps": 4, "checkpoints.every": 2, "eval.every": 0}
     folder = tmp_path_factory.mktemp("failed")
-    run = Run(folder, SMALL | shared_rows | policy | deadline | short, MATHS_AND_CODE)
+    run = Run(folder, SMALL | shared_rows | policy | short, MATHS_AND_CODE)
     try:
-        run.wait_for("RL (")
+        run.wait_for("RL (", 400)
         until = time.monotonic() + 200
         while len(run.steps) < 3:
             assert run.process.poll() is None, run.output
@@ -156,7 +155,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     raising = {"rewards.verifiers.rules.use": "tests.launch.tried_verifiers:RaisesLater"}
     run = Run(tmp_path_factory.mktemp("interrupted"), ENDLESS | TIED | raising)
     try:
-        run.wait_for("RL (", 300)
+        run.wait_for("RL (", 400)
         time.sleep(2)
         run.process.send_signal(signal.SIGINT)
         run.wait(60)

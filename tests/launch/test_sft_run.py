@@ -34,6 +34,7 @@ SMALL = {
     "eval.every": 6,
     "checkpoints.every": 4,
     "tracking.wandb": "disabled",
+    "cluster.start_deadline_s": 400,
     **{f"stages.{stage}.sources.{i}.args.count": 120 for stage, sources in ((0, 2), (1, 3)) for i in range(sources)},
     **{f"eval.sources.{i}.args.count": 12 for i in range(3)},
 }
