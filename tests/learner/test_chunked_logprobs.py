@@ -52,6 +52,25 @@ def test_values_gradients_and_entropy_equal_full_logits(call: Call, temperature:
     assert not entropies(hidden, weight, temperature).requires_grad
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_capped_logits_have_the_values_gradients_and_entropies_of_full_ones(dtype: torch.dtype) -> None:
+    hidden, weight, targets = inputs(ROWS + 100, 16, VOCABULARY + 900, dtype)
+    upstream = torch.randn(len(hidden))
+    ours, entropy = logprobs_and_entropies(hidden, weight, targets, 0.7, cap=3.0)  # logits have a deviation of 4
+    ours.backward(upstream)
+
+    h, w = hidden.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
+    full = (3.0 * torch.tanh(h @ w.T / 3.0) / 0.7).log_softmax(-1)
+    chosen = full.gather(1, targets[:, None])[:, 0]
+    chosen.backward(upstream.double())
+    torch.testing.assert_close(ours.double(), chosen.detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(entropy.double(), -(full.exp() * full).sum(-1).detach(), rtol=1e-5, atol=1e-5)
+    rounding = 1e-5 if dtype == torch.float32 else 2**-8 / 2
+    assert relative(hidden.grad, h.grad) < rounding
+    assert relative(weight.grad, w.grad) < rounding
+    assert torch.equal(selected_logprobs(hidden, weight, targets, 0.7, cap=3.0), ours)
+
+
 def test_under_bfloat16_weights_only_the_final_gradients_are_rounded() -> None:
     """Against float64 on the same bfloat16 numbers; logits rounded to bfloat16 would be off by 0.02 nats and more."""
     hidden, weight, targets = inputs(300, 64, VOCABULARY + 900, torch.bfloat16)

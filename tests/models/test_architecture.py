@@ -45,7 +45,7 @@ def test_plain_attention_passes(config: Any) -> None:
         (hf.OlmoHybridConfig(), "olmo_hybrid.*recurrent"),
         (hf.RecurrentGemmaConfig(), "recurrent_gemma.*recurrent"),
         (hf.RwkvConfig(), "rwkv.*recurrent"),
-        (hf.DeepseekV32Config(), "deepseek_v32.*indexed_attention: attention that picks some"),
+        (hf.DeepseekV32Config(), "deepseek_v32.*indexed_attention: attention that sees some"),
         (hf.Gemma2Config(), "gemma2.*attn_logit_softcapping 50.0 caps scores"),
         (hf.GptOssConfig(), "gpt_oss.*attention sinks"),
         (hf.BloomConfig(), "bloom.*does not go through transformers' attention interface"),
