@@ -25,7 +25,7 @@ from launch.cli import main
 from launch.either import load_either
 from launch.fit import check_fit
 from launch.loading import load
-from launch.memory import GIB, PolicySize, policy_size
+from launch.memory import GIB, PolicySize, check_cache_holds_a_sequence, policy_size
 from launch.nodes import Node
 from launch.recipe import Recipe
 from launch.run_folder import RunFolder
@@ -239,8 +239,8 @@ def test_every_recipe_for_gpus_passes_all_checks_that_need_no_weights(capsys, fi
 
 def test_a_cache_too_small_for_a_sequence_is_refused_though_the_policy_is_not_there_yet(capsys) -> None:
     arguments = ["train", str(MOTIF2 / "rl_64k.yaml"), "--dry-run", "--nodes", "4", *H100_NODES]
-    assert main([*arguments, "--set", "rollout.engine.kv_cache_gb=5"]) == 0  # each of four GPUs has a quarter of 20 GiB
-    capsys.readouterr()
+    enough = load(MOTIF2 / "rl_64k.yaml", ["rollout.engine.kv_cache_gb=5"])  # each of four GPUs has a quarter of 20 GiB
+    check_cache_holds_a_sequence(enough, policy_config(enough.policy))
     assert main([*arguments, "--set", "rollout.engine.kv_cache_gb=1"]) == 2
     assert capsys.readouterr().err == (
         "reprise: rollout.engine.kv_cache_gb 1 is too little memory for the engine's cache: one sequence of "
