@@ -78,9 +78,11 @@ class Sampler:
         """The batch of `version`, once the staleness rule lets the learner take it; TimeoutError at the deadline."""
         loop = asyncio.get_running_loop()
         started = loop.time()
+        waited = False
         try:
             async with asyncio.timeout(self._take_deadline_s):
                 while not self._admission.may_take(version):
+                    waited = True
                     self._changed.clear()
                     await self._changed.wait()
                 fresh = self._admission.fresh_in_next_batch
@@ -88,7 +90,7 @@ class Sampler:
                 info = await info
         except TimeoutError:
             raise TimeoutError(self._starved(version)) from None
-        self._start(self._open.taken(version, info.fresh_ids))
+        self._start(self._open.taken(version, info.fresh_ids, waited))
         return BatchOnItsWay(groups, info, loop.time() - started)
 
     def _starved(self, version: int) -> str:

@@ -58,6 +58,11 @@ class Admission:
         return len(self._ready)
 
     @property
+    def most_open(self) -> int:
+        """Groups that may be open at once: those of a batch for each version that they may be behind, and for 0."""
+        return (self.max_staleness + 1) * self.fresh_per_batch
+
+    @property
     def drained(self) -> bool:
         """True once the stream of tasks has ended and the learner has consumed every group."""
         return self._stream_ended and not self._in_flight and not self._ready

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from buffer.types import Task
 from rollout.admission import Admission
 from rollout.engine import SampleRequest
+from rollout.lead import Lead
 
 
 class OpenGroups:
@@ -25,6 +26,7 @@ class OpenGroups:
     def __init__(self, admission: Admission, tasks: Iterator[Task], group_size: int, started: int = 0) -> None:
         self.started = started
         self._admission = admission
+        self._lead = Lead(admission.fresh_per_batch, admission.most_open)
         self._tasks = tasks
         self._group_size = group_size
         self._version: int | None = None
@@ -55,8 +57,8 @@ class OpenGroups:
             self._admission.lost(group_id)
         return self._next()
 
-    def taken(self, version: int, group_ids: Iterable[str]) -> list[SampleRequest]:
-        """The batch of `version` holds these fresh groups.
+    def taken(self, version: int, group_ids: Iterable[str], waited: bool) -> list[SampleRequest]:
+        """The batch of `version`, for which the learner `waited` or not, holds these fresh groups.
 
         The buffer may give a group away before its answer to `add` is here, and `stored` comes later.
         """
@@ -65,6 +67,7 @@ class OpenGroups:
             self._is_ready(group_id)
             del self._unfinished[group_id]
         self._admission.taken(version, group_ids)
+        self._lead.taken(waited, self._admission.ready)
         return self._next()
 
     def close(self) -> None:
@@ -77,7 +80,7 @@ class OpenGroups:
 
     def _next(self) -> list[SampleRequest]:
         requests = []
-        while self._version is not None and self._admission.may_start(self._version):
+        while self._version is not None and self._may_start(self._version):
             task = next(self._tasks)
             self.started += 1
             request = SampleRequest(task, f"{task.id}#{self.started}", self._version, self._group_size)
@@ -86,6 +89,10 @@ class OpenGroups:
             self._unfinished[request.group_id] = task.id
             requests.append(request)
         return requests
+
+    def _may_start(self, version: int) -> bool:
+        opened = self._admission.in_flight + self._admission.ready
+        return opened < self._lead.groups and self._admission.may_start(version)
 
     def _is_ready(self, group_id: str) -> None:
         """Tell admission once, whether the buffer's answer or a batch with the group is here first."""

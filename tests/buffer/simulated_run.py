@@ -80,8 +80,9 @@ def simulate(
 
     start(groups.published(0))
     for version in range(batches):
-        asked = now
+        asked, waited = now, False
         while not rule.may_take(version):
+            waited = True
             next_end()
         ran.waited += now - asked
         batch = buffer.take(version, fresh)
@@ -92,7 +93,7 @@ def simulate(
         ran.ages.append(float(np.mean([version - g.oldest_version for g in taken])))
         ran.current.append(any((t.versions == version).any() for g in taken for t in g.trajectories))
         ran.reused.append(sum(batch.reused))
-        start(groups.taken(version, [g.id for g in taken]))
+        start(groups.taken(version, [g.id for g in taken], waited))
         published = now + learn
         while ends and ends[0][0] <= published:
             next_end()
