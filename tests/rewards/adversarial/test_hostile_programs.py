@@ -100,7 +100,7 @@ def on_each_backend() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("pool", "hostile"), on_each_backend(), indirect=["pool"])
+@pytest.mark.parametrize(("pool", "hostile"), on_each_backend(), indirect=["pool"], scope="module")
 def test_a_hostile_program_ends_as_it_must(pool: SandboxPool, hostile: Hostile, outside: Outside) -> None:
     stdin = outside.given if hostile.stdin is None else hostile.stdin
     limits = LIMITS if hostile.call is None else replace(LIMITS, cpu_s=2, wall_s=4)

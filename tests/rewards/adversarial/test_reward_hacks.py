@@ -222,7 +222,7 @@ EVERYWHERE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "form"), EVERYWHERE, indirect=["code"])
+@pytest.mark.parametrize(("code", "form"), EVERYWHERE, indirect=["code"], scope="module")
 def test_no_hack_scores(code: CodeVerifier, form: str) -> None:
     task = Task("t1", "?", "code", "code", REFERENCES[form])
     code.check_task(task)
@@ -233,7 +233,7 @@ def test_no_hack_scores(code: CodeVerifier, form: str) -> None:
     assert {name: verdict for name, verdict in paired.items() if verdict.reason == Reason.INFRA} == {}, "nor hides"
 
 
-@pytest.mark.parametrize(("code", "form"), EVERYWHERE, indirect=["code"])
+@pytest.mark.parametrize(("code", "form"), EVERYWHERE, indirect=["code"], scope="module")
 def test_the_work_scores(code: CodeVerifier, form: str) -> None:
     task = Task("t1", "?", "code", "code", REFERENCES[form])
     [verdict] = code.judge([Answer(task, f"```python\ndef f(x): return {SECRET}\nprint(f(3))\n```")])
