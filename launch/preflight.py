@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from data.traces import Trace
 from launch.fit import check_fit
 from launch.machine import check_shared_memory, check_temporary_folder
 from launch.memory import PolicySize, check_cache_holds_a_sequence, gib, policy_size
-from launch.nodes import Node, Plan
+from launch.nodes import Node, Plan, local_nodes
 from launch.plan import plan
 from launch.prompts import check_prompts
 from launch.recipe import Recipe
@@ -87,6 +88,11 @@ def check_kernel(learner: EngineSettings, places: LearnerPlaces, dtype: str, con
         raise UserError(
             f"learner.attention flash_attention_2 computes in 16 bits, and policy.dtype is {dtype}; set policy.dtype "
             "to bfloat16, or use sdpa or flex_attention"
+        )
+    if local_nodes()[0].gpus and find_spec("flash_attn") is None:  # else it is not here that it is needed
+        raise UserError(
+            "learner.attention flash_attention_2 needs the package flash-attn, which is not installed on this machine: "
+            "see the head of requirements/gpu.lock, or use sdpa"
         )
     if config is not None and (width := heads_of(config).head_dim) > _FLASH_WIDTH:
         raise UserError(

@@ -40,6 +40,12 @@ TASK = {"id": "1", "prompt": "1+1=", "domain": "addition", "verifier": "exact", 
 TRACES = {"domains": {"reverse": {"letters": [3, 5]}}, "styles": {"clean": 1}, "error_rate": 0.1}
 
 
+@pytest.fixture(autouse=True)
+def a_machine_without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this one has: dry runs here plan for others."""
+    monkeypatch.setattr(preflight, "local_nodes", lambda: NODES)
+
+
 def refusal(file: Path, *overrides: str, nodes: list[Node] = NODES) -> str:
     with pytest.raises(UserError) as refused:
         preflight.check(load(file, overrides), nodes)
@@ -419,6 +425,21 @@ def test_a_kernel_is_refused_for_what_it_cannot_compute(
     else:
         with pytest.raises(UserError, match=f"^learner.attention flash_attention_2 {re.escape(said)}"):
             preflight.check_kernel(learner, places, dtype, config)
+
+
+@pytest.mark.parametrize(("gpus", "installed", "refused"), [(8, False, True), (8, True, False), (0, False, False)])
+def test_a_kernel_s_package_is_missed_on_a_machine_with_gpus(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, installed: bool, refused: bool
+) -> None:
+    """Elsewhere a dry run may plan for machines that have it."""
+    monkeypatch.setattr(preflight, "local_nodes", lambda: [Node(96, gpus, 1500 * GIB)])
+    monkeypatch.setattr(preflight, "find_spec", lambda name: SimpleNamespace() if installed else None)
+    asked = (EngineSettings(attention="flash_attention_2"), LearnerPlaces(learner_gpus=1), "bfloat16", None)
+    if refused:
+        with pytest.raises(UserError, match=r"needs the package flash-attn, which is not installed on this machine"):
+            preflight.check_kernel(*asked)
+    else:
+        preflight.check_kernel(*asked)
 
 
 def test_float32_with_flash_attention_is_refused_by_both_commands(capsys) -> None:
