@@ -18,7 +18,10 @@ from typing import Any, TextIO, cast
 from buffer.errors import UserError
 
 # What our own lines are written with, for consoles that have less than UTF-8.
-_IN_ASCII = dict(zip("·–—−◀●◉○▁▂▃▄▅▆▇█\N{NO-BREAK SPACE}", "|---<*>o_.-~=+*# ")) | {"…": "...", "→": "->"}
+_IN_ASCII = dict(zip("·–—−◀●◉○▁▂▃▄▅▆▇█─━╸╺│╭╮╰╯\N{NO-BREAK SPACE}", "|---<*>o_.-~=+*#----|++++ ")) | {
+    "…": "...",
+    "→": "->",
+}
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
 
 

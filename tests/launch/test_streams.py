@@ -18,7 +18,9 @@ from rich.console import Console
 
 from buffer.errors import UserError
 from launch.progress import Progress
+from launch.statistics import EvalRecord, Evaluation
 from launch.streams import forgiving_streams, strict_stdout
+from launch.summary import Summary
 
 ROOT = Path(__file__).parents[2]
 LINE = "entropy – · reuse 25% → 30% ▁▄█ 漢"
@@ -56,13 +58,19 @@ def test_what_a_console_lacks_is_replaced_by_what_it_has(stdout, encoding: str) 
         assert shown == LINE + "\n"
 
 
-def test_a_run_s_display_in_ascii_is_whole(stdout) -> None:
+@pytest.mark.parametrize("columns", ["60", "200"])
+def test_a_run_s_display_in_ascii_is_whole(stdout, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     raw = io.BytesIO()
+    monkeypatch.setenv("COLUMNS", columns)
     stdout(io.TextIOWrapper(raw, encoding="ascii"))
+    scored = Evaluation.of([EvalRecord("sums", "1", 0, True, True, False, 9)])
     with forgiving_streams(), Progress("demo") as progress:
-        progress.note(LINE)
+        progress.note(LINE.replace("漢", ""))
         progress.print(progress._render())
-    assert "reuse 25% -> 30%" in raw.getvalue().decode("ascii")
+        progress.print(Summary("demo", before=scored, after=scored).table())
+    shown = raw.getvalue().decode("ascii")
+    assert "reuse 25% -> 30%" in shown
+    assert "?" not in shown
 
 
 @pytest.mark.parametrize(
