@@ -19,8 +19,8 @@ def add_export(commands: Any) -> None:
         "write a run's policy as a Hugging Face folder",
         "Write the policy of a run's checkpoint, the last one if none is named, as a folder that transformers and\n"
         "vLLM load: weights (safetensors, in the recipe's policy.dtype), configuration, tokenizer, chat template and\n"
-        "generation config. Motif-2 brings its modelling files: transformers loads it with trust_remote_code=True, vLLM\n"
-        "where reprise is installed. The run may be finished, interrupted or still going.",
+        "generation config. Motif-2 brings its modelling files: transformers takes it with trust_remote_code=True,\n"
+        "vLLM where reprise is installed. The run may be finished, interrupted or still going.",
         f"""\
 examples:
   reprise export runs/demo_sft --to exported
