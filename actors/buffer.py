@@ -34,9 +34,13 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class BatchInfo:
-    """A batch without its arrays, for the driver: ids of its fresh groups, metrics, and the buffer's totals."""
+    """A batch without its arrays, for the driver: ids of its fresh groups, metrics, and the buffer's totals.
+
+    current  whether any token that is trained on was sampled by the very version that takes the batch
+    """
 
     fresh_ids: tuple[str, ...]
+    current: bool
     metrics: dict[str, float]
     counters: dict[str, int]
 
@@ -78,10 +82,17 @@ class BufferActor:
             raise RuntimeError(f"the buffer holds {self._buffer.ready()} fresh groups and was asked for {fresh}")
         fresh_ids = tuple(g.id for g, again in zip(batch.groups, batch.reused, strict=True) if not again)
         metrics = batch.metrics | self._tally.metrics() | {"tokens/response_mean": _mean_length(batch.groups)}
-        return list(batch.groups), BatchInfo(fresh_ids, metrics, self._buffer.counters())
+        current = any(_samples_of(group, version) for group in batch.groups)
+        return list(batch.groups), BatchInfo(fresh_ids, current, metrics, self._buffer.counters())
 
     async def close(self) -> None:
         """Nothing to release."""
+
+
+def _samples_of(group: Group, version: int) -> bool:
+    assert group.weighted is not None
+    trained = (t for t, weighted in zip(group.trajectories, group.weighted, strict=True) if weighted)
+    return any((t.versions[t.trainable] == version).any() for t in trained)
 
 
 def _mean_length(groups: Sequence[Group]) -> float:

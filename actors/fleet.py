@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from actors.errors import ActorFailure
 from actors.verifier_pool import PoolCounts, VerifierPool
-from rollout.engine import EngineStats, SampleRequest, TaskDoesNotFit
+from rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
 from rollout.routing import LeastLoaded
 
 _STATS_DEADLINE_S = 60.0
@@ -49,6 +49,19 @@ class Fleet:
         Returns once they are sampled and judged, however long the queues are. A task whose prompt leaves no room is
         left out; `TaskDoesNotFit` if that leaves none. `ActorFailure` if sampling or judging failed for good.
         """
+        episodes, groups = await self._sample(requests)
+        answers = groups * requests[0].group_size
+        return await self._verifiers[requests[0].task.verifier].judged(episodes, answers, groups=groups)
+
+    async def sampled(self, request: SampleRequest) -> Episode:
+        """The group of one request, which no verifier sees. `TaskDoesNotFit` and `ActorFailure` as of `judged`."""
+        episodes, _ = await self._sample([request])
+        (episode,) = await episodes
+        sampled: Episode = episode
+        return sampled
+
+    async def _sample(self, requests: Sequence[SampleRequest]) -> tuple[Any, int]:
+        """A reference to the episodes of the tasks that fit, and how many they are, once they are sampled."""
         responses = sum(request.group_size for request in requests)
         engine = self._routing.assign(responses)
         try:
@@ -62,8 +75,7 @@ class Fleet:
         groups = len(requests) - len(left_out)
         if not groups:
             raise TaskDoesNotFit("; ".join(left_out))
-        answers = groups * requests[0].group_size
-        return await self._verifiers[requests[0].task.verifier].judged(episodes, answers, groups=groups)
+        return episodes, groups
 
     async def stats(self) -> FleetStats:
         """What engines and verifiers did since the last call."""

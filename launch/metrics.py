@@ -50,7 +50,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "policy/mismatch_kl",
         "nats/token",
-        "estimated KL of learner from engine on tokens whose version is the proximal one: numerical disagreement only",
+        "estimated KL of learner from engine on tokens of the batch's own version: numerical disagreement only; where "
+        "the batch has none, on a few sampled for it",
     ),
     Metric("policy/offpolicy_kl", "nats/token", "the same over all trained tokens: staleness and reuse included"),
     Metric("policy/is_truncated", "share", "trained tokens whose correction π_prox/μ was cut at the importance cap"),

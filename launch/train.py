@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from actors.sampler import Sampler
@@ -10,6 +11,7 @@ from data.stream import TaskStream
 from launch import preflight
 from launch.cluster import Cluster
 from launch.evaluate import evaluate
+from launch.mismatch import sampled_mismatch
 from launch.nodes import local_nodes, on_a_cluster
 from launch.opening import Opening, refuse_beside_a_loop
 from launch.preflight import Preflight
@@ -156,7 +158,15 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
         sampler.published(first)
         for version in range(first, recipe.steps):
             batch = await sampler.batch(version)
+            mismatch = (
+                {}
+                if batch.info.current
+                else await sampled_mismatch(
+                    fleet, learner, next(probed), group_size=recipe.rollout.group_size, version=version
+                )
+            )
             trained = await saving.step(learner.train(batch.groups, version))
+            trained = replace(trained, metrics=mismatch | trained.metrics)
             recorder.trained(version + 1, batch, trained)
             await saving.done(version + 1, cursor(version + 1))
             published = await learner.publish(version + 1)

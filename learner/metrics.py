@@ -18,6 +18,7 @@ They see every token of the batch once; with `proximal: behaviour` and several s
 pi_taken is made, those of the first step, which are a random part of it.
 
 policy/mismatch_kl    over tokens sampled by the very version the batch was taken with: engine against learner numerics
+                      (launch/mismatch.py has some sampled for batches that have none)
 policy/mismatch_abs   mean |log pi_taken - log mu| over the same tokens
 policy/offpolicy_kl   over all tokens: staleness and reuse included
 

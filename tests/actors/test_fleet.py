@@ -83,3 +83,17 @@ def test_where_none_is_left_no_verifier_is_asked() -> None:
     with pytest.raises(TaskDoesNotFit, match="task 'long': no room"):
         asyncio.run(run())
     assert pool.asked == []
+
+
+def test_a_group_that_is_only_sampled_is_shown_to_no_verifier() -> None:
+    pool = Pool()
+
+    async def run() -> Episode:
+        fleet = Fleet([Handle()], {"mine": pool})  # type: ignore[dict-item]
+        episode = await fleet.sampled(requests("a")[0])
+        with pytest.raises(TaskDoesNotFit):
+            await fleet.sampled(requests("long")[0])
+        return episode
+
+    assert asyncio.run(run()).group.id == "a#1"
+    assert pool.asked == []

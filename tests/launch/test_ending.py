@@ -31,7 +31,7 @@ def end(run: RunFolder, tmp_path: Path, error: BaseException) -> None:
     """A run whose learner did step 3 of which nothing else was told; then `error`."""
     recipe = load(write_recipe(tmp_path, tracking={"wandb": "disabled"}))
     counts = TrajectoryBuffer(recipe.buffer, 0, 1).counters()
-    batch = BatchOnItsWay(None, BatchInfo((), dict.fromkeys(CORE, 0.5), counts), 0.0)
+    batch = BatchOnItsWay(None, BatchInfo((), True, dict.fromkeys(CORE, 0.5), counts), 0.0)
     with suppress(type(error)), Recorder(recipe, run) as recorder:
         recorder.rl_begins()
         recorder.trained(3, batch, Trained({"policy/entropy": 1.5, "optim/skipped": 0}, 0.0, 1.0))

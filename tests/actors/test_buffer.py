@@ -1,0 +1,60 @@
+"""What the driver hears of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from actors.buffer import BatchInfo, BufferActor
+from buffer.settings import BufferSettings, ReuseSettings
+from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
+from rollout.engine import Episode
+
+SETTINGS = BufferSettings(
+    batch_groups=1,
+    fresh_fraction=1.0,
+    max_groups=10,
+    max_bytes_mb=1,
+    starvation_groups=10,
+    normalize_std=False,
+    truncated="mask",
+    take_deadline_s=5,
+    reuse=ReuseSettings(max_uses=1, max_age=1),
+)
+
+
+def taken(versions: list[int], trainable: list[bool], truncated: bool) -> BatchInfo:
+    """A group of two responses with scores 0 and 1, taken at version 2: one of these tokens, one of version 0."""
+
+    def response(versions: list[int], trainable: list[bool], score: float, finish: FinishReason) -> Trajectory:
+        ids = np.array(versions, np.int32)
+        logprobs = np.full(len(ids), -1, np.float32)
+        return Trajectory("t", "g", ids, ids, logprobs, ids, np.array(trainable), finish, Verdict.scored(score))
+
+    finish = FinishReason.LENGTH if truncated else FinishReason.STOP
+    pair = (response(versions, trainable, 1.0, finish), response([0], [True], 0.0, FinishReason.STOP))
+    group = Group("g", Task("t", "?", "d", "exact"), pair, 0)
+
+    async def run() -> BatchInfo:
+        buffer = BufferActor(SETTINGS, seed=0, uses_per_take=1)
+        await buffer.add([Episode(group, ("", ""), 0.1)])
+        return (await buffer.take(2, 1))[1]
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("versions", "trainable", "truncated", "current"),
+    [
+        ([0, 1, 2], [True, True, True], False, True),
+        ([0, 1, 1], [True, True, True], False, False),
+        ([0, 1, 2], [True, True, False], False, False),  # not the policy's token
+        ([0, 1, 2], [True, True, True], True, False),  # masked
+    ],
+)
+def test_a_batch_is_current_if_a_trained_token_is_of_its_own_version(
+    versions: list[int], trainable: list[bool], truncated: bool, current: bool
+) -> None:
+    assert taken(versions, trainable, truncated).current == current
