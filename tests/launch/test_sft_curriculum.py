@@ -105,3 +105,14 @@ def test_a_recipe_that_cannot_work_is_refused_with_the_reason(override: str, mes
     with pytest.raises(UserError) as refused:
         load_as(SftRecipe, DEMO, [override])
     assert message in str(refused.value).replace("stages[0]", "stages.0")
+
+
+def test_a_cursor_knows_whether_it_stands_at_a_stages_end(stages: list[Stage]) -> None:
+    curriculum, ends = Curriculum(stages, 0), []
+    assert not curriculum.between_stages
+    for batch in curriculum:
+        resumed = Curriculum(stages, 0)
+        resumed.load_state(curriculum.state())
+        assert resumed.between_stages == batch.ends_stage
+        ends += [batch.step] if batch.ends_stage else []
+    assert ends == [7, curriculum.total]
