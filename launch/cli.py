@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from buffer.errors import RunError, UserError
-from buffer.printable import printable_lines
+from buffer.printable import printable, printable_lines
 from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planning, resumed_run
 from launch.export import add_export
 from launch.opening import Opening
@@ -138,15 +138,17 @@ def _report(args: argparse.Namespace) -> None:
         raise UserError(f"{run} is not a run's folder: it has no metrics.jsonl; name a folder such as runs/demo")
     Opening().hint("drawing the report")
     from launch.layout import console
-    from launch.report import summary_of, write_report
+    from launch.report import RunRecord, table_of, write_report
 
-    shown = console()
-    shown.print(summary_of(run))
+    shown, record = console(), RunRecord.read(run)
+    shown.print(table_of(record))
     try:
         path = write_report(run)
     except OSError as error:  # a run of somebody else, say
         raise UserError(f"{run / 'report.html'} cannot be written: {error.strerror}") from None
     shown.print(f"report   {path}", markup=False, highlight=False, soft_wrap=True)
+    if not record.running and isinstance(resume := record.summary.get("resume"), str):
+        shown.print(f"resume   {printable(resume)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _load(args: argparse.Namespace) -> Recipe:

@@ -26,8 +26,7 @@ def write_report(run_dir: Path) -> Path:
     return path
 
 
-def summary_of(run_dir: Path) -> RenderableType:
+def table_of(run: RunRecord) -> RenderableType:
     """The run's table, as it was at its end, or as far as it is."""
-    run = RunRecord.read(run_dir)
     values = {"name": run.name, "steps": run.training_steps, **run.summary}
     return (sft_summary_table.table if run.supervised else summary_table.table)(values)

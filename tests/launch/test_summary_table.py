@@ -107,6 +107,17 @@ def test_reprise_report_shows_the_table_again(made: Any, tmp_path: Path, capsys:
     assert shown.endswith(f"report   {run.report}\n")
 
 
+@pytest.mark.parametrize("made", [summary(), sft_summary()], ids=["rl", "sft"])
+def test_reprise_report_says_how_a_run_that_ended_early_goes_on(made: Any, tmp_path: Path, capsys) -> None:
+    run = RunFolder.create(tmp_path, made.name)
+    made.failed(KeyboardInterrupt())
+    made.resume = f"reprise train --resume {run.path}"
+    made.write(run)
+    run.metrics.touch()
+    main(["report", str(run.path)])
+    assert capsys.readouterr().out.endswith(f"resume   {made.resume}\n")
+
+
 def test_a_run_that_goes_on_is_running_and_one_that_was_killed_is_not(tmp_path: Path, capsys) -> None:
     run = RunFolder.create(tmp_path, "demo")
     with MetricsLog(run.metrics):
