@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from buffer.errors import RunError
 from launch.judging import Latency
 from launch.run_folder import RunFolder, write_atomically
 from launch.statistics import Estimate, Evaluation, changes, compared, fallen
@@ -177,7 +178,7 @@ def ending(error: BaseException) -> tuple[str, str]:
     """Status and reason of a run that an error ended; Ctrl-C and signals are interruptions."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", str(error) or "Ctrl-C"
-    return "failed", f"{type(error).__name__}: {error}"
+    return "failed", str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
 
 
 def without_nan(value: Any) -> Any:
