@@ -284,14 +284,14 @@ class Recorder:
         counts = {**{n: int(c) for n, c in self._failures.items()}, "tracking": self._tracker.failures}
         summary.failures = counts | {"trajectories/infra_error": summary.infra_errors.answers}
         summary.verifiers = self._latencies.totals()
-        if self._rl_started is None:
-            return
+        if self._rl_started is None or self._step_started <= self._rl_started:
+            return  # no step yet: there is nothing to measure
         since, until = self._rl_started, self._step_started
         summary.learn_seconds = timeline.busy("learn", since=since, until=until)
         summary.overlap = timeline.overlap("learn", "generate", since, until)
         summary.learner_idle = timeline.idle_share("learn", ["learner"], since, until)
         summary.engine_idle = timeline.idle_share("generate", self._engines, since, until)
-        summary.tokens_per_second = self._tokens / (until - since) if until > since else 0.0
+        summary.tokens_per_second = self._tokens / (until - since)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
