@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from wandb.proto.wandb_internal_pb2 import Record
@@ -155,7 +156,7 @@ def test_a_resumed_run_tells_its_tracker_where_it_goes_on(kind, run, monkeypatch
         assert arguments[4] == 40
         raise _Stop
 
-    recipe = SimpleNamespace(checkpoints=SimpleNamespace(every=20), tracking=None, stages=[], model_dump=lambda **_: {})
+    recipe = MagicMock(stages=[])
     monkeypatch.setattr(RunFolder, "last_checkpoint", lambda *_: Path("step-000040"))
     for module in (recorder, sft_recorder):
         monkeypatch.setattr(module, "Tracker", tracker)
