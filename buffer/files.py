@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 
 def dangling(path: Path) -> Path | None:
     """The first of the path and its parents that is a link to nothing; None if there is none."""
-    return next((p for p in (path, *path.parents) if p.is_symlink() and not p.exists()), None)
+    # os.path, unlike Path, says no where a folder may not be looked into.
+    return next((p for p in (path, *path.parents) if os.path.islink(p) and not os.path.exists(p)), None)
 
 
 def absence(path: Path) -> str:

@@ -174,7 +174,7 @@ def check_runs_dir(runs_dir: str, needed: float) -> None:
     folder = Path(runs_dir).absolute()
     if (link := dangling(folder)) is not None:
         raise UserError(f"runs_dir {runs_dir}: {absence(link)}; make that folder, or name another")
-    there = next(p for p in (folder, *folder.parents) if p.exists())
+    there = next(p for p in (folder, *folder.parents) if os.path.exists(p))
     if not there.is_dir():
         raise UserError(f"runs_dir {runs_dir}: {there} is a file; name a folder")
     if not os.access(there, os.W_OK | os.X_OK):

@@ -135,7 +135,10 @@ def _builder(settings: PolicySettings) -> Callable[..., Path]:
 
 
 def _check_parts(folder: Path, origin: str) -> None:
-    missing = missing_parts(folder)
+    try:
+        missing = missing_parts(folder)
+    except OSError as error:
+        raise UserError(f"{origin}: {folder} cannot be read: {error.strerror}") from error
     if missing and not folder.exists() and _HUB_NAME.fullmatch(str(folder)):
         raise UserError(
             f"{origin}: there is no folder {folder}. Names of the Hugging Face hub are not fetched: "

@@ -26,6 +26,7 @@ def tensor_shapes(folder: Path) -> Shapes:
     shapes: Shapes = {}
     for path in weight_files(folder):
         try:
+            path.open("rb").close()  # safetensors takes a file that may not be read for one that is not there
             with safe_open(path, framework="np") as tensors:  # compares the length of the file with its header
                 shapes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
