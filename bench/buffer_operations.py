@@ -114,7 +114,7 @@ def _trajectory(task: Task, rng: np.random.Generator, right: bool) -> Trajectory
         task.id,
         prompt_ids=rng.integers(0, 87, PROMPT_TOKENS, dtype=np.int32),
         response_ids=rng.integers(0, 87, RESPONSE_TOKENS, dtype=np.int32),
-        behaviour_logprobs=rng.standard_normal(RESPONSE_TOKENS, dtype=np.float32),
+        behaviour_logprobs=-rng.random(RESPONSE_TOKENS, dtype=np.float32),
         versions=np.zeros(RESPONSE_TOKENS, dtype=np.int32),
         trainable=np.ones(RESPONSE_TOKENS, dtype=np.bool_),
         finish_reason=FinishReason.STOP,
