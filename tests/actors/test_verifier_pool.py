@@ -148,6 +148,7 @@ def test_only_the_answer_that_hangs_alone_too_scores_0() -> None:
     run(test)
 
 
+@pytest.mark.full  # with stand-ins: rewards/pool/test_case.py
 def test_a_verifier_that_hangs_on_everything_gives_infra_errors_and_no_zeros() -> None:
     async def test() -> None:
         async with running(deadline_s=1.0) as made:
@@ -193,6 +194,7 @@ def test_as_many_batches_are_judged_side_by_side_as_the_recipe_says() -> None:
     run(test)
 
 
+@pytest.mark.full  # with stand-ins: rewards/pool/test_dispatch.py
 def test_batches_beyond_the_queue_are_held_back_and_judged_in_the_end() -> None:
     async def test() -> None:
         async with running(queue=2) as made:
@@ -206,6 +208,7 @@ def test_batches_beyond_the_queue_are_held_back_and_judged_in_the_end() -> None:
     run(test)
 
 
+@pytest.mark.full  # with stand-ins: rewards/pool/test_dispatch.py
 def test_who_gives_up_waiting_leaves_the_pool_as_it_was() -> None:
     async def test() -> None:
         async with running() as made:

@@ -146,7 +146,7 @@ def test_a_builder_that_knows_its_configuration_builds_nothing(
     assert said["parameters"] == 12_703_860_896
 
 
-@pytest.mark.parametrize("name", ["sft_stage1", "rl_64k"])
+@pytest.mark.parametrize("name", [pytest.param("sft_stage1", marks=pytest.mark.full), "rl_64k"])
 def test_the_recipes_of_the_large_policy_fit_their_nodes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, plan = planned(capsys, Path(__file__).resolve().parents[2] / "recipes" / "motif2_12p7b" / f"{name}.yaml")
     assert code == 0

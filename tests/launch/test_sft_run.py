@@ -163,6 +163,7 @@ def test_a_killed_run_goes_on_along_the_curve_it_would_have_had(whole: Path, kil
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["step-000020", "step-000024"]
 
 
+@pytest.mark.full  # the driver draws the data, whatever the ranks; and an RL run goes on in another layout
 def test_a_killed_run_goes_on_with_another_number_of_ranks(whole: Path, killed: Killed, tmp_path: Path) -> None:
     alone = ["--set=learner.world_size=1", "--set=learner.sequence_parallel=1", "--set=learner.zero_stage=3"]
     folder = resumed(killed, tmp_path, *alone)

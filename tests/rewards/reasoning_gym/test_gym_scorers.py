@@ -156,6 +156,7 @@ def test_no_hostile_answer_is_an_infra_error_or_right(gym: ReasoningGymVerifier,
 
 
 @pytest.mark.slow
+@pytest.mark.full  # of the pinned package, which changes with the lock only
 @pytest.mark.timeout(300)
 def test_no_constant_answer_earns_much_without_being_right() -> None:
     """The sweep of bench/gym_constants.py over few entries; its whole table is for people."""
