@@ -36,7 +36,8 @@ from rewards.infra_errors import InfraError
 
 # Counts since the last step that are failures without being the run's end.
 _FAILURES = ("optim/skipped", "verifier/rejudged", "rollout/sampled_again", "rollout/left_out")
-_TELL_EVERY_S = 10.0  # between two writings of summary.json while the run goes on
+# Between two writings of summary.json while the run goes on: a time, and how often the last took that itself.
+_TELL_EVERY_S, _TELL_SHARE = 2.0, 50
 # What a learner leaves out when there is nothing to average: every step skipped, or no token of the batch's version.
 _MAY_BE_UNDEFINED = (
     "policy/entropy",
@@ -85,7 +86,7 @@ class Recorder:
         self._timeline = Timeline()
         self._engines = [f"engine {i}" for i in range(recipe.rollout.engines)]
         self._started = time.time() - opening.seconds
-        self._told = self._started  # when summary.json was last written
+        self._tell_from = self._started  # when summary.json may be written again
         self._rl_started: float | None = None
         self._step_started = self._started
         self._tokens = 0
@@ -205,7 +206,7 @@ class Recorder:
         watches = (*self._watches, self._truncation)
         self.warned([f"step {step}: {warning}" for watch in watches for warning in watch.step(metrics)])
         self._write(step, metrics)
-        if now - self._told >= _TELL_EVERY_S:
+        if now >= self._tell_from:
             self._tell()
 
     def added(self, added: Added) -> None:
@@ -263,10 +264,12 @@ class Recorder:
 
     def _tell(self) -> None:
         """Write what is known so far, for those who look while the run goes on, or find that it was killed."""
-        self._told = time.time()
+        began = time.time()
         self._bring_up_to_date()
         with suppress(OSError):  # a full disk, say: written again soon, and at the end, which tells of it
             self.summary.write(self.run, running=True)
+        now = time.time()
+        self._tell_from = now + max(_TELL_EVERY_S, _TELL_SHARE * (now - began))
 
     def _sum_up(self) -> None:
         self._failures["verifier/rejudged"] += self._verifiers.rejudged  # in the evaluation at the end, say

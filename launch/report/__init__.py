@@ -28,5 +28,5 @@ def write_report(run_dir: Path) -> Path:
 
 def table_of(run: RunRecord) -> RenderableType:
     """The run's table, as it was at its end, or as far as it is."""
-    values = {"name": run.name, "steps": run.training_steps, **run.summary}
+    values = {"name": run.name, **run.summary, "steps": run.steps_done}
     return (sft_summary_table.table if run.supervised else summary_table.table)(values)

@@ -46,14 +46,14 @@ def escaped(text: Any) -> str:
 def head(run: RunRecord, what: str) -> str:
     """The run's name, how it ended and what it was."""
     status = str(run.summary.get("status", "no summary"))
-    steps = max(number(run.summary.get("steps")), run.training_steps, key=lambda n: -1 if math.isnan(n) else n)
+    steps = run.steps_done
     wall = number(run.summary.get("wall_seconds"))
     tone = _BADGES.get(status, "warn")
     took = f" in {duration(wall)}" if math.isfinite(wall) else ""
     took += " so far" if run.running else ""
     return (
         f'<header><h1>{escaped(run.name)}<span class="badge {tone}">{escaped(status)}</span></h1>'
-        f"<p>{what} · {formatted(steps, ',.0f')} step{'s' * (steps != 1)}{took}</p></header>\n"
+        f"<p>{what} · {steps:,} step{'s' * (steps != 1)}{took}</p></header>\n"
     )
 
 

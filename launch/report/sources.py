@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,12 @@ class RunRecord:
     def training_steps(self) -> int:
         """Lines that report a training step, not only an evaluation."""
         return sum("time/step" in line for line in self.steps)
+
+    @property
+    def steps_done(self) -> int:
+        """As the summary says or, while a run goes on, as metrics.jsonl does, which may be ahead of it."""
+        told = number(self.summary.get("steps"))
+        return max(int(told) if math.isfinite(told) else 0, self.training_steps)
 
 
 def _summary(path: Path, missing: list[str]) -> dict[str, Any]:

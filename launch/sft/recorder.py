@@ -26,7 +26,7 @@ from launch.tracking import Tracker
 from learner.checkpoints.folder import step_of
 
 PHASES = ("set-up", "data", "training", "export")
-_TELL_EVERY_S = 10.0  # between two writings of summary.json while the run goes on
+_TELL_EVERY_S = 2.0  # between two writings of summary.json while the run goes on
 
 
 class SftRecorder:
