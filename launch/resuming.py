@@ -22,6 +22,11 @@ def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
     """Refuse a run without a checkpoint, or whose checkpoint is not of the recipe's policy and seed. `UserError`."""
     checkpoint = run.last_checkpoint(recipe.checkpoints.every)
     metadata = read_metadata(checkpoint)
+    if "over" not in _place(metadata):
+        raise UserError(
+            f"checkpoint {checkpoint} does not say which data it was made with: an earlier version wrote it; start a "
+            "new run from the policy that reprise export makes of it"
+        )
     if (seed := _place(metadata)["over"]["seed"]) != recipe.seed:
         raise UserError(
             f"--resume: {run.path} was started with seed {seed}, and the recipe has {recipe.seed}: the data would come "

@@ -93,3 +93,13 @@ def test_other_tasks_under_the_same_ids_are_refused(started: tuple[RunFolder, Re
     other = replace(tasks, train=((replace(first, prompt="9+9="), *others),))
     with pytest.raises(UserError, match="digests of ids and prompts"):
         check_same_tasks(run, recipe, other)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_with_what_can_be_done(started: tuple[RunFolder, Recipe]) -> None:
+    run, recipe = started
+    file = run.checkpoints / "step-000007" / "metadata.json"
+    metadata = json.loads(file.read_text())
+    del metadata["client_state"]["driver"]["stream"]["over"]
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(UserError, match="an earlier version wrote it; start a new run"):
+        check_resumable(run, recipe)
