@@ -29,19 +29,17 @@ _RECURRENT = "a recurrent or convolutional layer, whose state would run from one
 _SELECTIVE = "attention that sees some of the tokens before it only, or sums of them"
 _SINKS = "attention sinks"
 _OUTSIDE = "an attention that does not go through transformers' attention interface"
+_DEAF = "layers that do not hand on to attention where the documents of a row lie"
+_BIAS = "an lm_head with a bias"
 # Families whose configuration has no key that says so.
 _FAMILIES = {
-    "rwkv": _RECURRENT,
-    "xlstm": _RECURRENT,
-    "recurrent_gemma": _RECURRENT,
-    "doge": _SELECTIVE,
-    "gpt_oss": _SINKS,
-    "mimo_v2_flash": _SINKS,
-    "granite_swa": _SINKS,
-    "granitemoe_swa": _SINKS,
+    **dict.fromkeys(("rwkv", "xlstm", "recurrent_gemma"), _RECURRENT),
+    **dict.fromkeys(("doge",), _SELECTIVE),
+    **dict.fromkeys(("gpt_oss", "mimo_v2_flash", "granite_swa", "granitemoe_swa"), _SINKS),
+    **dict.fromkeys(("bloom", "falcon", "gpt_neo", "gptj", "mpt", "xglm"), _OUTSIDE),
+    **dict.fromkeys(("moshi", "nemotron", "stablelm"), _DEAF),
+    **dict.fromkeys(("codegen", "modernbert-decoder", "phi"), _BIAS),
     "phimoe": "a router that draws experts at random in training",
-    "bloom": _OUTSIDE,
-    "xglm": _OUTSIDE,
 }
 _WAY_OUT = "docs/models.md lists the families that can be trained"
 

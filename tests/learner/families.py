@@ -33,15 +33,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "models.md"
 BEGIN, END = "<!-- families: begin -->", "<!-- families: end -->"
 _SECONDS = 60  # for one family
-_VOCABULARY = 64
 
 FAMILIES: tuple[str, ...] = tuple(sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES))
 
 # Sizes by the names that configurations give them.
 _SIZES: dict[int, str] = {
-    _VOCABULARY: "vocab_size n_vocab vocab_size_per_layer_input",
-    64: "hidden_size n_embd d_model embedding_size emb_dim dim_model word_embed_proj_dim attention_hidden_size "
-    "hidden_size_per_layer_input input_embedding_size output_embedding_size",
+    64: "vocab_size n_vocab vocab_size_per_layer_input hidden_size n_embd d_model embedding_size emb_dim dim_model "
+    "word_embed_proj_dim attention_hidden_size hidden_size_per_layer_input input_embedding_size output_embedding_size",
     2: "num_hidden_layers n_layer n_layers num_layers decoder_layers encoder_layers num_decoder_layers "
     "num_key_value_heads num_kv_heads num_experts_per_tok moe_topk moe_k mamba_n_groups n_groups",
     4: "num_attention_heads n_head n_heads decoder_attention_heads encoder_attention_heads num_decoder_attention_heads "

@@ -19,8 +19,8 @@ SAMPLE = (
     "mistral",
     "qwen3_next",
     "phi",
+    "bert",
     "falcon",
-    "nemotron",
     "gpt_neox_japanese",
     "openai-gpt",
 )

@@ -14,7 +14,7 @@ import transformers as hf
 from rank_pool import RankPool
 
 from buffer.errors import UserError
-from learner import self_check
+from learner import attention, self_check
 from learner.attention import Whole, sdpa
 from learner.logits import Logits, check_logits, logits_of
 from learner.packing import Document
@@ -163,6 +163,22 @@ def test_a_state_that_crosses_documents_is_named(folder: Path) -> None:
     layer = made.model.model.layers[0]
     layer.mlp = _Summing(layer.mlp)
     assert "a document changes with another in its row by" in str(found(made))
+
+
+@pytest.mark.parametrize(
+    ("family", "named"),
+    [
+        ("minimax", "a document changes with another in its row by"),
+        ("nemotron_h", "a document changes with another in its row by"),
+        ("bloom", "a document by itself differs by"),
+        ("xglm", "a document by itself differs by"),
+    ],
+)
+def test_families_that_are_refused_by_name_would_be_found_out_without_it(family: str, named: str) -> None:
+    model = hf.AutoModelForCausalLM.from_config(families.tiny_config(family), attn_implementation=attention.NAME)
+    model.load_state_dict(families.built(families.tiny_config(family)).state_dict())
+    without_noise(model)
+    assert named in str(found(Policy(model, 1.0, Whole(sdpa))))
 
 
 def test_positions_that_run_on_across_documents_are_named(folder: Path) -> None:

@@ -49,6 +49,8 @@ def test_plain_attention_passes(config: Any) -> None:
         (hf.Gemma2Config(), "gemma2.*attn_logit_softcapping 50.0 caps scores"),
         (hf.GptOssConfig(), "gpt_oss.*attention sinks"),
         (hf.BloomConfig(), "bloom.*does not go through transformers' attention interface"),
+        (hf.StableLmConfig(), "stablelm.*do not hand on to attention"),
+        (hf.PhiConfig(), "phi: it has an lm_head with a bias"),
         (hf.BartConfig(), "bart: it is an encoder-decoder"),
     ],
 )
