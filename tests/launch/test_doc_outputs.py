@@ -126,11 +126,14 @@ WHOLE = Summary(
 )
 
 
+BESIDE = ("warning", "report", "resume")  # rows that not every run has, and lines below the table
+
+
 def form(table: str) -> tuple[list[str], list[str]]:
     """The columns of a run's table, and the names of the rows below it, warnings apart."""
     lines = [line.rstrip() for line in table.splitlines()]
     [header] = [re.split(r"\s{2,}", line.strip()) for line in lines if line.strip().startswith("held-out pass@1 ")]
-    rows = [m[1] for line in lines if (m := re.match(r"([A-Za-z]+( out)?)\s{2,}\S", line)) and m[1] != "warning"]
+    rows = [m[1] for line in lines if (m := re.match(r"([A-Za-z]+( out)?)\s{2,}\S", line)) and m[1] not in BESIDE]
     return header, rows
 
 
