@@ -9,7 +9,9 @@ from durations import outgrown
 from lanes import SHARED
 
 HERE = Path(__file__).parent
-STARTS = re.compile(r"ray\.init\(|from whole_runs import .*\bRun\b|LiveEngine\(|vllm\.entrypoints\.openai\.api_server|RankPool\(")
+STARTS = re.compile(
+    r"ray\.init\(|from whole_runs import .*\bRun\b|LiveEngine\(|vllm\.entrypoints\.openai\.api_server|RankPool\("
+)
 NOT_TESTS = {"engine_harness.py", "whole_runs.py", "rank_pool.py", "conftest.py", "test_lanes.py"}
 
 
