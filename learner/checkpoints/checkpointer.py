@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +132,8 @@ class Checkpointer:
         told = [f"rank {rank}: {e}" for rank, e in enumerate(errors) if e is not None]
         if told:
             whole = folders.latest(self._folder)
-            raise RunError(
-                f"the checkpoint of step {self._step} was not written ({'; '.join(told)}); the last complete one in "
-                f"{self._folder} is {whole.name if whole else 'none'}"
-            )
+            there = f"the last complete one in {self._folder} is {whole.name}" if whole else "there is no complete one"
+            raise RunError(f"the checkpoint of step {self._step} was not written ({'; '.join(told)}); {there}")
 
     # ---- in the writing thread ---------------------------------------------------------------------------------------
 
@@ -149,6 +148,8 @@ class Checkpointer:
             self._error = f"{type(error).__name__}: {error}"
             if self._rank == 0:
                 shutil.rmtree(partial, ignore_errors=True)  # makes room where the disk is full
+                with suppress(OSError):  # others are in it
+                    self._folder.rmdir()
             if self._world_size > 1:  # else rank 0 would wait for this rank's file until its deadline
                 _store().set(self._failed(self._rank), self._error)
 
