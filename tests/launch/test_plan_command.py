@@ -22,8 +22,8 @@ LLAMA = {
     "hidden_size": 128,
     "intermediate_size": 384,
     "num_hidden_layers": 3,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
     "max_position_embeddings": 2048,
     "tie_word_embeddings": False,
 }
