@@ -35,8 +35,8 @@ def logits_of(config: Any) -> Logits:
 
 
 def check_logits(config: Any, logprobs: str) -> None:
-    """Refuse a soft cap for a `learner.logprobs` that has none. UserError."""
-    if logprobs != "streamed" and logits_of(config).cap is not None:
+    """Refuse scales and caps that are not positive, and a cap for a `learner.logprobs` that has none. UserError."""
+    if logits_of(config).cap is not None and logprobs != "streamed":
         raise UserError(
             f"learner.logprobs {logprobs} cannot cap logits, as final_logit_softcapping in the configuration of this "
             f"{config.model_type} policy asks for; use streamed"

@@ -81,9 +81,9 @@ def check_reach(config: Any, key: str, tokens: int) -> None:
     limit = reach(config)
     if limit is not None and tokens > limit.tokens:
         raise UserError(
-            f"{key} {tokens} is more than the {limit.tokens} tokens to which {limit.key} in the configuration of this "
-            f"{config.get_text_config().model_type} policy lets a layer look back; only shorter documents are trained "
-            f"exactly: set {key} to at most {limit.tokens}, or take a policy without it"
+            f"{key} {tokens} is more than the {limit.tokens} tokens up to which documents of this "
+            f"{config.get_text_config().model_type} policy are trained exactly, because of {limit.key} in its "
+            f"configuration: set {key} to at most {limit.tokens}, or take a policy without it"
         )
 
 

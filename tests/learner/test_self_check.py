@@ -103,7 +103,7 @@ def test_liger_s_kernel_cannot_cap_and_a_scale_must_be_positive() -> None:
     with pytest.raises(UserError, match=r"learner\.logprobs liger cannot cap logits.*nanochat.*use streamed"):
         check_logits(CAPPED["nanochat"], "liger")
     with pytest.raises(UserError, match="logits_scaling is 0; give a number above 0"):
-        logits_of(small(hf.GraniteConfig, logits_scaling=0))
+        check_logits(small(hf.GraniteConfig, logits_scaling=0), "streamed")
 
 
 @pytest.mark.parametrize(
