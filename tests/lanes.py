@@ -28,6 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if not SHARED.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(LANE)
     if not config.getoption("full"):
         left_out = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)
@@ -46,7 +49,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def starts_engines(item: pytest.Item) -> bool:
-    return item.get_closest_marker(LANE) is not None or not SHARED.isdisjoint(getattr(item, "fixturenames", ()))
+    return item.get_closest_marker(LANE) is not None
 
 
 @pytest.hookimpl(tryfirst=True)
