@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from buffer.errors import UserError
+from launch.memory import check_cache_holds_a_sequence
 from launch.recipe import Recipe
 from launch.sft.recipe import SftRecipe
 from learner.heads import check_degree, heads_of
@@ -29,13 +30,18 @@ def check_fit(recipe: Recipe | SftRecipe, config: Any | None) -> None:
     check_degree(config, recipe.learner.sequence_parallel)
     if isinstance(recipe, Recipe):
         check_degree(config, recipe.rollout.engine.tensor_parallel, "rollout.engine.tensor_parallel")
-        compressed = (
-            getattr(config.get_text_config(), "kv_lora_rank", None) is not None
-        )  # vLLM has other kernels for it
-        if not recipe.cluster.engine_gpus and not compressed:
-            check_head_dim(heads_of(config).head_dim)
     for key, tokens in _contexts(recipe):
         check_context(recipe.policy, config, key, tokens)
+
+
+def check_engine(recipe: Recipe, config: Any | None) -> None:
+    """Refuse what vLLM could not serve: a cache too small for a sequence, heads that have no kernel on CPU."""
+    if config is None:
+        return
+    check_cache_holds_a_sequence(recipe, config)
+    compressed = getattr(config.get_text_config(), "kv_lora_rank", None) is not None  # vLLM has other kernels for it
+    if not recipe.cluster.engine_gpus and not compressed:
+        check_head_dim(heads_of(config).head_dim)
 
 
 def check_context(policy: PolicySettings, config: Any, key: str, tokens: int) -> None:

@@ -21,9 +21,9 @@ from buffer.printable import printable
 from buffer.types import Task
 from data.tasks import TaskSets, check_sources
 from data.traces import Trace
-from launch.fit import check_fit
+from launch.fit import check_engine, check_fit
 from launch.machine import check_shared_memory, check_temporary_folder
-from launch.memory import PolicySize, check_cache_holds_a_sequence, gib, policy_size
+from launch.memory import PolicySize, gib, policy_size
 from launch.nodes import Node, Plan, local_nodes
 from launch.plan import plan
 from launch.prompts import check_prompts
@@ -56,8 +56,7 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     check_policy(recipe.policy)
     config = policy_config(recipe.policy)
     check_fit(recipe, config)
-    if config is not None:
-        check_cache_holds_a_sequence(recipe, config)
+    check_engine(recipe, config)
     check_kernel(recipe.learner, recipe.cluster, recipe.policy.dtype, config)
     tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
     check_domains([*(task for source in tasks.train for task in source), *tasks.held_out])
@@ -108,7 +107,7 @@ def check_folder(recipe: Recipe, nodes: Sequence[Node], folder: Path, tasks: Tas
     """
     config = read_config(folder)
     check_fit(recipe, config)
-    check_cache_holds_a_sequence(recipe, config)
+    check_engine(recipe, config)
     size = policy_size(folder)
     placed = plan(recipe, nodes, size)
     check_shared_memory(recipe, placed, size.parameters * (2 if recipe.policy.dtype == "bfloat16" else 4))

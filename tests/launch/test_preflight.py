@@ -479,7 +479,7 @@ def test_runs_of_one_name_are_numbered_and_links_to_nothing_passed_over(tmp_path
     assert [RunFolder.create(tmp_path, "x").name for _ in range(3)] == ["x", "x-3", "x-4"]
 
 
-WINDOW = "max_model_len {} is more than the 64 tokens to which sliding_window in the configuration of this qwen3 policy"
+WINDOW = "rollout.engine.max_model_len {} is more than the 64 tokens up to which documents of this qwen3 policy are"
 
 
 @pytest.mark.parametrize("built", [True, False])
