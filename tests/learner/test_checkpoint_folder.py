@@ -117,10 +117,11 @@ def test_what_is_no_checkpoint_is_left_alone_and_not_taken_for_one(tmp_path: Pat
 
 arrays = npst.arrays(st.sampled_from([np.int32, np.float64, np.bool_]), npst.array_shapes(min_side=0, max_dims=2))
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-values = st.recursive(plain | arrays, lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=8)
+keys = st.text().filter(lambda key: key != "__array__")  # which marks arrays, and is refused
+values = st.recursive(plain | arrays, lambda v: st.lists(v) | st.dictionaries(keys, v), max_leaves=8)
 
 
-@given(st.dictionaries(st.text(), values))
+@given(st.dictionaries(keys, values))
 def test_client_state_comes_back_as_it_was(state: dict[str, Any]) -> None:
     np.testing.assert_equal(client_state.decode(json.loads(json.dumps(client_state.encode(state)))), state)
 
