@@ -59,6 +59,13 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
+    # A pytest-xdist that does not know this pytest's node ids puts no group's name there, and groups nothing, silently.
+    if not all("@" in nodeid for nodeid in ids):
+        raise pytest.UsageError("pytest-xdist does not group tests by lanes under this pytest: install the lock's pins")
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadGroupScheduling
 
