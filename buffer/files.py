@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from buffer.errors import UserError
+
 
 def dangling(path: Path) -> Path | None:
     """The first of the path and its parents that is a link to nothing; None if there is none."""
@@ -17,6 +19,16 @@ def absence(path: Path) -> str:
     """Why a path does not exist, to follow its name: `it is not there`, or which link leads nowhere."""
     link = dangling(path)
     return "it is not there" if link is None else f"{link} is a link to {link.readlink()}, which is not there"
+
+
+def check_may_be_reached(path: Path) -> None:
+    """UserError if a folder on the way to `path` may not be entered, where Path's own questions raise."""
+    try:
+        path.stat()
+    except PermissionError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except OSError:
+        return
 
 
 def mode_of_new_files(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from buffer.errors import UserError
-from buffer.files import absence, dangling
+from buffer.files import absence, check_may_be_reached, dangling
 from buffer.plugins import resolve
 from buffer.types import Task
 from data.json_lines import check_unicode, lines_of, parse_line
@@ -106,6 +106,7 @@ def _read_checked(source: TaskSource, verifiers: Mapping[str, Verifier], seen: d
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, Task]]:
+    check_may_be_reached(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file of JSON lines, one task a line")
     if not path.is_file():

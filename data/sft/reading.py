@@ -12,6 +12,7 @@ import datasets
 import pyarrow
 
 from buffer.errors import UserError
+from buffer.files import check_may_be_reached
 from buffer.plugins import resolve
 from data.json_lines import lines_of, parse_line
 from data.sft.records import Record, check_record
@@ -44,6 +45,7 @@ def files_of(source: EvalSource) -> list[Path]:
     if source.path is None:
         return []
     path = Path(source.path)
+    check_may_be_reached(path)
     if path.is_dir():
         # HF `datasets` keeps results of its own beside a saved data set.
         shards = (p for p in path.rglob("*") if p.suffix in _IN_FOLDERS and not p.name.startswith("cache-"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from buffer.errors import UserError
+from buffer.files import check_may_be_reached
 from buffer.types import Task
 from data.json_lines import lines_of, parse_line
 from data.tasks import task_of
@@ -44,6 +45,7 @@ class Checked:
 
 def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[int] = ()) -> Checked:
     """Read the whole file. UserError names every line (the first ten) that is malformed or could never be judged."""
+    check_may_be_reached(path)
     if not path.is_file():
         raise UserError(f"--input {path}: there is no such file; it holds one object a line: {_RIGHT}")
     asked: list[Asked] = []

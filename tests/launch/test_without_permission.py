@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,12 @@ from recipe_files import write_policy_folder
 
 from buffer.errors import UserError
 from data.settings import DataSettings
+from data.sft.reading import files_of
+from data.sft.settings import SftSource
 from data.tasks import check_sources
 from launch.preflight import check_runs_dir
 from launch.run_folder import RunFolder
+from launch.verify import answers
 from models.policy import check_model_folder
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may become somebody else")
@@ -34,7 +38,7 @@ def as_nobody() -> Iterator[None]:
 def open_folder(tmp_path: Path) -> Path:
     """A folder that everybody may enter."""
     for folder in (tmp_path, *tmp_path.parents):
-        if folder == tmp_path or folder.name.startswith("pytest-"):
+        if folder.is_relative_to(tempfile.gettempdir()):
             folder.chmod(folder.stat().st_mode | 0o011)
     return tmp_path
 
@@ -63,6 +67,18 @@ def test_a_task_file_that_may_not_be_read(open_folder: Path) -> None:
     file.chmod(0o600)
     settings = DataSettings.model_validate({"train": [{"path": str(file)}]})
     assert refused(check_sources, settings, {}) == f"{file} cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize("read", [
+    lambda file: check_sources(DataSettings.model_validate({"train": [{"path": str(file)}]}), {}),
+    lambda file: files_of(SftSource(name="s", path=str(file))),
+    lambda file: answers.check(file, {}),
+], ids=["tasks", "conversations", "answers"])  # fmt: skip
+def test_data_in_a_folder_that_may_not_be_entered(open_folder: Path, read: Callable[[Path], object]) -> None:
+    (open_folder / "closed").mkdir(mode=0o700)
+    file = open_folder / "closed" / "t.jsonl"
+    file.write_text("{}")
+    assert refused(read, file) == f"{file} cannot be read: Permission denied"
 
 
 def test_a_runs_folder_that_may_not_be_entered(open_folder: Path) -> None:
