@@ -17,6 +17,8 @@ LANES := -n 2 --dist loadgroup --no-loadscope-reorder
 BIN := .venv/bin
 # Two cores are shared by learner, engine and Ray; more threads each would only wait for one another.
 export OMP_NUM_THREADS ?= 1
+# Dozens of processes import the same libraries: their bytecode is written once, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo test test-full check soak clean
 

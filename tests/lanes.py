@@ -1,8 +1,8 @@
 """How `make test` shares the suite between two processes of pytest-xdist, and what only `make test-full` runs.
 
-One lane has every test that starts engines, Ray or learner ranks (marker `engines`), in one process, so that they share
-one engine and one pool of ranks and never compete for the machine's two cores. The other lane has the rest, file by
-file; whichever lane is done first helps with the files that are left.
+One lane has every test that starts engines or Ray (marker `engines`), in one process, so that they share one engine and
+never compete for the machine's two cores. The other lane has the rest, file by file, and at the end the learner's tests
+of that marker, which share a pool of ranks; whichever lane is done first takes what is left.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 SHARED = {"live_engine", "pools", "finished"}  # fixtures that start an engine, ranks or a whole run
-LANE = "engines"
+LANE, RANKS = "engines", "tests/learner"
 NICE = 5  # of that lane
 
 
@@ -37,8 +37,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("full")]
     if hasattr(config, "workerinput"):  # a process of pytest-xdist; without it tests run one by one, as ever
         for item in items:
-            item.add_marker(pytest.mark.xdist_group(LANE if starts_engines(item) else item.nodeid.split("::")[0]))
-        items.sort(key=lambda item: not starts_engines(item))  # the longer lane begins at once
+            item.add_marker(pytest.mark.xdist_group(group_of(item)))
+        items.sort(key=lambda item: (group_of(item) == RANKS) - (group_of(item) == LANE))  # the longer lane at once
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,6 +50,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def starts_engines(item: pytest.Item) -> bool:
     return item.get_closest_marker(LANE) is not None
+
+
+def group_of(item: pytest.Item) -> str:
+    """What runs in one process, in order: a file, or the tests that share engines or ranks."""
+    file = item.nodeid.split("::")[0]
+    if not starts_engines(item):
+        return file
+    return RANKS if file.startswith(RANKS) else LANE
 
 
 @pytest.hookimpl(tryfirst=True)
