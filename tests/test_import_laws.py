@@ -197,7 +197,7 @@ def test_modules_of_a_room_do_not_import_each_other_in_a_circle() -> None:
         ("rollout.bad", "from buffer import trajectory_buffer", "imports buffer.trajectory_buffer"),
         ("learner.bad", "from ..rollout import admission", "imports rollout.admission"),
         ("actors.bad", "import launch.cli", "actors may import"),
-        ("launch.bad", "import tests.buffer.making", "nothing imports tests"),
+        ("launch.bad", "import tests.small_groups", "nothing imports tests"),
     ],
 )
 def test_a_planted_import_is_seen(module: str, source: str, message: str) -> None:

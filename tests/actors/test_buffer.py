@@ -6,23 +6,13 @@ import asyncio
 
 import numpy as np
 import pytest
+from small_groups import settings
 
 from actors.buffer import BatchInfo, BufferActor
-from buffer.settings import BufferSettings, ReuseSettings
 from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
 from rollout.engine import Episode
 
-SETTINGS = BufferSettings(
-    batch_groups=1,
-    fresh_fraction=1.0,
-    max_groups=10,
-    max_bytes_mb=1,
-    starvation_groups=10,
-    normalize_std=False,
-    truncated="mask",
-    take_deadline_s=5,
-    reuse=ReuseSettings(max_uses=1, max_age=1),
-)
+SETTINGS = settings(max_uses=1, batch_groups=1, fresh_fraction=1.0, truncated="mask")
 
 
 def taken(versions: list[int], trainable: list[bool], truncated: bool) -> BatchInfo:

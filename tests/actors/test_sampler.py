@@ -8,25 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_groups import settings
 
 from actors.buffer import Added, BufferActor
 from actors.sampler import Sampler
-from buffer.settings import BufferSettings, ReuseSettings
 from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
 from rollout.admission import Admission
 from rollout.engine import Episode, SampleRequest, TaskDoesNotFit
 
-SETTINGS = BufferSettings(
-    batch_groups=2,
-    fresh_fraction=1.0,
-    max_groups=100,
-    max_bytes_mb=1,
-    starvation_groups=100,
-    normalize_std=False,
-    truncated="keep",
-    take_deadline_s=5,
-    reuse=ReuseSettings(max_uses=1, max_age=1),
-)
+SETTINGS = settings(max_uses=1, batch_groups=2, fresh_fraction=1.0, take_deadline_s=5)
 
 
 def episode(request: SampleRequest, scores: Sequence[float] = (0.0, 1.0)) -> Episode:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from making import group, settings
+from small_groups import group, settings
 
 from buffer.trajectory_buffer import TrajectoryBuffer
 from buffer.types import Task

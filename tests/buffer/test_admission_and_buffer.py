@@ -16,7 +16,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from making import INFRA_ERROR, UNPARSEABLE, group, plain, settings
+from small_groups import INFRA_ERROR, UNPARSEABLE, group, plain, settings
 
 from buffer.settings import BufferSettings
 from buffer.trajectory_buffer import Admitted, Batch, TrajectoryBuffer

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making import INFRA_ERROR, UNPARSEABLE, group
+from small_groups import INFRA_ERROR, UNPARSEABLE, group
 
 from buffer.advantages import Reason, group_advantages, raw_variance, teaches_nothing
 from buffer.types import Group, Verdict

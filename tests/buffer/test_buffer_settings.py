@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from making import settings
 from pydantic import ValidationError
+from small_groups import settings
 
 from buffer.errors import UserError
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from making import group, settings
+from small_groups import group, settings
 
 from buffer.advantages import Reason
 from buffer.errors import Starvation

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from making import INFRA_ERROR, UNPARSEABLE, group, plain
+from small_groups import INFRA_ERROR, UNPARSEABLE, group, plain
 
 from buffer.advantages import group_advantages
 from buffer.persistence import group_from_plain, group_to_plain

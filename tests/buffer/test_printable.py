@@ -1,7 +1,7 @@
 """Text that nobody can vouch for, made safe to show and to keep."""
 
 import pytest
-from making import trajectory
+from small_groups import trajectory
 
 from buffer.printable import gist, middle_cut, printable, printable_lines
 from buffer.types import Verdict

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from making import group, settings
+from small_groups import group, settings
 
 from buffer.reuse import Reusable, ReusePolicy, ReusePool
 from buffer.trajectory_buffer import TrajectoryBuffer

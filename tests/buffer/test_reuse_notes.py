@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import pytest
-from making import settings
 from simulated_run import simulate
+from small_groups import settings
 
 from buffer.reuse_notes import reuse_notes
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from making import INFRA_ERROR, UNPARSEABLE, group, settings
+from small_groups import INFRA_ERROR, UNPARSEABLE, group, settings
 
 from buffer.advantages import Reason
 from buffer.errors import Starvation, UserError

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
 
-import numpy as np
 import pytest
+from small_groups import group, settings
 
-from buffer.settings import BufferSettings, ReuseSettings
 from buffer.trajectory_buffer import Admitted, TrajectoryBuffer
-from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
+from buffer.types import Task
 from rollout.admission import Admission
 from rollout.engine import SampleRequest
 from rollout.lead import Lead
@@ -54,32 +53,12 @@ class Fixed(Lead):
         pass
 
 
-def judged(group_id: str, start: int) -> Group:
-    one = np.ones(1, np.int32)
-    pair = (
-        Trajectory("t", "g", one, one, one * np.float32(-1), one * start, one > 0, FinishReason.STOP, verdict)
-        for verdict in (Verdict.scored(0.0), Verdict.scored(1.0))
-    )
-    return Group(group_id, TASK, tuple(pair), start)
-
-
 @cache
 def given_away(fresh: int, starts: tuple[int, ...]) -> tuple[int, ...]:
     """Which of the fresh groups that arrived with these start versions the buffer puts into the next batch."""
-    settings = BufferSettings(
-        batch_groups=fresh,
-        fresh_fraction=1.0,
-        max_groups=100,
-        max_bytes_mb=1,
-        starvation_groups=100,
-        normalize_std=False,
-        truncated="keep",
-        take_deadline_s=1,
-        reuse=ReuseSettings(max_uses=1, max_age=1),
-    )
-    buffer = TrajectoryBuffer(settings, seed=0)
+    buffer = TrajectoryBuffer(settings(max_uses=1, batch_groups=fresh, fresh_fraction=1.0), seed=0)
     for arrival, start in enumerate(starts):
-        assert buffer.add(judged(str(arrival), start)) == Admitted()
+        assert buffer.add(group(str(arrival), start=start)) == Admitted()
     batch = buffer.take(max(starts), fresh)
     assert batch is not None
     return tuple(int(group.id) for group in batch.groups)
@@ -137,15 +116,15 @@ class State:
 def successors(state: State, ends: tuple[str, ...]) -> Iterator[State]:
     """What may come next; `ends` are the ways in which a group in flight may end."""
     distinct = {start: (name, start) for name, start in state.sampling}  # groups of one version are interchangeable
-    for group in distinct.values():
-        name, _ = group
+    for named in distinct.values():
+        name, _ = named
         for end in ends:
             if end == "late" and state.late:
                 continue  # one answer on its way at once
             after = state.copy()
-            after.sampling.remove(group)
+            after.sampling.remove(named)
             if end in ("stored", "late"):
-                after.buffered.append(group)
+                after.buffered.append(named)
             if end == "late":
                 after.late.add(name)
             else:

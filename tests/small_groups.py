@@ -1,4 +1,4 @@
-"""Small groups and settings for the tests of the buffer room."""
+"""Small groups and settings of the buffer, for tests."""
 
 from __future__ import annotations
 
