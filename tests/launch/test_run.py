@@ -187,6 +187,7 @@ def test_when_a_learner_dies_the_run_ends_within_a_minute_with_the_cause(start: 
     failed_for(run, "learner 0 has failed")
 
 
+@pytest.mark.full  # with stand-ins: test_actor_set.py; and Ctrl-C of a real run is seen above
 def test_a_run_that_is_told_to_end_while_it_starts_ends_as_orderly(start: Callable[..., Run]) -> None:
     run = start(ENDLESS)
     until = time.monotonic() + 300
