@@ -267,26 +267,33 @@ def refuse_if_written(path: Path) -> None:
         raise UserError(f"{path.parent} is being written by a run that is still going; stop that one first")
 
 
-def cut_after(path: Path, step: int, final: int | None = None) -> None:
-    """Remove the lines of `metrics.jsonl` that are later than `step`, which a resumed run will write again.
+def cut_after(path: Path, step: int, final: int | None = None) -> list[dict[str, Any]]:
+    """Remove the lines of `metrics.jsonl` that are later than `step`, which a resumed run will write again, and return
+    the others.
 
     So does the evaluation after step `final`, the run's last, which is made once more. A last line that a killed run
     left half-written goes too.
     """
     if not path.exists():
-        return
+        return []
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         try:
             values = json.loads(line)
-            at = values.pop("step")
-            again = at == final and all(name.startswith("eval/") for name in values)
+            at = values["step"]
+            again = at == final and is_evaluation(values)
             earlier = line.endswith("\n") and at <= step and not again
         except (ValueError, KeyError, TypeError, AttributeError):
             earlier = False
         if earlier:
-            kept.append(line)
-    write_atomically(path, "".join(kept))
+            kept.append((line, values))
+    write_atomically(path, "".join(line for line, _ in kept))
+    return [values for _, values in kept]
+
+
+def is_evaluation(line: Mapping[str, Any]) -> bool:
+    """Whether a line of `metrics.jsonl` is of an evaluation: it has nothing else."""
+    return all(name == "step" or name.startswith("eval/") for name in line)
 
 
 def as_markdown() -> str:

@@ -19,7 +19,7 @@ from launch.ending import finish, resume_command
 from launch.evaluate import Evaluated
 from launch.judging import Latencies, infra_error_watch, unparseable_watch
 from launch.loading import to_yaml
-from launch.metrics import MetricsLog, cut_after, refuse_if_written
+from launch.metrics import MetricsLog, cut_after, is_evaluation, refuse_if_written
 from launch.opening import Opening
 from launch.progress import Progress
 from launch.recipe import Recipe, notes
@@ -67,6 +67,7 @@ class Recorder:
     """Collects what happens in a run and writes it where people and programs look. Leaving it writes the report.
 
     checkpoint   what a resumed run goes on from. Its lines that are later are removed: they will be written again.
+    evaluated_at the step of the last evaluation during the run; -1: none yet
     """
 
     def __init__(self, recipe: Recipe, run: RunFolder, resumed: bool = False, opening: Opening | None = None) -> None:
@@ -74,8 +75,10 @@ class Recorder:
         self.run = run
         refuse_if_written(run.metrics)
         self.checkpoint = run.last_checkpoint(recipe.checkpoints.every) if resumed else None
+        self.evaluated_at = -1
         if self.checkpoint is not None:
-            cut_after(run.metrics, step_of(self.checkpoint), recipe.steps)
+            kept = cut_after(run.metrics, step_of(self.checkpoint), recipe.steps)
+            self.evaluated_at = max((line["step"] for line in kept if is_evaluation(line)), default=-1)
             run.drop_samples("after")
         self.summary = Summary(run.name)
         self.progress = Progress(run.name, phases=phases(recipe, self.checkpoint is not None), started=opening.started)
@@ -112,6 +115,7 @@ class Recorder:
     def evaluated(self, step: int, evaluation: Evaluated, fleet: FleetStats, when: str = "") -> None:
         """A held-out evaluation, with the fleet's work in it: `when` is "before", "after", or empty during the run."""
         self._fleet_worked(fleet)
+        self.evaluated_at = step
         if evaluation.curve is not None:
             self._write(step, evaluation.curve.metrics())
         for domain, (lost, asked) in evaluation.unjudged.items():

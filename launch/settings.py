@@ -17,6 +17,10 @@ class EvalSettings(BaseModel):
     final_tasks_per_domain: int = Field(300, ge=1, description="held-out tasks of each domain before and after the run")
     samples: int = Field(1, ge=1, description="responses sampled to each task; pass@1 is their mean")
 
+    def due(self, step: int, steps: int) -> bool:
+        """Whether a run of `steps` has an evaluation of its curve after `step`, between those before and after RL."""
+        return self.every > 0 and step % self.every == 0 and 0 < step < steps
+
     def on_curve(self, steps: int) -> int:
         """How many tasks of each domain every evaluation of a run of `steps` has: those its curve is drawn over."""
         during = 0 < self.every < steps

@@ -155,6 +155,8 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
 
         recorder.rl_begins()
         cluster.at_early_end = saving.rest
+        if recorder.evaluated_at < first and recipe.eval.due(first, recipe.steps):  # missed by an early end
+            await held_out(first, on_curve)
         sampler.published(first)
         for version in range(first, recipe.steps):
             batch = await sampler.batch(version)
@@ -172,7 +174,7 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
             published = await learner.publish(version + 1)
             sampler.published(version + 1)
             recorder.step(version + 1, batch, trained, published, await fleet.stats())
-            if recipe.eval.every and (version + 1) % recipe.eval.every == 0 and version + 1 < recipe.steps:
+            if recipe.eval.due(version + 1, recipe.steps):
                 await held_out(version + 1, on_curve)
             await saving.due()
         await sampler.stop()

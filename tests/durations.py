@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import psutil
 import pytest
-from lanes import starts_engines
+from lanes import group_of, starts_engines
 
 RECORDED = Path(__file__).with_name("durations.json")
 GROWTH, MARGIN = 1.25, 0.01  # a share may be a quarter larger than recorded, and one point of a hundred
@@ -99,7 +99,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     engines = starts_engines(item)
-    report.user_properties.append(("lane", "engines" if engines else "rest"))
+    report.user_properties.append(("lane", group_of(item) if engines else "rest"))
     if report.when == "teardown":
         # Children that ended without being waited for are lost, which may even make it fall.
         report.user_properties.append(("cpu", max(0.0, processor_seconds(engines) - item.stash[_begun])))

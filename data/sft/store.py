@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from buffer.files import mode_of_new_files
 from buffer.types import Int32
 from data.sft.reading import Place
 from data.sft.rendering import Encoded
@@ -77,6 +78,7 @@ def write(parts: Iterable[list[Row]], path: Path | None) -> Store:
     try:
         with pa.OSFile(str(unfinished), "wb") as sink:
             _write(parts, sink)
+        mode_of_new_files(unfinished)  # Arrow makes files for their owner alone
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

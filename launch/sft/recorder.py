@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from typing import Self
 from actors.learner import SftStep
 from launch.ending import finish, resume_command
 from launch.loading import to_yaml
-from launch.metrics import SFT_NAMES, MetricsLog, cut_after, refuse_if_written
+from launch.metrics import SFT_NAMES, MetricsLog, cut_after, is_evaluation, refuse_if_written
 from launch.opening import Opening
 from launch.progress import Progress
 from launch.report import write_report
@@ -64,16 +63,13 @@ class SftRecorder:
 
     def _take_up(self, step: int) -> None:
         """What the former run had seen until the checkpoint."""
-        cut_after(self.run.metrics, step)
         self.summary.resumed_at = self.summary.steps = step
-        if not self.run.metrics.exists():
-            return
-        for line in map(json.loads, self.run.metrics.read_text(encoding="utf-8").splitlines()):
-            if "loss/train" in line:
+        for line in cut_after(self.run.metrics, step):
+            if is_evaluation(line):  # it follows the line of its step
+                self._add_evaluation(line["step"], {n.removeprefix("eval/loss/"): line[n] for n in line if n != "step"})
+            else:
                 self._stage = int(line["data/stage"]) - 1
                 self._add_to_stage(self._stage, line["loss/train"], int(line["tokens/trained"]))
-            else:  # an evaluation, which follows the line of its step
-                self._add_evaluation(line["step"], {n.removeprefix("eval/loss/"): line[n] for n in line if n != "step"})
 
     def tokenised(self, source: str, records: int, tokens: int) -> None:
         """So many records of a source have been tokenised."""

@@ -84,16 +84,18 @@ async def _train(
             if held_out:
                 recorder.evaluated(curriculum.done, await learner.sft_evaluate(documents))
 
-        interrupted_there = curriculum.between_stages and recorder.evaluated_at < curriculum.done
-        if not curriculum.done or interrupted_there:
+        def evaluation_due() -> bool:
+            done, every = curriculum.done, recipe.eval.every
+            return done == 0 or curriculum.between_stages or bool(every and done % every == 0)
+
+        if evaluation_due() and recorder.evaluated_at < curriculum.done:  # before training, or missed by an early end
             await evaluate()
         recorder.training_begins(curriculum.total, curriculum.done)
         ranks.at_early_end = saving.rest
         for batch in curriculum:
             recorder.step(batch, await saving.step(learner.sft_step(batch.documents, batch.lr)))
             await saving.done(batch.step, curriculum.state())
-            due = recipe.eval.every and batch.step % recipe.eval.every == 0
-            if due or batch.ends_stage:
+            if evaluation_due():
                 await evaluate()
             await saving.due(at_once=batch.ends_stage)
         recorder.progress.phase("export")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,19 @@ def tokens(question: str) -> int:
 @pytest.fixture(params=["cached", "in memory"])
 def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
     return tmp_path / "cache" if request.param == "cached" else None
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_those_who_share_a_folder_share_what_is_cached(
+    tmp_path: Path, codec: ConversationCodec, umask: int, mode: int
+) -> None:
+    source = file(tmp_path / "a.jsonl", chat("q"))
+    before = os.umask(umask)
+    try:
+        load_sources([source], codec, 100, cache=tmp_path / "cache")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "cache").iterdir()] == [mode]
 
 
 def test_records_come_tokenised_in_their_order_with_their_lengths(

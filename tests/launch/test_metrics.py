@@ -97,8 +97,9 @@ def test_a_resumed_run_cuts_the_lines_it_will_write_again_and_one_half_written(t
         for step in range(5):
             log.write(step, full_step())
     log.path.write_text(log.path.read_text() + '{"step": 2, "time/st')
-    cut_after(log.path, 2)
+    kept = cut_after(log.path, 2)
     assert [line["step"] for line in lines(log.path)] == [0, 1, 2]
+    assert kept == lines(log.path)
 
 
 def test_a_run_resumed_at_its_last_step_cuts_the_evaluation_that_it_will_make_again(tmp_path):

@@ -18,10 +18,12 @@ from data.tasks import TaskSets
 from launch.cli import main
 from launch.evaluate import Evaluated
 from launch.loading import load
+from launch.metrics import MetricsLog
 from launch.recorder import Recorder, phases
 from launch.run_folder import RunFolder
 from launch.statistics import EvalRecord, Evaluation
 from launch.summary import TrajectoryCounts
+from learner.checkpoints.folder import METADATA
 from rewards.infra_errors import InfraError
 from rollout.engine import EngineStats
 
@@ -183,6 +185,21 @@ def test_the_curve_is_written_where_it_is_plotted_and_all_tasks_are_in_the_summa
     [line] = map(json.loads, (tmp_path / "runs" / "small" / "metrics.jsonl").read_text().splitlines())
     assert (line["step"], line["eval/pass_at_1/sums"], line["eval/tasks/sums"]) == (0, 1.0, 4)
     assert summary["pass_at_1"]["before"]["sums"] == 0.4
+
+
+@pytest.mark.parametrize(("saved", "evaluated_at"), [(2, 2), (3, 2), (1, -1)])
+def test_a_resumed_run_knows_which_evaluation_it_has_missed(tmp_path: Path, saved: int, evaluated_at: int) -> None:
+    recipe = load(write_recipe(tmp_path, tracking={"wandb": "disabled"}))
+    run = RunFolder.create(tmp_path / "runs", "small")
+    (run.checkpoints / f"step-{saved:06d}").mkdir(parents=True)
+    (run.checkpoints / f"step-{saved:06d}" / METADATA).touch()
+    passed = Evaluation.of([EvalRecord("sums", "1", 0, True, True, False, 9)])
+    with MetricsLog(run.metrics) as log:
+        log.write(2, passed.metrics())
+    with Recorder(recipe, run, resumed=True) as recorder:
+        assert recorder.evaluated_at == evaluated_at
+        recorder.evaluated(saved, Evaluated(passed, passed, [], {}), FLEET)
+        assert recorder.evaluated_at == saved
 
 
 def test_tasks_left_out_and_groups_sampled_again_are_told_and_counted(recorded) -> None:
