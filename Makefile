@@ -1,5 +1,5 @@
 # make demo   a small policy learns by RL on this machine, from nothing to a report
-# make test   the tests, real engines included, in three processes
+# make test   the tests, real engines included, in two processes
 # make test-full  and what `make test` only samples: every combination of layouts, and all hostile programs everywhere
 # make check  ruff, mypy and the import laws
 # make soak   5,000 jobs through the sandbox, a tenth of them hostile, and each hostile program on every backend (minutes)
@@ -11,8 +11,8 @@ PYTHON ?= python3
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 RECIPE ?= recipes/demo.yaml
 ARGS ?=
-# Three processes share the tests (tests/lanes.py); ARGS="-n 0 tests/learner" runs some in one.
-LANES := -n 3 --dist loadgroup --no-loadscope-reorder
+# Two processes share the tests (tests/lanes.py); ARGS="-n 0 tests/learner" runs some in one.
+LANES := -n 2 --dist loadgroup --no-loadscope-reorder
 
 BIN := .venv/bin
 # Two cores are shared by learner, engine and Ray; more threads each would only wait for one another.

@@ -1,8 +1,8 @@
-"""How `make test` shares the suite among three processes of pytest-xdist, and what only `make test-full` runs.
+"""How `make test` shares the suite between two processes of pytest-xdist, and what only `make test-full` runs.
 
-Two lanes have the tests that start engines, Ray or ranks (marker `engines`), which mostly wait: one has the whole RL
-runs, which build on one another, the other has the rest, which shares one engine. The third lane has all other tests,
-file by file. The learner's tests of that marker share a pool of ranks and come last, in whichever process is free.
+One lane has every test that starts engines or Ray (marker `engines`), in one process, so that they share one engine and
+never compete for the machine's two cores. The other lane has the rest, file by file, and at the end the learner's tests
+of that marker, which share a pool of ranks; whichever lane is done first takes what is left.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 SHARED = {"live_engine", "pools", "finished"}  # fixtures that start an engine, ranks or a whole run
-RUNS, ENGINES, RANKS = "runs", "engines", "ranks"  # lanes; their tests are marked ENGINES
-NICE = 5  # of these lanes
+LANE, RANKS = "engines", "tests/learner"
+NICE = 5  # of that lane
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if not SHARED.isdisjoint(getattr(item, "fixturenames", ())):
-            item.add_marker(ENGINES)
+            item.add_marker(LANE)
     if not config.getoption("full"):
         left_out = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left_out)
@@ -39,30 +39,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):  # a process of pytest-xdist; without it tests run one by one, as ever
         for item in items:
             item.add_marker(pytest.mark.xdist_group(group_of(item)))
-        order = {RUNS: 0, ENGINES: 1, RANKS: 3}
-        items.sort(key=lambda item: order.get(group_of(item), 2))
+        items.sort(key=lambda item: (group_of(item) == RANKS) - (group_of(item) == LANE))  # the longer lane at once
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # Programs in the sandbox have tenths of seconds, engines have minutes: the third lane goes first.
+    # Programs in the sandbox have tenths of seconds, engines have minutes: the other lane goes first.
     if hasattr(item.config, "workerinput"):
         with suppress(PermissionError):  # a person other than root may only become nicer
             os.setpriority(os.PRIO_PROCESS, 0, NICE if starts_engines(item) else 0)
 
 
 def starts_engines(item: pytest.Item) -> bool:
-    return item.get_closest_marker(ENGINES) is not None
+    return item.get_closest_marker(LANE) is not None
 
 
 def group_of(item: pytest.Item) -> str:
-    """What runs in one process, in order: a file, or a lane's tests that start engines or ranks."""
+    """What runs in one process, in order: a file, or the tests that share engines or ranks."""
     file = item.nodeid.split("::")[0]
     if not starts_engines(item):
         return file
-    if file == "tests/launch/test_run.py" or "finished" in getattr(item, "fixturenames", ()):
-        return RUNS
-    return RANKS if file.startswith("tests/learner/") else ENGINES
+    return RANKS if file.startswith(RANKS) else LANE
 
 
 @pytest.hookimpl(tryfirst=True)

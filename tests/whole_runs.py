@@ -19,7 +19,7 @@ SMALL = {
     "eval.final_tasks_per_domain": 24,
     "eval.every": 2,
     "eval.tasks_per_domain": 8,
-    "buffer.batch_groups": 16,
+    "buffer.batch_groups": 8,
     "rollout.engine.kv_cache_gb": 0.25,
     # Two engines, or another lane's tests, may start at the same time.
     "rollout.engine.start_deadline_s": 400,
@@ -105,8 +105,9 @@ class Run:
 
     @property
     def lines(self) -> list[dict]:
-        """All lines of metrics.jsonl."""
-        return [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()]
+        """All lines of metrics.jsonl, but for one that is being written."""
+        written = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in written if line.endswith("\n")]
 
     def survivors(self, grace_s: float = 15) -> list[str]:
         """Members that are still there some seconds after the run ended."""
