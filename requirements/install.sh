@@ -61,7 +61,10 @@ fi
 "$uv" pip install --quiet --python .venv --no-deps -r <(grep -v "^torch==" $LOCK)
 "$uv" pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 
-.venv/bin/python -c "import torch; assert torch.version.cuda is None" ||
-    fail "torch does not import (its message stands above): rm -rf .venv and run it again"
+# Also writes their bytecode, once, which the processes of a first run would otherwise all do at the same time.
+.venv/bin/python -c "import torch, transformers, deepspeed, ray, vllm; assert torch.version.cuda is None" >.venv/imports.log 2>&1 || {
+    cat .venv/imports.log >&2
+    fail "what is installed does not import (its message stands above): rm -rf .venv and run it again"
+}
 say ".venv is ready: $(.venv/bin/python --version), torch $(.venv/bin/python -c 'import torch; print(torch.__version__)')," \
     "$(du -sh .venv | cut -f1), $((SECONDS / 60))m$((SECONDS % 60))s"
