@@ -40,6 +40,7 @@ test-full: setup
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@mkdir -p build/typing && ln -sfn ../.. build/typing/reprise
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --quiet tests/test_import_laws.py
 

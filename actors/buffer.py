@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buffer.settings import BufferSettings
-from buffer.trajectory_buffer import Admitted, TrajectoryBuffer
-from buffer.types import Group
-from rewards.tally import Tally
-from rollout.engine import Episode
+from reprise.buffer.settings import BufferSettings
+from reprise.buffer.trajectory_buffer import Admitted, TrajectoryBuffer
+from reprise.core.types import Group
+from reprise.rewards.tally import Tally
+from reprise.rollout.engine import Episode
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
-from learner.publishing.control import EngineCallError
+from reprise.learner.publishing.control import EngineCallError
 
 
 class RayEngineControl:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ray.exceptions import RayActorError, RayTaskError
 
-from actors.root_cause import is_consequence, root_cause
-from buffer.errors import RunError
+from reprise.actors.root_cause import is_consequence, root_cause
+from reprise.core.errors import RunError
 
 _NO_TRACE = "its process was killed without a trace in its log (SIGKILL)"
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from actors.errors import ActorFailure
-from actors.verifier_pool import PoolCounts, VerifierPool
-from rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
-from rollout.routing import LeastLoaded
+from reprise.actors.errors import ActorFailure
+from reprise.actors.verifier_pool import PoolCounts, VerifierPool
+from reprise.rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
+from reprise.rollout.routing import LeastLoaded
 
 _STATS_DEADLINE_S = 60.0
 

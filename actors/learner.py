@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import ray
 
-from actors.engine_control import RayEngineControl
-from actors.node import check_sees_policy
-from actors.threaded import ThreadedActor
-from buffer.types import Float32, Group, Int32
-from learner.publishing.settings import PublishSettings
-from learner.settings import EngineSettings, LearnerSettings, SaveSettings, WarmStartSettings
+from reprise.actors.engine_control import RayEngineControl
+from reprise.actors.node import check_sees_policy
+from reprise.actors.threaded import ThreadedActor
+from reprise.core.types import Float32, Group, Int32
+from reprise.learner.publishing.settings import PublishSettings
+from reprise.learner.settings import EngineSettings, LearnerSettings, SaveSettings, WarmStartSettings
 
 if TYPE_CHECKING:
-    from learner.engine import OptimizerStep
-    from learner.packing import Document
+    from reprise.learner.engine import OptimizerStep
+    from reprise.learner.packing import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class LearnerActor(ThreadedActor):
 
         def build() -> Any:
             check_sees_policy(policy_dir)
-            from learner.engine import Engine
-            from learner.learner import Learner
+            from reprise.learner.engine import Engine
+            from reprise.learner.learner import Learner
 
             place = (rank, settings.world_size, *master)
             if isinstance(settings, LearnerSettings):
@@ -84,7 +84,7 @@ class LearnerActor(ThreadedActor):
         self, settings: PublishSettings, engines: Sequence[Any], workers_per_engine: int, master: tuple[str, int]
     ) -> None:
         """Agree with the engines on how weights will travel."""
-        from learner.publishing.publisher import Publisher
+        from reprise.learner.publishing.publisher import Publisher
 
         learner = self._learner
         model = learner.policy.model
@@ -119,7 +119,7 @@ class LearnerActor(ThreadedActor):
     def _warm_start(
         self, settings: WarmStartSettings, traces: Sequence[tuple[Int32, Int32]], last: bool
     ) -> dict[str, float]:
-        from learner.warm_start import WarmStart
+        from reprise.learner.warm_start import WarmStart
 
         if not hasattr(self, "_warm"):
             self._warm = WarmStart(self._learner, settings)
@@ -132,7 +132,7 @@ class LearnerActor(ThreadedActor):
         """One supervised optimiser step."""
 
         def work() -> SftStep:
-            from learner.sft import sft_step
+            from reprise.learner.sft import sft_step
 
             started = time.monotonic()
             loss, step = sft_step(self._learner, documents, lr)
@@ -144,7 +144,7 @@ class LearnerActor(ThreadedActor):
         """Mean negative log-likelihood by domain, nats a token."""
 
         def work() -> dict[str, float]:
-            from learner.sft import evaluate
+            from reprise.learner.sft import evaluate
 
             return evaluate(self._learner, documents)
 
@@ -158,7 +158,7 @@ class LearnerActor(ThreadedActor):
         """Be ready to `save`; with `resume` go on from that checkpoint, and answer what the driver had given for it."""
 
         def work() -> Any:
-            from learner.checkpoints import Checkpointer, load
+            from reprise.learner.checkpoints import Checkpointer, load
 
             learner = self._learner
             self._checkpointer = Checkpointer(
@@ -209,7 +209,7 @@ class LearnerActor(ThreadedActor):
 
     async def export(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder."""
-        from learner.export import export
+        from reprise.learner.export import export
 
         await self._run(lambda: export(self._learner, folder))
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
-from actors.errors import ActorFailure, unwrapped
-from actors.learner import SftStep, Trained
-from buffer.errors import RunError, UserError
-from buffer.types import Float32, Int32
-from learner.publishing.control import PublishError
-from learner.publishing.settings import PublishSettings
-from learner.settings import EngineSettings, SaveSettings, WarmStartSettings
+from reprise.actors.errors import ActorFailure, unwrapped
+from reprise.actors.learner import SftStep, Trained
+from reprise.core.errors import RunError, UserError
+from reprise.core.types import Float32, Int32
+from reprise.learner.publishing.control import PublishError
+from reprise.learner.publishing.settings import PublishSettings
+from reprise.learner.settings import EngineSettings, SaveSettings, WarmStartSettings
 
 if TYPE_CHECKING:
-    from learner.packing import Document
+    from reprise.learner.packing import Document
 
 
 class LearnerGroup:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 
 def check_sees_policy(policy_dir: Path) -> None:

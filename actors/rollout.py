@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from actors.node import check_sees_policy
-from buffer.types import Float32
-from rollout.engine import EngineStats, Episode, RolloutEngine, SampleRequest, TaskDoesNotFit
-from rollout.entry_points import check_entry_points
-from rollout.settings import RolloutSettings
+from reprise.actors.node import check_sees_policy
+from reprise.core.types import Float32
+from reprise.rollout.engine import EngineStats, Episode, RolloutEngine, SampleRequest, TaskDoesNotFit
+from reprise.rollout.entry_points import check_entry_points
+from reprise.rollout.settings import RolloutSettings
 
 _HEALTH_PERIOD_S = 1.0
 
@@ -29,7 +29,7 @@ class RolloutActor:
         check_sees_policy(policy_dir)
         check_entry_points()
         try:
-            from rollout.vllm_engine import VllmEngine
+            from reprise.rollout.vllm_engine import VllmEngine
 
             self._engine: RolloutEngine = VllmEngine(
                 settings, policy_dir, dtype=dtype, weight_backend=weight_backend, seed=seed

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from actors.buffer import Added, BatchInfo
-from actors.fleet import Fleet
-from buffer.types import Task
-from rollout.admission import Admission
-from rollout.engine import SampleRequest, TaskDoesNotFit
-from rollout.open_groups import OpenGroups
+from reprise.actors.buffer import Added, BatchInfo
+from reprise.actors.fleet import Fleet
+from reprise.core.types import Task
+from reprise.rollout.admission import Admission
+from reprise.rollout.engine import SampleRequest, TaskDoesNotFit
+from reprise.rollout.open_groups import OpenGroups
 
 
 @dataclass(frozen=True, slots=True)

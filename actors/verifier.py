@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from actors.threaded import ThreadedActor
-from buffer.errors import UserError
-from buffer.types import Status, Verdict
-from rewards.base import Answer
-from rewards.infra_errors import InfraError, traceback_of
-from rewards.judging import Judge
-from rewards.registry import build_verifier
-from rewards.settings import RewardSettings
-from rollout.engine import Episode
+from reprise.actors.threaded import ThreadedActor
+from reprise.core.errors import UserError
+from reprise.core.types import Status, Verdict
+from reprise.rewards.base import Answer
+from reprise.rewards.infra_errors import InfraError, traceback_of
+from reprise.rewards.registry import build_verifier
+from reprise.rewards.scoring import Judge
+from reprise.rewards.settings import RewardSettings
+from reprise.rollout.engine import Episode
 
 
 @dataclass(frozen=True, slots=True)

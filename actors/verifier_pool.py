@@ -22,15 +22,15 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from actors.errors import ActorFailure, noted, shortly, unwrapped
-from actors.verifier import Told
-from buffer.errors import UserError
-from buffer.types import Verdict
-from rewards.infra_errors import InfraError, collected
-from rewards.pool.case import Case, Loss
-from rewards.pool.dispatch import Dispatch, Recycle
-from rewards.pool.health import Health, Patience, State
-from rewards.settings import VerifierSettings
+from reprise.actors.errors import ActorFailure, noted, shortly, unwrapped
+from reprise.actors.verifier import Told
+from reprise.core.errors import UserError
+from reprise.core.types import Verdict
+from reprise.rewards.infra_errors import InfraError, collected
+from reprise.rewards.pool.case import Case, Loss
+from reprise.rewards.pool.dispatch import Dispatch, Recycle
+from reprise.rewards.pool.health import Health, Patience, State
+from reprise.rewards.settings import VerifierSettings
 
 # What says that a call has failed because its actor is gone, not because of what it was asked.
 _DEATHS = (

@@ -10,9 +10,9 @@ from statistics import median
 import numpy as np
 from rows import Aim, Row
 
-from buffer.settings import BufferSettings, ReuseSettings
-from buffer.trajectory_buffer import Batch, TrajectoryBuffer
-from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
+from reprise.buffer.settings import BufferSettings, ReuseSettings
+from reprise.buffer.trajectory_buffer import Batch, TrajectoryBuffer
+from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
 
 SMALL, LARGE = 100, 10_000  # groups held
 BATCH = 64  # groups, half of them fresh, as in the demo

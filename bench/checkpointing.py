@@ -26,11 +26,12 @@ from rich.table import Table
 from rows import machine
 from transformers import AutoModelForCausalLM, Qwen3Config
 
-from learner import attention, checkpointing
-from learner.checkpointing import offload
-from learner.checkpointing.live_bytes import LiveBytes
-from learner.rows import RowLayout
-from learner.settings import CheckpointingSettings
+from reprise.learner import activation_checkpointing as checkpointing
+from reprise.learner import attention
+from reprise.learner.activation_checkpointing import offload
+from reprise.learner.activation_checkpointing.live_bytes import LiveBytes
+from reprise.learner.rows import RowLayout
+from reprise.learner.settings import CheckpointingSettings
 
 TILES = 8
 _POLICIES = ("none", "norms", "mlp", "attention", "block")

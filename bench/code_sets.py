@@ -24,10 +24,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from buffer.errors import UserError
-from buffer.types import Task, Verdict
-from rewards.base import Answer
-from rewards.code.verifier import CodeVerifier
+from reprise.core.errors import UserError
+from reprise.core.types import Task, Verdict
+from reprise.rewards.base import Answer
+from reprise.rewards.verifiers.code.verifier import CodeVerifier
 
 _MUTATIONS = 12  # of one solution, tried until one scores 0
 

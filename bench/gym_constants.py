@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rewards.reasoning_gym.verifier import FOOLED, data_sets
+from reprise.rewards.verifiers.reasoning_gym.verifier import FOOLED, data_sets
 
 _SHORT = """0 1 -1 2 3 4 5 6 7 8 9 10 12 15 20 24 25 30 42 50 64 100 128 365 500 1000 5000 10000 0.0 0.5 0.1 1.0 50%
     1/2 0/1 00:00 12:00 12:00:00 06:00:00.000 2000-01-01 Monday Sunday January Yes No yes no True False true
@@ -80,7 +80,7 @@ def best_constant(dataset: str, entries: int, seed: int = 1) -> Best:
     as well. To be called in a process of its own, because it guards `eval` for good."""
     import reasoning_gym
 
-    from rewards.reasoning_gym import scoring
+    from reprise.rewards.verifiers.reasoning_gym import scoring
 
     with contextlib.redirect_stdout(io.StringIO()):
         made = list(reasoning_gym.create_dataset(dataset, size=entries, seed=seed))

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-import models.motif2  # noqa: F401  so that the Auto classes know the demo's policy
-from buffer.types import Status, Task
-from launch.statistics import EvalRecord, Evaluation
-from rewards.base import Answer, Verifier
-from rollout.chat import ChatCodec
+import reprise.models.motif2  # noqa: F401  so that the Auto classes know the demo's policy
+from reprise.core.types import Status, Task
+from reprise.launch.reporting.statistics import EvalRecord, Evaluation
+from reprise.rewards.base import Answer, Verifier
+from reprise.rollout.chat import ChatCodec
 
 # Responses a call of generate: enough to keep two cores busy, few enough for long prompts not to pad short ones.
 _ROWS = 512

@@ -49,8 +49,8 @@ def main() -> None:
 def _join_ray() -> None:
     import torch
 
-    from launch.quiet import quiet_libraries
-    from launch.ray_session import join_ray
+    from reprise.launch.training.quiet import quiet_libraries
+    from reprise.launch.training.ray_session import join_ray
 
     torch.set_num_threads(1)
     quiet_libraries()

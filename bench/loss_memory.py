@@ -21,9 +21,9 @@ from liger_kernel.chunked_loss.fused_linear_ppo import LigerFusedLinearPPOBase
 from rich.console import Console
 from rows import Aim, Row, machine, table
 
-from learner.logprobs import selected_logprobs
-from learner.losses import POLICY_LOSSES, PolicyTokens, sft
-from learner.settings import LearnerSettings
+from reprise.learner.logprobs import selected_logprobs
+from reprise.learner.losses import POLICY_LOSSES, PolicyTokens, sft
+from reprise.learner.settings import LearnerSettings
 
 MOTIF_2 = 219_520  # its vocabulary
 LOSSES = (*POLICY_LOSSES, "sft")
@@ -219,7 +219,7 @@ def _mb(size: float) -> str:
 def _in_its_own_process(cell: Cell) -> Cost:
     """A fresh process, so that nothing which another cell has freed and kept is used again without being seen."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "learner.losses", LigerFusedLinearPPOBase.__module__])
+    context.set_forkserver_preload(["torch", "reprise.learner.losses", LigerFusedLinearPPOBase.__module__])
     with ProcessPoolExecutor(1, mp_context=context) as process:
         return process.submit(measure, cell).result()
 

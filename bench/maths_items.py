@@ -7,9 +7,9 @@ from random import Random
 
 from rows import Aim, Row
 
-from buffer.types import Task
-from rewards.base import Answer
-from rewards.maths import MathsVerifier
+from reprise.core.types import Task
+from reprise.rewards.base import Answer
+from reprise.rewards.verifiers.maths import MathsVerifier
 
 PROCESSES = 2
 

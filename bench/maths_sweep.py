@@ -20,10 +20,10 @@ from rich.table import Table
 from rich.text import Text
 from sweep_rules import RULES
 
-from buffer.errors import UserError
-from buffer.types import Status, Task, Verdict
-from rewards.base import Answer
-from rewards.maths import MathsVerifier
+from reprise.core.errors import UserError
+from reprise.core.types import Status, Task, Verdict
+from reprise.rewards.base import Answer
+from reprise.rewards.verifiers.maths import MathsVerifier
 
 _GOLD, _PREDICTION, _EXPECTED = {"gold"}, {"pred"}, {"expected", "result"}
 _SEGMENT = re.compile(r"\$\$([\s\S]+?)\$\$|(?<!\\)\$((?:[^$\\\n]|\\.)+)\$|\\\[([\s\S]+?)\\\]|\\\((.+?)\\\)")

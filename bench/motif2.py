@@ -28,12 +28,12 @@ from rows import Aim, Row, machine, table
 from torch import nn
 from transformers import AutoModel, LlamaConfig
 
-from learner import attention
-from learner.checkpointing.live_bytes import LiveBytes
-from learner.rows import RowLayout
-from models.motif2 import Motif2Config
-from models.motif2.attention import rotary_embedding
-from models.motif2.configuration import PRESETS
+from reprise.learner import attention
+from reprise.learner.activation_checkpointing.live_bytes import LiveBytes
+from reprise.learner.rows import RowLayout
+from reprise.models.motif2 import Motif2Config
+from reprise.models.motif2.attention import rotary_embedding
+from reprise.models.motif2.configuration import PRESETS
 
 PARTS = ("attention", "mlp", "activation", "layer")
 

@@ -17,10 +17,10 @@ from rows import Aim, Row
 from stack import Stack, stack
 from stand_ins import ANSWER, InstantLearnerActor, InstantRolloutActor
 
-from actors.buffer import Added
-from actors.sampler import Sampler
-from buffer.types import Task
-from rollout.admission import Admission
+from reprise.actors.buffer import Added
+from reprise.actors.sampler import Sampler
+from reprise.core.types import Task
+from reprise.rollout.admission import Admission
 
 AIM = Aim(at_most=2.0, unit="ms")
 _WARM_UP = 5  # batches before the clock starts: Ray starts processes and fills its pools

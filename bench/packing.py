@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from learner.packing import Cost, Plan, imbalance, padding_share, plan, row_length
+from reprise.learner.packing import Cost, Plan, imbalance, padding_share, plan, row_length
 
 # 12.7B policy: 2 FLOPs a weight without embeddings; 4 x 40 heads x 256 x 40 layers / 2 (causal) for a pair of tokens.
 COST = Cost(per_token=2 * 10.9e9, per_pair=4 * 0.5 * 40 * 40 * 256)

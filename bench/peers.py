@@ -31,16 +31,16 @@ from held_out import held_out
 from peers_table import Point, show
 from rich.console import Console
 
-from actors.learner_group import LearnerGroup
-from buffer.errors import UserError
-from buffer.types import Task
-from data.stream import TaskStream
-from data.tasks import TaskSets, check_sources
-from launch.loading import load
-from launch.quiet import quiet_libraries
-from launch.recipe import Recipe
-from launch.train import train
-from rewards.registry import build_verifiers
+from reprise.actors.learner_group import LearnerGroup
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.stream import TaskStream
+from reprise.data.tasks import TaskSets, check_sources
+from reprise.launch.recipe.loading import load
+from reprise.launch.recipe.schema import Recipe
+from reprise.launch.training.quiet import quiet_libraries
+from reprise.launch.training.rl import train
+from reprise.rewards.registry import build_verifiers
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -140,7 +140,7 @@ def _train(args: argparse.Namespace, name: str, overrides: Sequence[str]) -> Non
         shutil.rmtree(left_over, ignore_errors=True)
     common = [f"runs_dir={args.out}", f"name={name}", "eval.every=0", "tracking.wandb=disabled"]
     learner = partial(CheckpointingLearner, checkpoints.absolute(), args.checkpoint_every)
-    with mock.patch("launch.cluster.LearnerGroup", learner):
+    with mock.patch("reprise.launch.training.cluster.LearnerGroup", learner):
         train(load(args.recipe, [*args.set, *common, *overrides]))
 
 

@@ -20,12 +20,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, T
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
 
-import models.motif2  # noqa: F401  so that the Auto classes know the demo's policy
-from buffer.types import Status, Task
-from rewards.base import Answer, Verifier
-from rewards.registry import build_verifiers
-from rewards.settings import RewardSettings
-from rollout.chat import ChatCodec
+import reprise.models.motif2  # noqa: F401  so that the Auto classes know the demo's policy
+from reprise.core.types import Status, Task
+from reprise.rewards.base import Answer, Verifier
+from reprise.rewards.registry import build_verifiers
+from reprise.rewards.settings import RewardSettings
+from reprise.rollout.chat import ChatCodec
 
 
 class Judge:

@@ -17,7 +17,7 @@ from stack import stack
 from stand_ins import TimedLearnerActor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from models.tiny import character_tokenizer
+from reprise.models.tiny import character_tokenizer
 
 AIM = Aim(at_least=0.3)
 # Sizes in the proportions of small language models: a fifth to a quarter of the parameters is the (tied) embedding.

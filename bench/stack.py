@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import launch.cluster
-from data.tasks import TaskSets
-from launch import preflight
-from launch.cluster import Cluster
-from launch.loading import load
-from launch.ray_session import ray_nodes
-from launch.recipe import Recipe
-from models.policy import prepare_policy
+from reprise.data.tasks import TaskSets
+from reprise.launch.recipe.loading import load
+from reprise.launch.recipe.schema import Recipe
+from reprise.launch.training import cluster as rl_cluster
+from reprise.launch.training import preflight
+from reprise.launch.training.cluster import Cluster
+from reprise.launch.training.ray_session import ray_nodes
+from reprise.models.policy import prepare_policy
 
 DEMO = Path(__file__).resolve().parent.parent / "recipes" / "demo.yaml"
 
@@ -43,6 +43,6 @@ async def stack(folder: Path, overrides: Sequence[str], **stand_ins: type) -> As
     plan = preflight.check_folder(recipe, nodes, policy_dir, ready.tasks)
     with ExitStack() as patched:
         for name, stand_in in stand_ins.items():
-            patched.enter_context(mock.patch.object(launch.cluster, name, stand_in))
+            patched.enter_context(mock.patch.object(rl_cluster, name, stand_in))
         async with Cluster(recipe, plan, node_ids, policy_dir, folder / "logs", print, print) as cluster:
             yield Stack(recipe, cluster, ready.tasks, policy_dir)

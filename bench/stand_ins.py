@@ -8,12 +8,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import actors.learner
-from actors.engine_control import RayEngineControl
-from actors.learner import LearnerActor, Trained
-from actors.rollout import RolloutActor
-from buffer.types import Group
-from rollout.chat import ChatCodec
+from reprise.actors import learner as learner_actor
+from reprise.actors.engine_control import RayEngineControl
+from reprise.actors.learner import LearnerActor, Trained
+from reprise.actors.rollout import RolloutActor
+from reprise.core.types import Group
+from reprise.rollout.chat import ChatCodec
 
 ANSWER = "42"
 _REASONING = "<think>3+9+0=12,1+2+1=04,</think>"  # with the answer 41 characters, of which marks are one token
@@ -23,7 +23,7 @@ class InstantRolloutActor(RolloutActor):
     """The real actor and the real `VllmEngine`, with `InstantLlm` in vLLM's place."""
 
     async def start(self) -> None:
-        import rollout.vllm_engine as module
+        import reprise.rollout.vllm_engine as module
 
         module.AsyncLLM = InstantLlm  # type: ignore[misc,assignment]
         await super().start()
@@ -84,7 +84,7 @@ class TimedLearnerActor(LearnerActor):
     """The real learner; its calls to the engines are timed."""
 
     async def connect(self, *arguments: Any) -> None:
-        actors.learner.RayEngineControl = TimedControl  # type: ignore[misc]
+        learner_actor.RayEngineControl = TimedControl  # type: ignore[misc]
         await super().connect(*arguments)
 
     async def publish_timed(self, version: int) -> tuple[float, dict[str, float], Any]:

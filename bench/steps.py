@@ -3,7 +3,7 @@
 One cluster on the demo's recipe serves all four measurements, on a policy that stays as it is: the learner does all of
 its work at a learning rate of 1e-12, so that every phase sees the same distribution of tasks, lengths and rejections.
 
-1. asynchronous: the loop of `launch/train.py` with the recipe's `max_staleness`; the batches are kept
+1. asynchronous: the loop of `launch/training/rl.py` with the recipe's `max_staleness`; the batches are kept
 2. generate alone: as many groups as in 1., as many in flight, engine and vLLM's processes on one core, learner idle
 3. learn alone: the batches of 1. once more, the learner on one core, engine idle
 4. synchronous: as 1. with `max_staleness: 0`
@@ -24,15 +24,15 @@ from processes import cpu_seconds, of_actor, one_core
 from rows import Aim, Row
 from stack import Stack, stack
 
-from actors.buffer import Added, BufferActor
-from actors.learner import LearnerActor
-from actors.rollout import RolloutActor
-from actors.sampler import BatchOnItsWay, Sampler
-from data.stream import TaskStream
-from launch.warm_start import warm_start
-from rollout.admission import Admission
-from rollout.chat import ChatCodec
-from rollout.engine import SampleRequest
+from reprise.actors.buffer import Added, BufferActor
+from reprise.actors.learner import LearnerActor
+from reprise.actors.rollout import RolloutActor
+from reprise.actors.sampler import BatchOnItsWay, Sampler
+from reprise.data.stream import TaskStream
+from reprise.launch.training.warm_start import warm_start
+from reprise.rollout.admission import Admission
+from reprise.rollout.chat import ChatCodec
+from reprise.rollout.engine import SampleRequest
 
 AIM = Aim(at_most=1.25)
 _FILLING = 2  # steps before the clock starts: the queue fills, and reuse begins with the second batch
@@ -99,7 +99,7 @@ async def measure(folder: Path, policy: Path | None, quick: bool) -> list[Row]:
 
 
 async def _ready(running: Stack) -> None:
-    """As `launch/train.py` does: the warm start runs while the engine starts, then version 0 is published."""
+    """As `launch/training/rl.py` does: the warm start runs while the engine starts, then version 0 is published."""
     recipe, cluster = running.recipe, running.cluster
     await cluster.learner_ready()
     if recipe.warm_start is not None:

@@ -42,10 +42,10 @@ class Measured:
 def rank_main(rank: int, degree: int, port: int, folder: Path, tokens: int, steps: int, results: Any) -> None:
     import torch
 
-    from learner.engine import Engine
-    from learner.packing import document
-    from learner.settings import CheckpointingSettings, EngineSettings
-    from learner.sft import sft_step
+    from reprise.learner.engine import Engine
+    from reprise.learner.packing import document
+    from reprise.learner.settings import CheckpointingSettings, EngineSettings
+    from reprise.learner.sft import sft_step
 
     torch.set_num_threads(1)
     settings = EngineSettings(

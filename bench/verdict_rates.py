@@ -13,12 +13,12 @@ import psutil
 from maths_items import answers as maths_answers
 from rows import Aim, Row
 
-from buffer.types import Status, Task
-from rewards.base import Answer, Verifier
-from rewards.code.verifier import CodeVerifier
-from rewards.instruction.verifier import InstructionVerifier
-from rewards.maths import MathsVerifier
-from rewards.tools.verifier import ToolsVerifier
+from reprise.core.types import Status, Task
+from reprise.rewards.base import Answer, Verifier
+from reprise.rewards.verifiers.code.verifier import CodeVerifier
+from reprise.rewards.verifiers.instruction.verifier import InstructionVerifier
+from reprise.rewards.verifiers.maths import MathsVerifier
+from reprise.rewards.verifiers.tools.verifier import ToolsVerifier
 
 _TESTS = {"function": "f", "tests": [{"args": [n], "expected": n * (n - 1) // 2} for n in (1, 5, 10)]}
 _CONSTRAINTS = [

@@ -29,11 +29,11 @@ from rich.console import Console
 from rich.table import Table
 from rows import Aim, Row, machine, table
 
-from buffer.types import Task
-from rewards.base import Answer, Reason
-from rewards.code.verifier import CodeVerifier
-from rewards.sandbox import Call, Ending, Job, JobLimits, SandboxSettings
-from rewards.sandbox.pool import SandboxPool
+from reprise.core.types import Task
+from reprise.rewards.base import Answer, Reason
+from reprise.rewards.verifiers.code.verifier import CodeVerifier
+from reprise.sandbox import Call, Ending, Job, JobLimits, SandboxSettings
+from reprise.sandbox.pool import SandboxPool
 
 AT_A_TIME = (1, 2, 8)
 BACKENDS = ("zygote", "oneshot", "landlock")

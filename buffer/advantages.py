@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from buffer.types import Group
+from reprise.core.types import Group
 
 DELTA = 1e-6
 MIN_VARIANCE = 1e-12

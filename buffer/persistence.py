@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from buffer.types import FinishReason, Group, Status, Task, Trajectory, Verdict
+from reprise.core.types import FinishReason, Group, Status, Task, Trajectory, Verdict
 
 
 def group_to_plain(group: Group) -> dict[str, Any]:

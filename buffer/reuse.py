@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from dataclasses import dataclass
 
-from buffer.types import Group
+from reprise.core.types import Group
 
 Rank = tuple[float, int, float, str]
 

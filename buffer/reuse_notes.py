@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buffer.settings import BufferSettings
+from reprise.buffer.settings import BufferSettings
 
 
 def reuse_notes(settings: BufferSettings, epochs: int, max_staleness: int) -> list[str]:

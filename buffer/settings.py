@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 
 class ReuseSettings(BaseModel):

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from buffer.advantages import Reason, raw_scores
-from buffer.errors import Starvation
-from buffer.printable import gist
-from buffer.types import Group, Status
+from reprise.buffer.advantages import Reason, raw_scores
+from reprise.core.errors import Starvation
+from reprise.core.printable import gist
+from reprise.core.types import Group, Status
 
 MEANING = {
     Reason.ZERO_VARIANCE: "all answers to a task got the same score",

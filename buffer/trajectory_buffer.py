@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from buffer.advantages import Reason, group_advantages, raw_variance, teaches_nothing
-from buffer.persistence import group_from_plain, group_to_plain
-from buffer.reuse import Reusable, ReusePolicy, ReusePool
-from buffer.settings import BufferSettings
-from buffer.starvation import Streak
-from buffer.types import Group, Status
+from reprise.buffer.advantages import Reason, group_advantages, raw_variance, teaches_nothing
+from reprise.buffer.persistence import group_from_plain, group_to_plain
+from reprise.buffer.reuse import Reusable, ReusePolicy, ReusePool
+from reprise.buffer.settings import BufferSettings
+from reprise.buffer.starvation import Streak
+from reprise.core.types import Group, Status
 
 COUNTERS = (
     "groups/admitted",

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 
 def require_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.split import Split, on_side
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.split import Split, on_side
 
 # A generator drawn from this many times for each task asked for, without giving enough different ones, has run out.
 _DRAWS_PER_TASK = 100

@@ -22,7 +22,7 @@ class TaskSource(BaseModel):
     def _exactly_one_origin(self) -> TaskSource:
         if (self.path is None) == (self.generator is None):
             raise ValueError(
-                "give exactly one of `path` (a JSONL file) and `generator` (such as data.demo.addition:tasks); "
+                "give exactly one of `path` (a JSONL file) and `generator` (such as reprise.data.demo.addition:tasks); "
                 f"here {'neither is' if self.path is None else 'both are'} set"
             )
         if self.args and self.generator is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 Split = Literal["train", "held_out"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.cursors import digest, require_same
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.cursors import digest, require_same
 
 # What separates the stream's random draws from one another: choosing a source, ordering one.
 _CHOICE, _ORDER = 0, 1

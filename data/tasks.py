@@ -8,15 +8,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from buffer.errors import UserError
-from buffer.files import absence, check_may_be_reached, dangling
-from buffer.plugins import resolve
-from buffer.types import Task
-from data.json_lines import check_unicode, lines_of, parse_line
-from data.settings import DataSettings, TaskSource
-from rewards.base import Verifier
-from rewards.loading import check_tasks
-from rewards.registry import check_task
+from reprise.core.errors import UserError
+from reprise.core.files import absence, check_may_be_reached, dangling
+from reprise.core.json_lines import check_unicode, lines_of, parse_line
+from reprise.core.plugins import resolve
+from reprise.core.types import Task
+from reprise.data.settings import DataSettings, TaskSource
+from reprise.rewards.base import Verifier
+from reprise.rewards.loading import check_tasks
+from reprise.rewards.registry import check_task
 
 _FIELDS = {f.name for f in fields(Task)}
 _REQUIRED = ("id", "prompt", "domain", "verifier")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from buffer.types import Task
+from reprise.core.types import Task
 
 
 @dataclass(frozen=True, slots=True)

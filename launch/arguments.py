@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 if TYPE_CHECKING:
-    from launch.nodes import Node
-    from launch.run_folder import RunFolder
+    from reprise.launch.placement.nodes import Node
+    from reprise.launch.reporting.run_folder import RunFolder
 
 EXIT_CODES = "exit codes: 0 fine, 1 the run failed, 2 bad input (one clear message), 130 interrupted"
 
@@ -48,7 +48,7 @@ def resumed_run(args: argparse.Namespace, example: str) -> RunFolder | None:
         return None
     if args.recipe is not None or args.name is not None:
         raise UserError("--resume goes on with a run by the recipe in its folder: give neither RECIPE nor --name")
-    from launch.run_folder import RunFolder
+    from reprise.launch.reporting.run_folder import RunFolder
 
     run = RunFolder.existing(args.resume)
     args.recipe = run.recipe
@@ -90,7 +90,7 @@ def planning(args: argparse.Namespace) -> Iterator[tuple[list[Node], list[str]]]
 
 def planned_nodes(args: argparse.Namespace) -> list[Node]:
     """This machine, or the cluster that `--nodes` and `--node-*` describe; what these leave out is as here."""
-    from launch.nodes import Node, local_nodes
+    from reprise.launch.placement.nodes import Node, local_nodes
 
     here = local_nodes()[0]
     count = 1 if args.nodes is None else args.nodes

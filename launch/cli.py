@@ -14,19 +14,19 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from buffer.errors import RunError, UserError
-from buffer.printable import printable, printable_lines
-from launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planning, resumed_run
-from launch.export import add_export
-from launch.opening import Opening
-from launch.planner.command import add_plan
-from launch.sft.command import add_sft
-from launch.signals import interrupt_on_sigterm
-from launch.streams import forgiving_streams, strict_stdout
-from launch.verify.command import add_verify
+from reprise.core.errors import RunError, UserError
+from reprise.core.printable import printable, printable_lines
+from reprise.launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planning, resumed_run
+from reprise.launch.export import add_export
+from reprise.launch.planner.command import add_plan
+from reprise.launch.reporting.opening import Opening
+from reprise.launch.reporting.streams import forgiving_streams, strict_stdout
+from reprise.launch.sft_command import add_sft
+from reprise.launch.training.signals import interrupt_on_sigterm
+from reprise.launch.verify.command import add_verify
 
 if TYPE_CHECKING:
-    from launch.recipe import Recipe
+    from reprise.launch.recipe.schema import Recipe
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -77,22 +77,22 @@ def _train(args: argparse.Namespace) -> int | None:
     recipe = _load(args)
     if not args.dry_run:
         opening.say(f"{recipe.name}: loading libraries")
-        from launch.quiet import quiet_libraries
+        from reprise.launch.training.quiet import quiet_libraries
 
         quiet_libraries()
     if args.dry_run:
         Opening().hint("checking recipe, tasks, verifiers and resources")
-        from launch import preflight
-        from launch.dry_run import show
-        from launch.layout import console
-        from launch.trial import try_verifiers
+        from reprise.launch.dry_run import show
+        from reprise.launch.reporting.layout import console
+        from reprise.launch.training import preflight
+        from reprise.launch.training.trial import try_verifiers
 
         with planning(args) as (nodes, assumed):
             checked = preflight.check(recipe, nodes)
         found = [*checked.tasks.notes, *assumed, *try_verifiers(recipe.rewards, checked.tasks)]
         show(recipe, checked.plan, found, console())
         return 0
-    from launch.train import train
+    from reprise.launch.training.rl import train
 
     # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.
     signal.signal(signal.SIGTERM, interrupt_on_sigterm)
@@ -102,11 +102,11 @@ def _train(args: argparse.Namespace) -> int | None:
 
 def _recipe(args: argparse.Namespace) -> None:
     if args.keys is not None:
-        from launch.dry_run import keys_table
-        from launch.keys import below
-        from launch.layout import Fitted, console
-        from launch.recipe import Recipe
-        from launch.sft.recipe import SftRecipe
+        from reprise.launch.dry_run import keys_table
+        from reprise.launch.recipe.keys import below
+        from reprise.launch.recipe.schema import Recipe
+        from reprise.launch.recipe.sft_schema import SftRecipe
+        from reprise.launch.reporting.layout import Fitted, console
 
         kind, other = (SftRecipe, Recipe) if args.sft else (Recipe, SftRecipe)
         chosen = below(args.keys, kind)
@@ -122,8 +122,8 @@ def _recipe(args: argparse.Namespace) -> None:
         return
     if args.recipe is None:
         raise UserError("give a recipe file to print, or --keys to list what a recipe may say")
-    from launch.either import load_either
-    from launch.loading import to_yaml
+    from reprise.launch.recipe.either import load_either
+    from reprise.launch.recipe.loading import to_yaml
 
     recipe = load_either(args.recipe, args.set)
     with strict_stdout() as out:
@@ -137,8 +137,8 @@ def _report(args: argparse.Namespace) -> None:
     if not (run / "metrics.jsonl").is_file():
         raise UserError(f"{run} is not a run's folder: it has no metrics.jsonl; name a folder such as runs/demo")
     Opening().hint("drawing the report")
-    from launch.layout import console
-    from launch.report import RunRecord, table_of, write_report
+    from reprise.launch.reporting.layout import console
+    from reprise.launch.reporting.report import RunRecord, table_of, write_report
 
     shown, record = console(), RunRecord.read(run)
     shown.print(table_of(record))
@@ -152,7 +152,7 @@ def _report(args: argparse.Namespace) -> None:
 
 
 def _load(args: argparse.Namespace) -> Recipe:
-    from launch.loading import load
+    from reprise.launch.recipe.loading import load
 
     named = [f"name={json.dumps(args.name)}"] if getattr(args, "name", None) is not None else []
     return load(args.recipe, [*args.set, *named])
@@ -186,7 +186,7 @@ start here:
   reprise sft recipes/demo_sft.yaml               supervised fine-tuning, before RL
   reprise recipe --keys                           every key a recipe may have
 
-`reprise COMMAND --help` says more. `python -m launch` is the same program, for `ray job submit`.
+`reprise COMMAND --help` says more. `python -m reprise` is the same program, for `ray job submit`.
 {EXIT_CODES}""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -220,7 +220,7 @@ examples:
   reprise train --resume runs/demo                                     go on after Ctrl-C, a failure, a crash
   reprise train recipes/demo.yaml --dry-run --nodes 2 --node-cpus 8    plan for two nodes that are not here
 on a Ray cluster (README: going on to a cluster):
-  ray job submit --working-dir . -- python -m launch train recipes/demo.yaml
+  ray job submit --working-dir . -- python -m reprise train recipes/demo.yaml
 {EXIT_CODES}""",
     )
     _add_recipe_arguments(train, optional=True)

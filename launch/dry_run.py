@@ -10,14 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from buffer.printable import printable_lines
-from launch.keys import Key
-from launch.layout import Fitted
-from launch.loading import to_yaml
-from launch.memory import gib
-from launch.nodes import Placement, Plan
-from launch.plan import split_rows
-from launch.recipe import Recipe, notes
+from reprise.core.printable import printable_lines
+from reprise.launch.placement.memory import gib
+from reprise.launch.placement.nodes import Placement, Plan
+from reprise.launch.placement.plan import split_rows
+from reprise.launch.recipe.keys import Key
+from reprise.launch.recipe.loading import to_yaml
+from reprise.launch.recipe.schema import Recipe, notes
+from reprise.launch.reporting.layout import Fitted
 
 
 def show(recipe: Recipe, plan: Plan, found: Sequence[str], console: Console) -> None:

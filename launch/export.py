@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from buffer.errors import UserError
-from launch.arguments import EXIT_CODES, add_set, command
+from reprise.core.errors import UserError
+from reprise.launch.arguments import EXIT_CODES, add_set, command
 
 
 def add_export(commands: Any) -> None:
@@ -39,8 +39,8 @@ a run that reached its end has its last policy in RUN_DIR/policy already
 
 
 def _export(args: argparse.Namespace) -> None:
-    from launch.run_folder import RunFolder
-    from models.policy import check_model_folder
+    from reprise.launch.reporting.run_folder import RunFolder
+    from reprise.models.policy import check_model_folder
 
     run, to = RunFolder.existing(args.run_dir), Path(args.to)
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -54,10 +54,10 @@ def _export(args: argparse.Namespace) -> None:
             f"to {to}"
         )
         return
-    from launch.quiet import quiet_libraries
+    from reprise.launch.training.quiet import quiet_libraries
 
     quiet_libraries()
-    from learner.export import export_checkpoint
+    from reprise.learner.export import export_checkpoint
 
     export_checkpoint(checkpoint, policy_dir, dtype, to)
     print(to)
@@ -65,14 +65,14 @@ def _export(args: argparse.Namespace) -> None:
 
 def _began_from(run: Any, overrides: list[str]) -> tuple[Path, str]:
     """The policy folder that the run began from, and the dtype of its weights."""
-    from launch.either import load_either
+    from reprise.launch.recipe.either import load_either
 
     policy = load_either(run.recipe, overrides).policy
     return (run.policy_start if policy.path is None else Path(policy.path)), policy.dtype
 
 
 def _checkpoint(run: Any, step: int | None) -> Path:
-    from learner.checkpoints.folder import checkpoints, step_of
+    from reprise.learner.checkpoints.folder import checkpoints, step_of
 
     found = {step_of(path): path for path in checkpoints(run.checkpoints)}
     if not found:

@@ -23,8 +23,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from buffer.errors import UserError
-from learner.rows import RowLayout
+from reprise.core.errors import UserError
+from reprise.learner.rows import RowLayout
 
 NAME = "packed_documents"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from buffer.types import Float32, Group, Int32
-from learner.packing import Document, document
+from reprise.core.types import Float32, Group, Int32
+from reprise.learner.packing import Document, document
 
 
 @dataclass(slots=True, eq=False)

@@ -15,19 +15,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from buffer.types import Float32, Int32
-from learner import checkpointing, ranks  # ranks comes before deepspeed: it sets what DeepSpeed reads when imported
-from learner.attention import Whole, kernel
-from learner.heads import check_degree
-from learner.optim import attach, build_optimizer, deepspeed_config
-from learner.packing import Document, Plan, document, imbalance, padding_share, plan
-from learner.policy import Policy, load_model
-from learner.rows import pack
-from learner.self_check import self_check
-from learner.sequence_parallel import SumOverRanks, Ulysses
-from learner.settings import EngineSettings
-from learner.skipped import NotFinite, SkippedSteps
-from models.policy import read_config
+from reprise.core.types import Float32, Int32
+from reprise.learner import (  # ranks comes before deepspeed: it sets what DeepSpeed reads when imported
+    activation_checkpointing as checkpointing,
+)
+from reprise.learner import ranks
+from reprise.learner.attention import Whole, kernel
+from reprise.learner.heads import check_degree
+from reprise.learner.optim import attach, build_optimizer, deepspeed_config
+from reprise.learner.packing import Document, Plan, document, imbalance, padding_share, plan
+from reprise.learner.policy import Policy, load_model
+from reprise.learner.rows import pack
+from reprise.learner.self_check import self_check
+from reprise.learner.sequence_parallel import SumOverRanks, Ulysses
+from reprise.learner.settings import EngineSettings
+from reprise.learner.skipped import NotFinite, SkippedSteps
+from reprise.models.policy import read_config
 
 import deepspeed  # isort: skip
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from learner.checkpoints import check_architecture
-from learner.checkpoints import weights as masters
-from learner.engine import Engine
-from learner.policy import load_model
-from models.saving import save_policy
+from reprise.learner.checkpoints import check_architecture
+from reprise.learner.checkpoints import weights as masters
+from reprise.learner.engine import Engine
+from reprise.learner.policy import load_model
+from reprise.models.saving import save_policy
 
 
 def export(engine: Engine, folder: str | Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 
 @dataclass(frozen=True, slots=True)

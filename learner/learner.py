@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from buffer.types import Float32, Group
-from learner.batch import PolicyDocument, policy_documents
-from learner.engine import Engine, OptimizerStep, Share
-from learner.losses import POLICY_LOSSES, PolicyTokens, normaliser
-from learner.metrics import PolicyTally, step_metrics
-from learner.optim import rl_schedule
-from learner.packing import require_fits
-from learner.reference import Reference
-from learner.settings import LearnerSettings
+from reprise.core.types import Float32, Group
+from reprise.learner.batch import PolicyDocument, policy_documents
+from reprise.learner.engine import Engine, OptimizerStep, Share
+from reprise.learner.losses import POLICY_LOSSES, PolicyTokens, normaliser
+from reprise.learner.metrics import PolicyTally, step_metrics
+from reprise.learner.optim import rl_schedule
+from reprise.learner.packing import require_fits
+from reprise.learner.reference import Reference
+from reprise.learner.settings import LearnerSettings
 
 
 class Learner(Engine):

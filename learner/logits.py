@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 # By what configurations call it. Under the same name HyperCLOVAX multiplies where Granite divides.
 _FACTORS = ("logit_scale", "lm_head_multiplier")

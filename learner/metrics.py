@@ -18,7 +18,7 @@ They see every token of the batch once; with `proximal: behaviour` and several s
 pi_taken is made, those of the first step, which are a random part of it.
 
 policy/mismatch_kl    over tokens sampled by the very version the batch was taken with: engine against learner numerics
-                      (launch/mismatch.py has some sampled for batches that have none)
+                      (launch/evaluation/mismatch.py has some sampled for batches that have none)
 policy/mismatch_abs   mean |log pi_taken - log mu| over the same tokens
 policy/offpolicy_kl   over all tokens: staleness and reuse included
 
@@ -37,8 +37,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from learner.engine import OptimizerStep
-from learner.losses import LossSum
+from reprise.learner.engine import OptimizerStep
+from reprise.learner.losses import LossSum
 
 _MEANS = (
     "policy/entropy",

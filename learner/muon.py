@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from learner.checkpoints.layout import Fragment, flat_groups, parameter_shapes
+from reprise.learner.checkpoints.layout import Fragment, flat_groups, parameter_shapes
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _STEPS = 5

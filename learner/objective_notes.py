@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learner.settings import LearnerSettings, usual_clips
+from reprise.learner.settings import LearnerSettings, usual_clips
 
 _SEQUENCE_CLIP = 0.01  # clips of whole sequences are far below this, those of tokens far above it
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from buffer.errors import UserError
-from learner import ranks  # noqa: F401 - sets what DeepSpeed reads when imported
-from learner.muon import Muon
-from learner.settings import EngineSettings, LearnerSettings, WarmStartSettings
+from reprise.core.errors import UserError
+from reprise.learner import ranks  # noqa: F401 - sets what DeepSpeed reads when imported
+from reprise.learner.muon import Muon
+from reprise.learner.settings import EngineSettings, LearnerSettings, WarmStartSettings
 
 from deepspeed.ops.adam import DeepSpeedCPUAdam  # isort: skip
 from deepspeed.runtime import bf16_optimizer  # isort: skip

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from buffer.errors import UserError
-from buffer.types import Bool, Int32, Trajectory
+from reprise.core.errors import UserError
+from reprise.core.types import Bool, Int32, Trajectory
 
 
 @dataclass(frozen=True, slots=True, eq=False)

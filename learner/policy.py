@@ -12,15 +12,15 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from buffer.errors import UserError
-from learner import attention
-from learner.heads import heads_of
-from learner.logits import check_logits, logits_of
-from learner.logprobs import HEADS
-from learner.packing import Cost
-from learner.rows import MicroBatch
-from models.architecture import check_architecture, check_reach, reach
-from models.policy import read_config
+from reprise.core.errors import UserError
+from reprise.learner import attention
+from reprise.learner.heads import heads_of
+from reprise.learner.logits import check_logits, logits_of
+from reprise.learner.logprobs import HEADS
+from reprise.learner.packing import Cost
+from reprise.learner.rows import MicroBatch
+from reprise.models.architecture import check_architecture, check_reach, reach
+from reprise.models.policy import read_config
 
 # Of mixtures of experts, in training mode only. (PhiMoE's `router_jitter_noise` is another thing, and acts always.)
 _JITTER = ("jitter_noise", "input_jitter_noise")

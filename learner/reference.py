@@ -7,10 +7,10 @@ from pathlib import Path
 
 import deepspeed
 
-from buffer.types import Float32
-from learner.engine import Engine
-from learner.packing import Document
-from learner.policy import Policy, load_model
+from reprise.core.types import Float32
+from reprise.learner.engine import Engine
+from reprise.learner.packing import Document
+from reprise.learner.policy import Policy, load_model
 
 
 class Reference:

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from buffer.types import Int32
-from learner.packing import Document, row_length
+from reprise.core.types import Int32
+from reprise.learner.packing import Document, row_length
 
 # Largest share of padding in one of `RowLayout.rectangles`, and tokens of padding that cost less than another call.
 _RECTANGLE_PADDING = 0.125

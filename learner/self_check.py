@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from buffer.errors import UserError
-from learner.packing import Document
-from learner.policy import Policy
-from learner.rows import MicroBatch, pack
+from reprise.core.errors import UserError
+from reprise.learner.packing import Document
+from reprise.learner.policy import Policy
+from reprise.learner.rows import MicroBatch, pack
 
 # Nats a token that rounding explains, in the mean over a document: between two kernels, as plain attention and the
 # learner's are, and within one, where only a mixture of experts rounds otherwise when another document changes. In

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPAttentionHF
 
-from learner.attention import Kernel
-from learner.heads import heads_of
-from learner.rows import RowLayout
+from reprise.learner.attention import Kernel
+from reprise.learner.heads import heads_of
+from reprise.learner.rows import RowLayout
 
 
 class Ulysses:

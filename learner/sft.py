@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from buffer.errors import UserError
-from learner.engine import Engine, OptimizerStep, Share
-from learner.losses import sft
-from learner.packing import Document
+from reprise.core.errors import UserError
+from reprise.learner.engine import Engine, OptimizerStep, Share
+from reprise.learner.losses import sft
+from reprise.learner.packing import Document
 
 
 def sft_step(engine: Engine, documents: Sequence[Document], lr: float) -> tuple[float, OptimizerStep]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from enum import IntEnum
 
-from buffer.errors import RunError
+from reprise.core.errors import RunError
 
 
 class NotFinite(IntEnum):

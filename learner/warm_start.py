@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from buffer.types import Int32
-from learner.engine import Engine, OptimizerStep
-from learner.metrics import step_metrics
-from learner.optim import set_betas, set_weight_decay, warm_start_schedule
-from learner.packing import document
-from learner.settings import WarmStartSettings
-from learner.sft import sft_step
+from reprise.core.types import Int32
+from reprise.learner.engine import Engine, OptimizerStep
+from reprise.learner.metrics import step_metrics
+from reprise.learner.optim import set_betas, set_weight_decay, warm_start_schedule
+from reprise.learner.packing import document
+from reprise.learner.settings import WarmStartSettings
+from reprise.learner.sft import sft_step
 
 
 class WarmStart:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 # Layers that see one token, or all before it in the document.
 _PLAIN = {"full_attention", "attention", "mlp", "moe", "dense", "sparse"}

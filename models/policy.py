@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from buffer.errors import UserError
-from buffer.files import absence, dangling
-from buffer.plugins import resolve
-from models.architecture import check_architecture
-from models.settings import PolicySettings
+from reprise.core.errors import UserError
+from reprise.core.files import absence, dangling
+from reprise.core.plugins import resolve
+from reprise.models.architecture import check_architecture
+from reprise.models.settings import PolicySettings
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -74,7 +74,7 @@ def check_model_folder(folder: Path, origin: str) -> None:
             f"{origin}: {folder}/config.json has a quantization_config ({method}): quantised weights cannot be "
             "trained; give the model in float32 or bfloat16"
         )
-    from models.weights import check_weights
+    from reprise.models.weights import check_weights
 
     try:
         check_architecture(config)
@@ -108,7 +108,9 @@ def read_config(folder: Path) -> Any:
     """The transformers configuration in a folder. Raises UserError, in a line, if there is none or it is damaged."""
     from transformers import AutoConfig
 
-    from models.motif2.configuration import ConfigurationError  # the package makes Motif-2 known to transformers
+    from reprise.models.motif2.configuration import (
+        ConfigurationError,  # the package makes Motif-2 known to transformers
+    )
 
     file = folder / "config.json"
     if not file.is_file():

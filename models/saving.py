@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from buffer.files import mode_of_new_files
+from reprise.core.files import mode_of_new_files
 
 
 def save_policy(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, Any] | None = None) -> None:

@@ -26,8 +26,8 @@ class PolicySettings(BaseModel):
     def _exactly_one_origin(self) -> PolicySettings:
         if (self.path is None) == (self.build is None):
             raise ValueError(
-                "give exactly one of `path` (a model folder) and `build` (a builder such as models.tiny:build); "
-                f"here {'neither is' if self.path is None else 'both are'} set"
+                "give exactly one of `path` (a model folder) and `build` (such as reprise.models.tiny:build); here "
+                f"{'neither is' if self.path is None else 'both are'} set"
             )
         if self.build_args and self.build is None:
             raise ValueError("`build_args` belong to `build`; with `path` leave them out")

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from models.characters import tokenizer_of
-from models.saving import save_policy
+from reprise.models.characters import tokenizer_of
+from reprise.models.saving import save_policy
 
 PAD, BOS, EOS, UNKNOWN = "<|pad|>", "<|bos|>", "<|eos|>", "<|unknown|>"
 USER, ASSISTANT = "<|user|>", "<|assistant|>"

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from buffer.errors import UserError
-from buffer.files import absence
+from reprise.core.errors import UserError
+from reprise.core.files import absence
 
 Shapes = dict[str, tuple[int, ...]]
 

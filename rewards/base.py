@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from buffer.types import Task, Verdict
+from reprise.core.types import Task, Verdict
 
 
 @dataclass(frozen=True, slots=True)

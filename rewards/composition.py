@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator, validate_call
 
-from buffer.errors import UserError
-from buffer.types import Status, Task, Verdict
-from rewards.base import Answer, Reason, Verifier
-from rewards.infra_errors import InfraError, carried
-from rewards.judging import Judge
-from rewards.registry import construct
+from reprise.core.errors import UserError
+from reprise.core.types import Status, Task, Verdict
+from reprise.rewards.base import Answer, Reason, Verifier
+from reprise.rewards.infra_errors import InfraError, carried
+from reprise.rewards.registry import construct
+from reprise.rewards.scoring import Judge
 
 # Sums are rounded to so many digits: weights that add up to 1 on paper shall do so here.
 _DIGITS = 12

@@ -1,6 +1,6 @@
 """The contract of a verifier, as checks that a plug-in's author runs on their own class.
 
-`rewards.contract_suite` runs them from the command line (docs/verifiers.md). In a test of one's own:
+`reprise.rewards.contract_suite` runs them from the command line (docs/verifiers.md). In a test of one's own:
 
 def test_my_verifier_keeps_the_contract() -> None:
     task = Task(id="1", prompt="2+2?", domain="sums", verifier="mine", answer="4")
@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from buffer.types import Status, Verdict
-from rewards.base import Answer, Verifier
-from rewards.infra_errors import no_verdicts
+from reprise.core.types import Status, Verdict
+from reprise.rewards.base import Answer, Verifier
+from reprise.rewards.infra_errors import no_verdicts
 
 HOSTILE_TEXTS = {
     "empty": "",

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from buffer.printable import gist, middle_cut, printable, printable_lines
-from buffer.types import Status, Verdict
-from rewards.base import Reason
+from reprise.core.printable import gist, middle_cut, printable, printable_lines
+from reprise.core.types import Status, Verdict
+from reprise.rewards.base import Reason
 
 _WHAT_CHARS, _TRACEBACK_CHARS = 300, 4000
 _LINKS = 4  # exceptions of a chain, the last raised first

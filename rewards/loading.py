@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from buffer.errors import UserError
-from buffer.types import Task
-from rewards.base import Verifier
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.rewards.base import Verifier
 
 _SHOWN = 10  # problems in one message
 _EVERY_S = 10.0  # between two lines about progress

@@ -10,27 +10,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from buffer.errors import UserError
-from buffer.plugins import resolve
-from buffer.types import Task
-from rewards.base import Verifier
-from rewards.settings import RewardSettings, VerifierSettings
+from reprise.core.errors import UserError
+from reprise.core.plugins import resolve
+from reprise.core.types import Task
+from reprise.rewards.base import Verifier
+from reprise.rewards.settings import RewardSettings, VerifierSettings
 
 ENTRY_POINT_GROUP = "reprise.verifiers"
 
 _METHODS = ("start", "judge", "check_task", "close")
 
 BUILT_IN = {
-    "code": "rewards.code.verifier:CodeVerifier",
-    "compose": "rewards.composition:ComposeVerifier",
-    "exact": "rewards.exact:ExactVerifier",
-    "format": "rewards.format:FormatVerifier",
-    "instruction": "rewards.instruction.verifier:InstructionVerifier",
-    "llm_judge": "rewards.llm_judge.verifier:LlmJudgeVerifier",
-    "math": "rewards.maths:MathsVerifier",
-    "reasoning_gym": "rewards.reasoning_gym:ReasoningGymVerifier",
-    "rules": "rewards.rules:RulesVerifier",
-    "tools": "rewards.tools.verifier:ToolsVerifier",
+    "code": "reprise.rewards.verifiers.code.verifier:CodeVerifier",
+    "compose": "reprise.rewards.composition:ComposeVerifier",
+    "exact": "reprise.rewards.verifiers.exact:ExactVerifier",
+    "format": "reprise.rewards.verifiers.format:FormatVerifier",
+    "instruction": "reprise.rewards.verifiers.instruction.verifier:InstructionVerifier",
+    "llm_judge": "reprise.rewards.verifiers.llm_judge.verifier:LlmJudgeVerifier",
+    "math": "reprise.rewards.verifiers.maths:MathsVerifier",
+    "reasoning_gym": "reprise.rewards.verifiers.reasoning_gym:ReasoningGymVerifier",
+    "rules": "reprise.rewards.verifiers.rules:RulesVerifier",
+    "tools": "reprise.rewards.verifiers.tools.verifier:ToolsVerifier",
 }
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from buffer.types import Status, Verdict
+from reprise.core.types import Status, Verdict
 
 _WORD = re.compile(r"[a-z0-9_]{1,40}")
 

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 
 class Admission:

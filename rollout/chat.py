@@ -13,8 +13,8 @@ import jinja2
 import numpy as np
 from transformers import AutoTokenizer, GenerationConfig
 
-from buffer.errors import UserError
-from buffer.types import Int32, Task
+from reprise.core.errors import UserError
+from reprise.core.types import Int32, Task
 
 # Reasoning that a generation prompt has opened and the response must close (Motif-2 and others).
 _OPENED = re.compile(r"<think>\s*\Z")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from buffer.types import Float32, Group, Task
+from reprise.core.types import Float32, Group, Task
 
 
 @dataclass(frozen=True, slots=True)

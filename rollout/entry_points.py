@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 GROUP = "vllm.general_plugins"
 OURS = ("reprise", "reprise_motif2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 # vLLM's CPU backend (`CPUAttentionBackend.get_supported_head_sizes`); it meets another one in the first request only.
 ON_CPU = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from buffer.types import Task
-from rollout.admission import Admission
-from rollout.engine import SampleRequest
-from rollout.lead import Lead
+from reprise.core.types import Task
+from reprise.rollout.admission import Admission
+from reprise.rollout.engine import SampleRequest
+from reprise.rollout.lead import Lead
 
 
 class OpenGroups:

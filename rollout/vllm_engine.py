@@ -20,13 +20,13 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from buffer.types import FinishReason, Float32, Group, Int32, Trajectory
-from rollout.busy import BusyClock, StepListener
-from rollout.chat import ChatCodec
-from rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
-from rollout.group_deadlines import GroupDeadlines
-from rollout.seeds import request_seed
-from rollout.settings import RolloutSettings
+from reprise.core.types import FinishReason, Float32, Group, Int32, Trajectory
+from reprise.rollout.busy import BusyClock, StepListener
+from reprise.rollout.chat import ChatCodec
+from reprise.rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
+from reprise.rollout.group_deadlines import GroupDeadlines
+from reprise.rollout.seeds import request_seed
+from reprise.rollout.settings import RolloutSettings
 
 GIB = 1024**3
 CORE_IS_GONE = "the engine's core process has died; its log says why"

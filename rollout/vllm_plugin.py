@@ -10,4 +10,6 @@ def register() -> None:
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
     if SHARED_MEMORY not in WeightTransferEngineFactory._registry:
-        WeightTransferEngineFactory.register_engine(SHARED_MEMORY, "rollout.shared_memory", "SharedMemoryReceiver")
+        WeightTransferEngineFactory.register_engine(
+            SHARED_MEMORY, "reprise.rollout.shared_memory", "SharedMemoryReceiver"
+        )

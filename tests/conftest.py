@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small Qwen3, randomly initialised, as a Hugging Face folder."""
-    from models.tiny import build
+    from reprise.models.tiny import build
 
     return build(tmp_path_factory.mktemp("policy"), seed=0)
 
@@ -41,7 +41,7 @@ def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def motif2_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's policy, a small Motif-2, randomly initialised, as a Hugging Face folder."""
-    from models.motif2.build import build
+    from reprise.models.motif2.build import build
 
     return build(tmp_path_factory.mktemp("motif2"), seed=0, max_position_embeddings=LONGEST)
 

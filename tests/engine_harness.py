@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from buffer.types import Task, Trajectory
-from learner.publishing.control import EngineCallError
-from rollout.engine import Episode, SampleRequest
-from rollout.settings import EngineSettings, RolloutSettings
+from reprise.core.types import Task, Trajectory
+from reprise.learner.publishing.control import EngineCallError
+from reprise.rollout.engine import Episode, SampleRequest
+from reprise.rollout.settings import EngineSettings, RolloutSettings
 
 Dtype = Literal["float32", "bfloat16"]
 LONGEST = 320  # tokens of prompt and response
@@ -39,7 +39,7 @@ class LiveEngine:
         self.engine = self.run(self._start(policy_dir), timeout=300.0)
 
     async def _start(self, policy_dir: Path) -> Any:
-        from rollout.vllm_engine import VllmEngine
+        from reprise.rollout.vllm_engine import VllmEngine
 
         return VllmEngine(self.settings, policy_dir, dtype=self.dtype, weight_backend="reprise_shared_memory", seed=0)
 

@@ -11,10 +11,10 @@ import torch
 from engine_harness import LiveEngine
 from transformers import AutoModelForCausalLM
 
-import models.motif2  # noqa: F401  so that the Auto classes know it
-from buffer.types import Trajectory
-from learner.publishing.publisher import Publisher
-from learner.publishing.settings import PublishSettings
+import reprise.models.motif2  # noqa: F401  so that the Auto classes know it
+from reprise.core.types import Trajectory
+from reprise.learner.publishing.publisher import Publisher
+from reprise.learner.publishing.settings import PublishSettings
 
 
 def logprobs(model: torch.nn.Module, ids: np.ndarray, temperature: float) -> np.ndarray:

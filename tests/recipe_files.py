@@ -41,7 +41,7 @@ def write_recipe(folder: Path, name: str = "small.yaml", **sections: Any) -> Pat
 
 def tasks() -> list[Any]:
     """Two tasks; a generator that a recipe names."""
-    from buffer.types import Task
+    from reprise.core.types import Task
 
     return [Task(f"sum/{n}", f"{n}+1=", "addition", "exact", answer=str(n + 1)) for n in (1, 2)]
 

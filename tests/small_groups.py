@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from buffer.settings import BufferSettings
-from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
+from reprise.buffer.settings import BufferSettings
+from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
 
 UNPARSEABLE = Verdict.unparseable("no answer")
 INFRA_ERROR = Verdict.infra_error("worker died")

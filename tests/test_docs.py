@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from launch.cli import _parser
-from launch.keys import field_at, model_at
-from launch.metrics import RL_NAMES, SFT_NAMES
-from launch.recipe import Recipe
-from launch.sft.recipe import SftRecipe
+from reprise.launch.cli import _parser
+from reprise.launch.recipe.keys import field_at, model_at
+from reprise.launch.recipe.schema import Recipe
+from reprise.launch.recipe.sft_schema import SftRecipe
+from reprise.launch.reporting.metrics import RL_NAMES, SFT_NAMES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "bench" / "README.md"]
@@ -218,7 +218,7 @@ def is_metric(code: str) -> bool:
 @documents
 def test_commands_that_are_shown_are_commands(document: Path) -> None:
     for line in "\n".join(blocks(document)).replace("\\\n", " ").splitlines():
-        found = re.match(r"\s*(?:\$ )?(?:reprise|(?:\w+=\S+ )*python -m launch) (?=[a-z])(.*)", line)
+        found = re.match(r"\s*(?:\$ )?(?:reprise|(?:\w+=\S+ )*python -m reprise) (?=[a-z])(.*)", line)
         if not found:
             continue
         command = re.split(r"\s{2,}|\s#|\s[|>]\s|(?<=--dry-run) (?=the)", found[1])[0]

@@ -29,8 +29,8 @@ SMALL = {
 # make the first published weights others than those that the engine has loaded.
 IMITATE = {"warm_start.steps": 3, "warm_start.warmup_steps": 0}
 ENDLESS = SMALL | IMITATE | {"buffer.starvation_groups": 10**9, "eval.final_tasks_per_domain": 2}
-MOTIF2 = {"policy.build": "models.motif2.build:build", "policy.build_args": "{preset: tiny}"}
-TIED = {"policy.build": "models.tiny:build", "policy.build_args": "{}"}  # a Qwen3 whose head is its embedding
+MOTIF2 = {"policy.build": "reprise.models.motif2.build:build", "policy.build_args": "{preset: tiny}"}
+TIED = {"policy.build": "reprise.models.tiny:build", "policy.build_args": "{}"}  # a Qwen3 whose head is its embedding
 
 
 class Run:
@@ -50,7 +50,7 @@ class Run:
     def _start(self, *arguments: str) -> None:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "launch", "train", *arguments],
+                [sys.executable, "-m", "reprise", "train", *arguments],
                 cwd=ROOT,
                 stdout=log,
                 stderr=subprocess.STDOUT,

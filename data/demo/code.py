@@ -12,11 +12,11 @@ from itertools import combinations
 from random import Random
 from typing import Any
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.demo.problems import draw_distinct, pick
-from data.demo.steps import EDGES, INPUTS, OPERATIONS, Step, outputs, slips
-from data.split import Split
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.demo.problems import draw_distinct, pick
+from reprise.data.demo.steps import EDGES, INPUTS, OPERATIONS, Step, outputs, slips
+from reprise.data.split import Split
 
 FORM = "```python\n{answer}\n```"
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from string import ascii_lowercase
 
-from buffer.types import Task
-from data.demo.problems import TAGGED, draw_distinct, pick
-from data.split import Split
+from reprise.core.types import Task
+from reprise.data.demo.problems import TAGGED, draw_distinct, pick
+from reprise.data.split import Split
 
 FORM = TAGGED
 

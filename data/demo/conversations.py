@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
-from buffer.errors import UserError
-from data.demo.problems import draw
-from data.demo.traces import DOMAINS, drawer, write
-from data.split import Split
-from data.traces import Trace
+from reprise.core.errors import UserError
+from reprise.data.demo.problems import draw
+from reprise.data.demo.traces import DOMAINS, drawer, write
+from reprise.data.split import Split
+from reprise.data.traces import Trace
 
 _STYLES = ("clean", "sloppy", "direct")
 

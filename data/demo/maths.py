@@ -10,9 +10,9 @@ from fractions import Fraction
 from math import gcd
 from random import Random
 
-from buffer.types import Task
-from data.demo.problems import draw_distinct, pick
-from data.split import Split
+from reprise.core.types import Task
+from reprise.data.demo.problems import draw_distinct, pick
+from reprise.data.split import Split
 
 FORM = r"\boxed{{answer}}"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.split import Split, on_side
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.split import Split, on_side
 
 # A domain's module has `draw_task`, `tasks`, `solve` and `FORM`: how a response writes its answer, for `{answer}`.
 TAGGED = "<ans>{answer}</ans>"

@@ -12,11 +12,11 @@ from random import Random
 from types import ModuleType
 from typing import Any
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.demo import addition, code, constrained, maths, reverse
-from data.demo.problems import draw
-from data.traces import Trace
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.demo import addition, code, constrained, maths, reverse
+from reprise.data.demo.problems import draw
+from reprise.data.traces import Trace
 
 DOMAINS: dict[str, ModuleType] = {
     "addition": addition,

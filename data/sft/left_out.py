@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from data.sft.records import Record
+from reprise.data.sft.records import Record
 
 # Text that no template takes apart, cuts or writes itself.
 _MARK = "zq{}x{}qz"

@@ -13,14 +13,14 @@ from typing import NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from buffer.errors import UserError
-from buffer.types import Int32
-from data.sft import store
-from data.sft.reading import Place, files_of, read
-from data.sft.records import messages_digest
-from data.sft.rendering import ConversationCodec, Encoded
-from data.sft.settings import EvalSource, Overlong
-from data.sft.store import Row, Store
+from reprise.core.errors import UserError
+from reprise.core.types import Int32
+from reprise.data.sft import store
+from reprise.data.sft.reading import Place, files_of, read
+from reprise.data.sft.records import messages_digest
+from reprise.data.sft.rendering import ConversationCodec, Encoded
+from reprise.data.sft.settings import EvalSource, Overlong
+from reprise.data.sft.store import Row, Store
 
 # Records tokenised at once, in parallel; also what one progress report is about.
 _PART = 128

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any
 
-from data.sft.schedules import Schedule, first_draw, value_at
+from reprise.data.sft.schedules import Schedule, first_draw, value_at
 
 WINDOW = 1000
 # Weights that change are rounded to this part of 1: integers, so that a resumed sum is the same sum.

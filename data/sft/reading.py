@@ -11,12 +11,12 @@ from typing import Any
 import datasets
 import pyarrow
 
-from buffer.errors import UserError
-from buffer.files import check_may_be_reached
-from buffer.plugins import resolve
-from data.json_lines import lines_of, parse_line
-from data.sft.records import Record, check_record
-from data.sft.settings import EvalSource
+from reprise.core.errors import UserError
+from reprise.core.files import check_may_be_reached
+from reprise.core.json_lines import lines_of, parse_line
+from reprise.core.plugins import resolve
+from reprise.data.sft.records import Record, check_record
+from reprise.data.sft.settings import EvalSource
 
 # Kinds of files; a folder may hold other JSON than records.
 _IN_FOLDERS = (".jsonl", ".parquet", ".arrow")

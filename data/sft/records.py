@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from buffer.errors import UserError
-from data.json_lines import check_unicode, parse_line
+from reprise.core.errors import UserError
+from reprise.core.json_lines import check_unicode, parse_line
 
 ROLES = ("system", "user", "assistant", "tool")
 

@@ -13,12 +13,12 @@ import numpy as np
 import transformers
 from transformers import AutoTokenizer, GenerationConfig
 
-from buffer.errors import UserError
-from buffer.types import Bool, Int32
-from data.sft.left_out import structure
-from data.sft.records import Record
-from data.sft.settings import Turns
-from data.sft.turns import Conversation, Rendered, Span
+from reprise.core.errors import UserError
+from reprise.core.types import Bool, Int32
+from reprise.data.sft.left_out import structure
+from reprise.data.sft.records import Record
+from reprise.data.sft.settings import Turns
+from reprise.data.sft.turns import Conversation, Rendered, Span
 
 _TOKENIZER_SUFFIXES = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
 
-from data.sft.schedules import Written, check_mixture, context_steps, weight_schedule
+from reprise.data.sft.schedules import Written, check_mixture, context_steps, weight_schedule
 
 
 def _checked_weight(written: Any) -> Any:
@@ -57,7 +57,8 @@ class EvalSource(BaseModel):
         if (self.path is None) == (self.generator is None):
             raise ValueError(
                 "give exactly one of `path` (JSONL, Parquet, Arrow) and `generator` (such as "
-                f"data.demo.conversations:conversations); here {'neither is' if self.path is None else 'both are'} set"
+                "reprise.data.demo.conversations:conversations); here "
+                f"{'neither is' if self.path is None else 'both are'} set"
             )
         if self.args and self.generator is None:
             raise ValueError("`args` belong to `generator`; with `path` leave them out")

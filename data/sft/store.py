@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from buffer.files import mode_of_new_files
-from buffer.types import Int32
-from data.sft.reading import Place
-from data.sft.rendering import Encoded
+from reprise.core.files import mode_of_new_files
+from reprise.core.types import Int32
+from reprise.data.sft.reading import Place
+from reprise.data.sft.rendering import Encoded
 
 _SCHEMA = pa.schema(
     [

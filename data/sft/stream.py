@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from buffer.errors import UserError
-from buffer.types import Int32
-from data.cursors import require_same
-from data.sft.mixture import MixtureSchedule, shares_at
-from data.sft.schedules import Written, context_steps, first_draw, weight_schedule
+from reprise.core.errors import UserError
+from reprise.core.types import Int32
+from reprise.data.cursors import require_same
+from reprise.data.sft.mixture import MixtureSchedule, shares_at
+from reprise.data.sft.schedules import Written, context_steps, first_draw, weight_schedule
 
 Indices = npt.NDArray[np.int64]
 

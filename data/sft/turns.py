@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from buffer.errors import UserError
-from data.sft.left_out import left_out
+from reprise.core.errors import UserError
+from reprise.data.sft.left_out import left_out
 
 _GENERATION = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 _WAYS_OUT = (

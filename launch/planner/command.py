@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from launch.arguments import add_set, command, positive
+from reprise.launch.arguments import add_set, command, positive
 
 
 def add_plan(commands: Any) -> None:
@@ -88,23 +88,23 @@ def _share(text: str) -> float:
 def _plan(args: argparse.Namespace) -> int:
     import json
 
-    from launch.opening import Opening
-    from launch.streams import strict_stdout
+    from reprise.launch.reporting.opening import Opening
+    from reprise.launch.reporting.streams import strict_stdout
 
     if args.dry_run:
-        from launch.either import load_either
-        from launch.loading import to_yaml
+        from reprise.launch.recipe.either import load_either
+        from reprise.launch.recipe.loading import to_yaml
 
         recipe = load_either(args.recipe, args.set)
         with strict_stdout() as out:
             out.write(to_yaml(recipe, out.encoding))
         return 0
     Opening().hint("measuring the learner on fake tensors: up to a minute")
-    from launch.quiet import quiet_libraries
+    from reprise.launch.training.quiet import quiet_libraries
 
     quiet_libraries()  # before DeepSpeed is imported, which would print among the JSON
-    from launch.planner.outcome import Machine, plan_recipe
-    from launch.planner.show import as_json, show
+    from reprise.launch.planner.outcome import Machine, plan_recipe
+    from reprise.launch.planner.show import as_json, show
 
     machine = Machine(
         gpu_memory_gb=args.gpu_memory_gb,
@@ -120,7 +120,7 @@ def _plan(args: argparse.Namespace) -> int:
         with strict_stdout() as out:
             out.write(json.dumps(as_json(outcome), indent=2) + "\n")
     else:
-        from launch.layout import console
+        from reprise.launch.reporting.layout import console
 
         show(outcome, console(log_width=140))
     return 0 if outcome.fits else 1

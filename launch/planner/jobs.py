@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.recipe import Recipe
-from launch.sft.recipe import SftRecipe
-from learner.planning.job import PlanInput
-from learner.planning.parts import GIB
-from models.policy import check_policy, policy_config, prepare_policy, read_config
-from models.settings import PolicySettings
+from reprise.launch.recipe.schema import Recipe
+from reprise.launch.recipe.sft_schema import SftRecipe
+from reprise.learner.planning.job import PlanInput
+from reprise.learner.planning.parts import GIB
+from reprise.models.policy import check_policy, policy_config, prepare_policy, read_config
+from reprise.models.settings import PolicySettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launch.either import load_either
-from launch.fit import check_fit
-from launch.nodes import local_nodes
-from launch.planner.jobs import Batch, batch_of, job_of
-from learner.planning.budget import Budget, budget, longest_row
-from learner.planning.fitting import Change, by_policy, proposals
-from learner.planning.job import ModelShape, PlanInput
-from learner.planning.measure import Measured
-from learner.planning.parts import GIB
-from learner.planning.throughput import H100_TFLOPS, Flops, Throughput, flops, throughput
+from reprise.launch.placement.fit import check_fit
+from reprise.launch.placement.nodes import local_nodes
+from reprise.launch.planner.jobs import Batch, batch_of, job_of
+from reprise.launch.recipe.either import load_either
+from reprise.learner.planning.budget import Budget, budget, longest_row
+from reprise.learner.planning.fitting import Change, by_policy, proposals
+from reprise.learner.planning.job import ModelShape, PlanInput
+from reprise.learner.planning.measure import Measured
+from reprise.learner.planning.parts import GIB
+from reprise.learner.planning.throughput import H100_TFLOPS, Flops, Throughput, flops, throughput
 
 _GPU_GB = 80.0
 

@@ -8,11 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from launch.layout import Fitted
-from launch.planner.outcome import Outcome
-from learner.planning.fitting import Change
-from learner.planning.parts import GIB, PHASES, Part, count_of
-from learner.planning.throughput import H100_TFLOPS
+from reprise.launch.planner.outcome import Outcome
+from reprise.launch.reporting.layout import Fitted
+from reprise.learner.planning.fitting import Change
+from reprise.learner.planning.parts import GIB, PHASES, Part, count_of
+from reprise.learner.planning.throughput import H100_TFLOPS
 
 MARK = "◀"
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from buffer.errors import UserError
-from buffer.files import check_may_be_reached
-from buffer.types import Task
-from data.json_lines import lines_of, parse_line
-from data.tasks import task_of
-from rewards.base import Answer, Verifier
-from rewards.loading import check_tasks
-from rewards.registry import check_task
+from reprise.core.errors import UserError
+from reprise.core.files import check_may_be_reached
+from reprise.core.json_lines import lines_of, parse_line
+from reprise.core.types import Task
+from reprise.data.tasks import task_of
+from reprise.rewards.base import Answer, Verifier
+from reprise.rewards.loading import check_tasks
+from reprise.rewards.registry import check_task
 
 _FIELDS = ("task", "response", "truncated")
 _RIGHT = '{"task": {"id", "prompt", "domain", "verifier", "answer", "metadata"}, "response": "..."}'

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from launch.arguments import EXIT_CODES, add_set, command
-from launch.signals import interrupt_on_sigterm
+from reprise.launch.arguments import EXIT_CODES, add_set, command
+from reprise.launch.training.signals import interrupt_on_sigterm
 
 
 def add_verify(commands: Any) -> None:
@@ -52,10 +52,10 @@ A recipe's `rewards` section is all that is read of it. Without one, a task may 
 
 
 def _verify(args: argparse.Namespace) -> None:
-    from launch.layout import console
-    from launch.loading import load_rewards
-    from launch.verify import run
-    from rewards.registry import installed
+    from reprise.launch.recipe.loading import load_rewards
+    from reprise.launch.reporting.layout import console
+    from reprise.launch.verify import run
+    from reprise.rewards.registry import installed
 
     defaults = {"verifiers": {name: {"use": name} for name in installed()}}
     settings = load_rewards(args.recipe, args.set, defaults)

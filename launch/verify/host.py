@@ -11,11 +11,11 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from buffer.types import Verdict
-from launch.verify.window import Batch
-from launch.verify.worker import answers_to_json, judged_from_json, serve
-from rewards.infra_errors import InfraError
-from rewards.settings import VerifierSettings
+from reprise.core.types import Verdict
+from reprise.launch.verify.window import Batch
+from reprise.launch.verify.worker import answers_to_json, judged_from_json, serve
+from reprise.rewards.infra_errors import InfraError
+from reprise.rewards.settings import VerifierSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from queue import Empty
 
-from buffer.errors import RunError, UserError
-from buffer.types import Status, Verdict
-from launch.verify.host import Events, Host, Judged, Started
-from launch.verify.window import Batch, Window
-from rewards.base import Answer
-from rewards.infra_errors import InfraError, collected
-from rewards.pool.case import Case, Loss
-from rewards.settings import VerifierSettings
+from reprise.core.errors import RunError, UserError
+from reprise.core.types import Status, Verdict
+from reprise.launch.verify.host import Events, Host, Judged, Started
+from reprise.launch.verify.window import Batch, Window
+from reprise.rewards.base import Answer
+from reprise.rewards.infra_errors import InfraError, collected
+from reprise.rewards.pool.case import Case, Loss
+from reprise.rewards.settings import VerifierSettings
 
 # Seconds that verifiers may take to close before they are killed: at the end, and when judging is broken off.
 _CLOSE_S, _BREAK_OFF_S = 10.0, 2.0

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from buffer.errors import UserError
-from launch.drafts import replacing
+from reprise.core.errors import UserError
+from reprise.launch.reporting.drafts import replacing
 
 _SUFFIX = ".origin"
 

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 from rich.text import Text
 
-from buffer.printable import printable_lines
-from buffer.types import Status
-from launch.durations import duration
-from launch.layout import FREE, console
-from launch.verify.tally import Tally
+from reprise.core.printable import printable_lines
+from reprise.core.types import Status
+from reprise.launch.reporting.durations import duration
+from reprise.launch.reporting.layout import FREE, console
+from reprise.launch.verify.tally import Tally
 
 
 class JudgingProgress:

@@ -10,23 +10,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from buffer.errors import UserError
-from buffer.printable import printable
-from buffer.types import Status
-from launch.layout import Fitted
-from launch.verify import answers, origin, verdicts
-from launch.verify.answers import Checked
-from launch.verify.host import Events, Host, ProcessHost
-from launch.verify.judging import Ready, judge_all
-from launch.verify.origin import Origin
-from launch.verify.progress import JudgingProgress
-from launch.verify.tally import Tally, plan_table, verdict_table
-from launch.verify.verdicts import Recorded, VerdictFile, to_line, writing
-from launch.verify.window import Window
-from rewards.base import Verifier
-from rewards.infra_errors import InfraError, InfraErrors
-from rewards.registry import build_verifier
-from rewards.settings import RewardSettings
+from reprise.core.errors import UserError
+from reprise.core.printable import printable
+from reprise.core.types import Status
+from reprise.launch.reporting.layout import Fitted
+from reprise.launch.verify import answers, origin, verdicts
+from reprise.launch.verify.answers import Checked
+from reprise.launch.verify.host import Events, Host, ProcessHost
+from reprise.launch.verify.judging import Ready, judge_all
+from reprise.launch.verify.origin import Origin
+from reprise.launch.verify.progress import JudgingProgress
+from reprise.launch.verify.tally import Tally, plan_table, verdict_table
+from reprise.launch.verify.verdicts import Recorded, VerdictFile, to_line, writing
+from reprise.launch.verify.window import Window
+from reprise.rewards.base import Verifier
+from reprise.rewards.infra_errors import InfraError, InfraErrors
+from reprise.rewards.registry import build_verifier
+from reprise.rewards.settings import RewardSettings
 
 BATCH = 16
 # Answers between the first without a verdict and the last that is being judged. A killed run judges these again.

@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from buffer.printable import printable
-from buffer.types import Status
-from launch.verify.verdicts import Recorded
+from reprise.core.printable import printable
+from reprise.core.types import Status
+from reprise.launch.verify.verdicts import Recorded
 
 
 @dataclass(slots=True)

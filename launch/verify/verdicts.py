@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from buffer.errors import RunError, UserError
-from buffer.types import Status, Verdict
-from launch.drafts import replacing
-from launch.verify.worker import json_or_repr
+from reprise.core.errors import RunError, UserError
+from reprise.core.types import Status, Verdict
+from reprise.launch.reporting.drafts import replacing
+from reprise.launch.verify.worker import json_or_repr
 
 _BEGINNING = b'{"id": '
 

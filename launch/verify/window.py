@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from buffer.types import Verdict
-from rewards.base import Answer
+from reprise.core.types import Verdict
+from reprise.rewards.base import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
-from buffer.errors import UserError
-from buffer.printable import printable_lines
-from buffer.types import Status, Task, Verdict
-from rewards.base import Answer
-from rewards.infra_errors import InfraError, traceback_of
-from rewards.judging import Judge, Judgement
-from rewards.registry import build_verifier
-from rewards.settings import VerifierSettings
+from reprise.core.errors import UserError
+from reprise.core.printable import printable_lines
+from reprise.core.types import Status, Task, Verdict
+from reprise.rewards.base import Answer
+from reprise.rewards.infra_errors import InfraError, traceback_of
+from reprise.rewards.registry import build_verifier
+from reprise.rewards.scoring import Judge, Judgement
+from reprise.rewards.settings import VerifierSettings
 
 _PR_SET_PDEATHSIG = 1
 

@@ -7,9 +7,9 @@ is kept here is what a universal checkpoint keeps, fragments of float32 master w
 parameter, and a reader takes from them what its own layout needs: nothing is converted.
 """
 
-from learner.checkpoints.checkpointer import Checkpointer
-from learner.checkpoints.folder import latest, read_metadata, sweep
-from learner.checkpoints.load import check_architecture, load
-from learner.checkpoints.shards import weights
+from reprise.learner.checkpoints.checkpointer import Checkpointer
+from reprise.learner.checkpoints.folder import latest, read_metadata, sweep
+from reprise.learner.checkpoints.load import check_architecture, load
+from reprise.learner.checkpoints.shards import weights
 
 __all__ = ["Checkpointer", "check_architecture", "latest", "load", "read_metadata", "sweep", "weights"]

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from buffer.errors import RunError, UserError
-from learner.checkpoints import client_state as client
-from learner.checkpoints import folder as folders
-from learner.checkpoints import random_states
-from learner.checkpoints.layout import flat_groups, optimizer_kind, parameter_shapes, stage
-from learner.checkpoints.shards import Snapshot, file_name
+from reprise.core.errors import RunError, UserError
+from reprise.learner.checkpoints import client_state as client
+from reprise.learner.checkpoints import folder as folders
+from reprise.learner.checkpoints import random_states
+from reprise.learner.checkpoints.layout import flat_groups, optimizer_kind, parameter_shapes, stage
+from reprise.learner.checkpoints.shards import Snapshot, file_name
 
 _POLL_S = 0.05
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 METADATA = "metadata.json"
 PARTIAL, REMOVED = ".partial", ".removed"

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from buffer.errors import UserError
-from learner.checkpoints import client_state, random_states
-from learner.checkpoints.folder import read_metadata
-from learner.checkpoints.layout import FlatGroup, flat_groups, optimizer_kind, parameter_shapes, spread_masters
-from learner.checkpoints.shards import MASTER, Shards
+from reprise.core.errors import UserError
+from reprise.learner.checkpoints import client_state, random_states
+from reprise.learner.checkpoints.folder import read_metadata
+from reprise.learner.checkpoints.layout import FlatGroup, flat_groups, optimizer_kind, parameter_shapes, spread_masters
+from reprise.learner.checkpoints.shards import MASTER, Shards
 
 
 def check_architecture(path: str | Path, parameters: Mapping[str, Sequence[int]]) -> dict[str, Any]:

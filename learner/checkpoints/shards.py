@@ -14,10 +14,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from buffer.errors import UserError
-from buffer.files import mode_of_new_files
-from learner.checkpoints.folder import read_metadata, sync
-from learner.checkpoints.layout import FlatGroup, Fragment
+from reprise.core.errors import UserError
+from reprise.core.files import mode_of_new_files
+from reprise.learner.checkpoints.folder import read_metadata, sync
+from reprise.learner.checkpoints.layout import FlatGroup, Fragment
 
 MASTER = "fp32"
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from learner.losses.cispo import cispo
-from learner.losses.dr_grpo import dr_grpo
-from learner.losses.grpo import grpo
-from learner.losses.gspo import gspo
-from learner.losses.sft import sft
-from learner.losses.tokens import LossSum, PolicyTokens
-from learner.settings import LearnerSettings
+from reprise.learner.losses.cispo import cispo
+from reprise.learner.losses.dr_grpo import dr_grpo
+from reprise.learner.losses.grpo import grpo
+from reprise.learner.losses.gspo import gspo
+from reprise.learner.losses.sft import sft
+from reprise.learner.losses.tokens import LossSum, PolicyTokens
+from reprise.learner.settings import LearnerSettings
 
 
 @dataclass(frozen=True)

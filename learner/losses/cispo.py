@@ -10,10 +10,10 @@ GRPO's; the value is not, and means nothing by itself.
 
 from __future__ import annotations
 
-from learner.losses.ratios import ratio_of
-from learner.losses.reference_kl import reference_kl
-from learner.losses.tokens import LossSum, PolicyTokens
-from learner.settings import LearnerSettings
+from reprise.learner.losses.ratios import ratio_of
+from reprise.learner.losses.reference_kl import reference_kl
+from reprise.learner.losses.tokens import LossSum, PolicyTokens
+from reprise.learner.settings import LearnerSettings
 
 
 def cispo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:

@@ -9,9 +9,9 @@ the normaliser differs. The paper also takes the standard deviation out of the a
 
 from __future__ import annotations
 
-from learner.losses.grpo import grpo
-from learner.losses.tokens import LossSum, PolicyTokens
-from learner.settings import LearnerSettings
+from reprise.learner.losses.grpo import grpo
+from reprise.learner.losses.tokens import LossSum, PolicyTokens
+from reprise.learner.settings import LearnerSettings
 
 
 def dr_grpo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:

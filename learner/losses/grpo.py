@@ -10,10 +10,10 @@ then rho = pi_theta / mu and w = 1, since c >= 1. `learner.dual_clip` also bound
 
 from __future__ import annotations
 
-from learner.losses.ratios import ratio_of, surrogate
-from learner.losses.reference_kl import reference_kl
-from learner.losses.tokens import LossSum, PolicyTokens
-from learner.settings import LearnerSettings
+from reprise.learner.losses.ratios import ratio_of, surrogate
+from reprise.learner.losses.reference_kl import reference_kl
+from reprise.learner.losses.tokens import LossSum, PolicyTokens
+from reprise.learner.settings import LearnerSettings
 
 
 def grpo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:

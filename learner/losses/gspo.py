@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import torch
 
-from learner.losses.ratios import ratio_of, surrogate
-from learner.losses.reference_kl import reference_kl
-from learner.losses.tokens import LossSum, PolicyTokens
-from learner.settings import LearnerSettings
+from reprise.learner.losses.ratios import ratio_of, surrogate
+from reprise.learner.losses.reference_kl import reference_kl
+from reprise.learner.losses.tokens import LossSum, PolicyTokens
+from reprise.learner.settings import LearnerSettings
 
 
 def gspo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:

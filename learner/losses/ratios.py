@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from learner.settings import LearnerSettings
+from reprise.learner.settings import LearnerSettings
 
 # A log ratio is held at this: e^20 = 5e8 is far above every bound, and well below e^88.7, where float32 ends. The
 # gradient of what is held is 0, where that of an overflow would be 0 * inf = NaN and cost the whole optimiser step.

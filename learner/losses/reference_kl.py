@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import torch
 
-from learner.losses.ratios import LARGEST_LOG_RATIO, ratio_of
-from learner.losses.tokens import PolicyTokens
-from learner.settings import LearnerSettings
+from reprise.learner.losses.ratios import LARGEST_LOG_RATIO, ratio_of
+from reprise.learner.losses.tokens import PolicyTokens
+from reprise.learner.settings import LearnerSettings
 
 
 def reference_kl(

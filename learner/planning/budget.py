@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from learner.optim import deepspeed_config
-from learner.planning.job import PlanInput
-from learner.planning.measure import Measured
-from learner.planning.parts import GIB, PHASES, Buckets, Part, Phase, count_of, static_parts
+from reprise.learner.optim import deepspeed_config
+from reprise.learner.planning.job import PlanInput
+from reprise.learner.planning.measure import Measured
+from reprise.learner.planning.parts import GIB, PHASES, Buckets, Part, Phase, count_of, static_parts
 
 ACTIVATIONS, WORK = "activations kept", "work of the moment"
 

@@ -8,11 +8,11 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from learner.heads import heads_of
-from learner.planning.budget import Budget, budget
-from learner.planning.job import PlanInput
-from learner.planning.measure import Measured
-from learner.settings import CheckpointingSettings
+from reprise.learner.heads import heads_of
+from reprise.learner.planning.budget import Budget, budget
+from reprise.learner.planning.job import PlanInput
+from reprise.learner.planning.measure import Measured
+from reprise.learner.settings import CheckpointingSettings
 
 POLICIES: tuple[str, ...] = get_args(CheckpointingSettings.model_fields["policy"].annotation)
 _MOST_RANKS = 1024

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from learner import attention
-from learner.checkpointing.parts import decoder_layers
-from learner.packing import row_length
-from learner.settings import EngineSettings
+from reprise.learner import attention
+from reprise.learner.activation_checkpointing.parts import decoder_layers
+from reprise.learner.packing import row_length
+from reprise.learner.settings import EngineSettings
 
 WIDTHS = {"float32": 4, "bfloat16": 2}
 

@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from learner import checkpointing
-from learner.attention import Whole
-from learner.logprobs import ROWS, VOCABULARY
-from learner.planning.job import ModelShape, PlanInput, Shapes
-from learner.planning.standins import SharedHeads, kernel_of
-from learner.planning.tracking import Tracker
-from learner.policy import Policy
-from learner.rows import MicroBatch, RowLayout
-from learner.settings import CheckpointingSettings
+from reprise.learner import activation_checkpointing as checkpointing
+from reprise.learner.attention import Whole
+from reprise.learner.logprobs import ROWS, VOCABULARY
+from reprise.learner.planning.job import ModelShape, PlanInput, Shapes
+from reprise.learner.planning.standins import SharedHeads, kernel_of
+from reprise.learner.planning.tracking import Tracker
+from reprise.learner.policy import Policy
+from reprise.learner.rows import MicroBatch, RowLayout
+from reprise.learner.settings import CheckpointingSettings
 
 _TOKENS = 1024  # of a rank; a multiple of what tiled MLPs may be asked for
 _VOCABULARY = 256  # of the measured stack: the head is measured by itself, the embedding is arithmetic

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 
-from learner.planning.job import ModelShape, PlanInput
+from reprise.learner.planning.job import ModelShape, PlanInput
 
 Phase = Literal["forward", "head", "layers", "embedding", "step"]
 # head: log-probabilities, entropies and their backward pass; layers, embedding: the backward pass through them;

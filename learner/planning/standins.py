@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from learner.attention import KERNELS, Kernel
-from learner.rows import RowLayout
+from reprise.learner.attention import KERNELS, Kernel
+from reprise.learner.rows import RowLayout
 
 
 def kernel_of(name: str, on_gpu: bool) -> Kernel:

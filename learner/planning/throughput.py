@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from learner.heads import heads_of
-from learner.planning.job import PlanInput
-from learner.planning.measure import Measured
+from reprise.learner.heads import heads_of
+from reprise.learner.planning.job import PlanInput
+from reprise.learner.planning.measure import Measured
 
 # Dense bfloat16 matrix products without sparsity; NVIDIA's data sheet of the H100 SXM.
 H100_TFLOPS = 989.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from buffer.errors import RunError
-from learner.publishing.settings import Deadlines
+from reprise.core.errors import RunError
+from reprise.learner.publishing.settings import Deadlines
 
 
 class EngineControl(Protocol):

@@ -13,12 +13,12 @@ import torch
 from vllm.distributed.weight_transfer.base import TrainerInitInfo, TrainerWeightTransferEngine
 from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
 
-from buffer.types import Float32
-from learner.publishing.control import EngineCallError, EngineControl, PublishError, StagedClient
-from learner.publishing.report import PublishReport
-from learner.publishing.settings import PublishSettings
-from learner.publishing.shared_memory import SharedMemorySender, SharedMemoryTrainerInit
-from learner.publishing.source import LearnerSource
+from reprise.core.types import Float32
+from reprise.learner.publishing.control import EngineCallError, EngineControl, PublishError, StagedClient
+from reprise.learner.publishing.report import PublishReport
+from reprise.learner.publishing.settings import PublishSettings
+from reprise.learner.publishing.shared_memory import SharedMemorySender, SharedMemoryTrainerInit
+from reprise.learner.publishing.source import LearnerSource
 
 T = TypeVar("T")
 _LOOK_S = 1.0  # seconds between two looks at whether an engine has failed

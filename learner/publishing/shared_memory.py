@@ -25,8 +25,8 @@ from vllm.distributed.weight_transfer.base import (
     WeightSource,
 )
 
-from learner.publishing.backends import ENGINE_BACKENDS
-from learner.publishing.source import tensor_bytes
+from reprise.learner.publishing.backends import ENGINE_BACKENDS
+from reprise.learner.publishing.source import tensor_bytes
 
 ALIGNMENT = 64  # bytes; a view of any dtype may start there, and no two tensors share a cache line
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from models.motif2.configuration import Motif2Config
-from models.motif2.modeling import Motif2ForCausalLM, Motif2Model
+from reprise.models.motif2.configuration import Motif2Config
+from reprise.models.motif2.modeling import Motif2ForCausalLM, Motif2Model
 
 # Importing transformers brings in torch, so nothing is saved by registering the model later than its configuration.
 AutoConfig.register(Motif2Config.model_type, Motif2Config, exist_ok=True)

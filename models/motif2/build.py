@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from buffer.errors import UserError
-from models.motif2.configuration import PRESETS, ConfigurationError, Motif2Config
-from models.motif2.modeling import Motif2ForCausalLM
-from models.motif2.tokenizer import published_tokenizer, rounded, small_tokenizer, token_ids
-from models.saving import save_policy
+from reprise.core.errors import UserError
+from reprise.models.motif2.configuration import PRESETS, ConfigurationError, Motif2Config
+from reprise.models.motif2.modeling import Motif2ForCausalLM
+from reprise.models.motif2.tokenizer import published_tokenizer, rounded, small_tokenizer, token_ids
+from reprise.models.saving import save_policy
 
 # The published checkpoint's shapes: their weights and vocabulary are not for us to make.
 _PUBLISHED = "12p7b"

@@ -2,7 +2,7 @@
 
 An assistant's turn is opened by `<|assistant|><think>`, so that a response begins within its reasoning and has to close
 it; `<|endofturn|>` ends a turn, `<|endoftext|>` a document, and sampling ends at either. Tools stand as JSON schemas in
-the system turn, a call is `<tool_call>` around {"name": ..., "arguments": {...}}, as `rewards/tools` reads it.
+the system turn, a call is `<tool_call>` around {"name": ..., "arguments": {...}}, as the verifier `tools` reads it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from buffer.errors import UserError
-from models.characters import tokenizer_of
+from reprise.core.errors import UserError
+from reprise.models.characters import tokenizer_of
 
 END_OF_TURN, END_OF_TEXT = "<|endofturn|>", "<|endoftext|>"
 BEGIN_OF_TEXT, UNKNOWN = "<|beginoftext|>", "<|unknown|>"

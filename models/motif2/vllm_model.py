@@ -22,12 +22,12 @@ from vllm.model_executor.layers.rotary_embedding import get_rope
 from vllm.model_executor.models.llama import LlamaForCausalLM
 from vllm.model_executor.models.utils import AutoWeightsLoader, WeightsMapper, extract_layer_index
 
-from buffer.errors import UserError
-from models.motif2.attention import LAMBDAS, lambda_of, pad_queries, signal_less_noise
-from models.motif2.configuration import Motif2Config, lambda_init
-from models.motif2.poly_norm import EPS as POLY_NORM_EPS
-from models.motif2.poly_norm import polynomial, power_sums
-from models.motif2.vllm_guard import refuse_half_filled
+from reprise.core.errors import UserError
+from reprise.models.motif2.attention import LAMBDAS, lambda_of, pad_queries, signal_less_noise
+from reprise.models.motif2.configuration import Motif2Config, lambda_init
+from reprise.models.motif2.poly_norm import EPS as POLY_NORM_EPS
+from reprise.models.motif2.poly_norm import polynomial, power_sums
+from reprise.models.motif2.vllm_guard import refuse_half_filled
 
 
 def shapes_of(vllm_config: VllmConfig) -> Motif2Config:

@@ -10,10 +10,10 @@ def register() -> None:
     """Register configuration and model; safe to call twice, as vLLM does."""
     from vllm import ModelRegistry
 
-    import models.motif2  # noqa: F401  the configuration, for AutoConfig
+    import reprise.models.motif2  # noqa: F401  the configuration, for AutoConfig
 
     known = ModelRegistry.get_supported_archs()
     for architecture in ARCHITECTURES:
         if architecture not in known:
             # By name, so that the module is imported where the model is made and nowhere else.
-            ModelRegistry.register_model(architecture, "models.motif2.vllm_model:Motif2ForCausalLM")
+            ModelRegistry.register_model(architecture, "reprise.models.motif2.vllm_model:Motif2ForCausalLM")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from buffer.errors import UserError
-from buffer.types import Task
-from rewards.base import Answer, Verifier
-from rewards.registry import construct
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.rewards.base import Answer, Verifier
+from reprise.rewards.registry import construct
 
 _PAIR = (
     'two lines, right then wrong, each {"task": {"id", "prompt", "domain", "verifier", "answer"}, "response": "..."}'

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from rewards import contract
-from rewards.base import Answer, Verifier
+from reprise.rewards import contract
+from reprise.rewards.base import Answer, Verifier
 
 
 def test_it_may_be_closed_without_being_started_and_twice(make_verifier: Callable[[], Verifier]) -> None:

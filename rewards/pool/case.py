@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections import Counter
 from enum import StrEnum
 
-from buffer.types import Status, Verdict
-from rewards.base import Reason
+from reprise.core.types import Status, Verdict
+from reprise.rewards.base import Reason
 
 DEATHS_TOGETHER = 2  # deaths under the whole batch before its answers are judged one by one
 DEATHS = 3  # deaths under one answer, the last one alone, before it is given up

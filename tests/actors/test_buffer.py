@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from small_groups import settings
 
-from actors.buffer import BatchInfo, BufferActor
-from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
-from rollout.engine import Episode
+from reprise.actors.buffer import BatchInfo, BufferActor
+from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
+from reprise.rollout.engine import Episode
 
 SETTINGS = settings(max_uses=1, batch_groups=1, fresh_fraction=1.0, truncated="mask")
 

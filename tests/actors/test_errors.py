@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ray.exceptions import ActorDiedError
 
-from actors.errors import ActorFailure
+from reprise.actors.errors import ActorFailure
 
 CORE_IS_GONE = RuntimeError("the engine's core process has died; its log says why")
 TRACEBACK = """\

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from actors.fleet import Fleet, FleetStats
-from actors.rollout import RolloutActor
-from actors.verifier_pool import PoolCounts
-from buffer.types import Group, Task
-from rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
-from rollout.settings import RolloutSettings
+from reprise.actors.fleet import Fleet, FleetStats
+from reprise.actors.rollout import RolloutActor
+from reprise.actors.verifier_pool import PoolCounts
+from reprise.core.types import Group, Task
+from reprise.rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
+from reprise.rollout.settings import RolloutSettings
 
 
 class Engine:

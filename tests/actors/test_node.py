@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-import rollout.entry_points
-from actors.learner import LearnerActor
-from actors.rollout import RolloutActor
-from buffer.errors import UserError
-from learner.settings import LearnerSettings
-from rollout.settings import RolloutSettings
+from reprise.actors.learner import LearnerActor
+from reprise.actors.rollout import RolloutActor
+from reprise.core.errors import UserError
+from reprise.learner.settings import LearnerSettings
+from reprise.rollout import entry_points
+from reprise.rollout.settings import RolloutSettings
 
 
 def engine(policy_dir: Path) -> RolloutActor:
@@ -34,6 +34,6 @@ def test_a_learner_s_node_must_see_the_policy(tmp_path: Path, capfd: pytest.Capt
 
 def test_an_engine_s_node_must_have_reprise_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text("{}")
-    monkeypatch.setattr(rollout.entry_points, "entry_points", lambda group: ())
+    monkeypatch.setattr(entry_points, "entry_points", lambda group: ())
     with pytest.raises(UserError, match="reprise itself is not installed in this environment"):
         asyncio.run(engine(tmp_path).start())

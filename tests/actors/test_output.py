@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from actors.output import last_process, log_file
+from reprise.actors.output import last_process, log_file
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTOR = """
 import logging, os, sys
 from pathlib import Path
-from actors.output import keeping_output
+from reprise.actors.output import keeping_output
 
 class Actor:
     def __init__(self, word):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.root_cause import root_cause
+from reprise.actors.root_cause import root_cause
 
 # As vLLM 0.32, torch, glibc and Ray write them; paths and frames shortened.
 PLAIN = """\

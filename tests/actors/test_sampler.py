@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from small_groups import settings
 
-from actors.buffer import Added, BufferActor
-from actors.sampler import Sampler
-from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
-from rollout.admission import Admission
-from rollout.engine import Episode, SampleRequest, TaskDoesNotFit
+from reprise.actors.buffer import Added, BufferActor
+from reprise.actors.sampler import Sampler
+from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
+from reprise.rollout.admission import Admission
+from reprise.rollout.engine import Episode, SampleRequest, TaskDoesNotFit
 
 SETTINGS = settings(max_uses=1, batch_groups=2, fresh_fraction=1.0, take_deadline_s=5)
 

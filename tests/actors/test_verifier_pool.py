@@ -15,14 +15,14 @@ import psutil
 import pytest
 import ray
 
-from actors.verifier import VerifierActor
-from actors.verifier_pool import Checks, VerifierPool
-from buffer.errors import UserError
-from buffer.types import FinishReason, Group, Status, Task, Trajectory, Verdict
-from rewards.infra_errors import InfraError, InfraErrors
-from rewards.pool.health import Patience
-from rewards.settings import RewardSettings, VerifierSettings
-from rollout.engine import Episode
+from reprise.actors.verifier import VerifierActor
+from reprise.actors.verifier_pool import Checks, VerifierPool
+from reprise.core.errors import UserError
+from reprise.core.types import FinishReason, Group, Status, Task, Trajectory, Verdict
+from reprise.rewards.infra_errors import InfraError, InfraErrors
+from reprise.rewards.pool.health import Patience
+from reprise.rewards.settings import RewardSettings, VerifierSettings
+from reprise.rollout.engine import Episode
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.timeout(180)]
 
@@ -115,7 +115,7 @@ def test_killing_an_actor_loses_no_item_and_leaves_no_process() -> None:
             await asyncio.sleep(0.7)
             victim = actors()[0]
             children = victim.children(recursive=True)
-            assert any("rewards.worker_process" in " ".join(child.cmdline()) for child in children)
+            assert any("reprise.rewards.workers.process" in " ".join(child.cmdline()) for child in children)
             os.kill(victim.pid, signal.SIGKILL)
             for judged in await asyncio.gather(*waiting):
                 assert summed_up(judged[0]) == [(0.0, "timeout"), (1.0, "correct"), (1.0, "correct")]

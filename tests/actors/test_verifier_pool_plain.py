@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorDiedError
 
-from actors.errors import ActorFailure
-from actors.verifier import Told
-from actors.verifier_pool import Checks, VerifierPool
-from buffer.types import Verdict
-from rewards.infra_errors import InfraError
-from rewards.pool.health import Patience
-from rewards.settings import VerifierSettings
+from reprise.actors.errors import ActorFailure
+from reprise.actors.verifier import Told
+from reprise.actors.verifier_pool import Checks, VerifierPool
+from reprise.core.types import Verdict
+from reprise.rewards.infra_errors import InfraError
+from reprise.rewards.pool.health import Patience
+from reprise.rewards.settings import VerifierSettings
 
 RIGHT = Verdict.scored(1.0, "correct")
 

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Sequence
 
-from buffer.errors import UserError
-from buffer.types import Verdict
-from rewards.base import Answer, Verifier
+from reprise.core.errors import UserError
+from reprise.core.types import Verdict
+from reprise.rewards.base import Answer, Verifier
 
 
 class Trying(Verifier):

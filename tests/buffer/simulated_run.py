@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from small_groups import group, settings
 
-from buffer.trajectory_buffer import TrajectoryBuffer
-from buffer.types import Task
-from rollout.admission import Admission
-from rollout.engine import SampleRequest
-from rollout.open_groups import OpenGroups
+from reprise.buffer.trajectory_buffer import TrajectoryBuffer
+from reprise.core.types import Task
+from reprise.rollout.admission import Admission
+from reprise.rollout.engine import SampleRequest
+from reprise.rollout.open_groups import OpenGroups
 
 
 @dataclass

@@ -18,10 +18,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from small_groups import INFRA_ERROR, UNPARSEABLE, group, plain, settings
 
-from buffer.settings import BufferSettings
-from buffer.trajectory_buffer import Admitted, Batch, TrajectoryBuffer
-from buffer.types import Verdict
-from rollout.admission import Admission
+from reprise.buffer.settings import BufferSettings
+from reprise.buffer.trajectory_buffer import Admitted, Batch, TrajectoryBuffer
+from reprise.core.types import Verdict
+from reprise.rollout.admission import Admission
 
 VERDICTS: dict[str, tuple[float | Verdict, ...]] = {
     "teaches": (0.0, 1.0),

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_groups import INFRA_ERROR, UNPARSEABLE, group
 
-from buffer.advantages import Reason, group_advantages, raw_variance, teaches_nothing
-from buffer.types import Group, Verdict
+from reprise.buffer.advantages import Reason, group_advantages, raw_variance, teaches_nothing
+from reprise.core.types import Group, Verdict
 
 
 def judged(made: Group, normalize_std: bool = False, truncated: Literal["keep", "mask"] = "keep") -> Group:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from small_groups import settings
 
-from buffer.errors import UserError
+from reprise.core.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from small_groups import group, settings
 
-from buffer.advantages import Reason
-from buffer.errors import Starvation
-from buffer.trajectory_buffer import Admitted, Rejected, TrajectoryBuffer
-from buffer.types import Group
+from reprise.buffer.advantages import Reason
+from reprise.buffer.trajectory_buffer import Admitted, Rejected, TrajectoryBuffer
+from reprise.core.errors import Starvation
+from reprise.core.types import Group
 
 
 def recorded(first_logprob: float, members: int = 1, trainable: bool = True) -> Group:

@@ -5,9 +5,9 @@ import json
 import numpy as np
 from small_groups import INFRA_ERROR, UNPARSEABLE, group, plain
 
-from buffer.advantages import group_advantages
-from buffer.persistence import group_from_plain, group_to_plain
-from buffer.types import Group, Trajectory
+from reprise.buffer.advantages import group_advantages
+from reprise.buffer.persistence import group_from_plain, group_to_plain
+from reprise.core.types import Group, Trajectory
 
 
 def test_a_group_round_trips_exactly() -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from small_groups import group, settings
 
-from buffer.reuse import Reusable, ReusePolicy, ReusePool
-from buffer.trajectory_buffer import TrajectoryBuffer
+from reprise.buffer.reuse import Reusable, ReusePolicy, ReusePool
+from reprise.buffer.trajectory_buffer import TrajectoryBuffer
 
 POLICY = ReusePolicy(max_uses=4, max_age=3, uses_per_take=1)
 

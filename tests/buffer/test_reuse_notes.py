@@ -9,7 +9,7 @@ import pytest
 from simulated_run import simulate
 from small_groups import settings
 
-from buffer.reuse_notes import reuse_notes
+from reprise.buffer.reuse_notes import reuse_notes
 
 
 def notes(epochs: int = 1, max_staleness: int = 2, **changes: Any) -> list[str]:

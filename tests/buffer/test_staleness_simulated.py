@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from simulated_run import Simulated, simulate
 
-from rollout.lead import Lead
+from reprise.rollout.lead import Lead
 
 
 def ran(learn: float, spread: float) -> Simulated:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from small_groups import INFRA_ERROR, UNPARSEABLE, group, settings
 
-from buffer.advantages import Reason
-from buffer.errors import Starvation, UserError
-from buffer.trajectory_buffer import Admitted, Batch, Rejected, TrajectoryBuffer
-from buffer.types import Verdict
+from reprise.buffer.advantages import Reason
+from reprise.buffer.trajectory_buffer import Admitted, Batch, Rejected, TrajectoryBuffer
+from reprise.core.errors import Starvation, UserError
+from reprise.core.types import Verdict
 
 
 def buffer(epochs: int = 1, **changes: Any) -> TrajectoryBuffer:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from buffer.errors import UserError
-from buffer.types import Status, Task
-from data.demo import addition, code, constrained, maths, reverse
-from data.demo.traces import traces
-from data.traces import Trace
-from rewards.base import Answer
-from rewards.registry import build_verifier
-from rewards.settings import VerifierSettings
+from reprise.core.errors import UserError
+from reprise.core.types import Status, Task
+from reprise.data.demo import addition, code, constrained, maths, reverse
+from reprise.data.demo.traces import traces
+from reprise.data.traces import Trace
+from reprise.rewards.base import Answer
+from reprise.rewards.registry import build_verifier
+from reprise.rewards.settings import VerifierSettings
 
 SIZES: dict[str, dict[str, Any]] = {
     "addition": {"digits": (1, 3)},

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from buffer.errors import UserError
-from buffer.types import Status, Task
-from data.demo import code, maths
-from data.demo.steps import EDGES, INPUTS, OPERATIONS, Step, outputs, slips
-from data.demo.traces import traces
-from data.traces import Trace
-from launch import loading
-from models.tiny import character_tokenizer
-from rewards.base import Answer, Verifier
-from rewards.parsing import last_boxed, last_code_block
-from rewards.registry import build_verifiers
-from rollout.chat import ChatCodec
+from reprise.core.errors import UserError
+from reprise.core.types import Status, Task
+from reprise.data.demo import code, maths
+from reprise.data.demo.steps import EDGES, INPUTS, OPERATIONS, Step, outputs, slips
+from reprise.data.demo.traces import traces
+from reprise.data.traces import Trace
+from reprise.launch.recipe import loading
+from reprise.models.tiny import character_tokenizer
+from reprise.rewards.base import Answer, Verifier
+from reprise.rewards.parsing import last_boxed, last_code_block
+from reprise.rewards.registry import build_verifiers
+from reprise.rollout.chat import ChatCodec
 
 SIZES: dict[str, dict[str, Any]] = {"maths": {"numbers": (2, 9)}, "code": {"steps": (1, 3), "tests": 3}}
 STEPS = [

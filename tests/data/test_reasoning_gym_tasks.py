@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.reasoning_gym_tasks import tasks
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.reasoning_gym_tasks import tasks
 
 ONE_DIGIT_SUMS = {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}
 
@@ -64,7 +64,7 @@ def test_a_missing_package_is_named_with_the_way_to_install_it(monkeypatch: pyte
 
 
 def test_its_tasks_may_be_judged_by_its_own_scorer() -> None:
-    from rewards.reasoning_gym import ReasoningGymVerifier
+    from reprise.rewards.verifiers.reasoning_gym import ReasoningGymVerifier
 
     task = make(count=1, verifier="reasoning_gym")[0]
     assert task.metadata["source_dataset"] == "chain_sum"

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from buffer.errors import UserError
-from data.demo.conversations import conversations, record
-from data.demo.traces import traces
-from data.sft.records import check_record
-from data.sft.rendering import ConversationCodec
-from models.characters import CHARACTERS
-from models.tiny import MARKS
-from rollout.chat import ChatCodec
+from reprise.core.errors import UserError
+from reprise.data.demo.conversations import conversations, record
+from reprise.data.demo.traces import traces
+from reprise.data.sft.records import check_record
+from reprise.data.sft.rendering import ConversationCodec
+from reprise.models.characters import CHARACTERS
+from reprise.models.tiny import MARKS
+from reprise.rollout.chat import ChatCodec
 
 SIZES: dict[str, dict[str, Any]] = {
     "addition": {"digits": [1, 3]},

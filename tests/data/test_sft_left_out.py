@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from buffer.errors import UserError
-from data.sft.records import check_record
-from data.sft.rendering import ConversationCodec
-from models import tiny
-from models.motif2.build import build
+from reprise.core.errors import UserError
+from reprise.data.sft.records import check_record
+from reprise.data.sft.rendering import ConversationCodec
+from reprise.models import tiny
+from reprise.models.motif2.build import build
 
 PLAIN = (
     "{% for m in messages %}{{ '<|user|>' if m['role'] != 'assistant' else '<|assistant|>' }}{{ m['content'] }}"

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buffer.errors import UserError
-from data.sft import loading
-from data.sft.loading import TokenizedSource, digests_of, load_sources
-from data.sft.records import check_record
-from data.sft.rendering import ConversationCodec
-from data.sft.settings import EvalSource, SftSource
-from data.sft.stream import SftStream
-from models.tiny import build
+from reprise.core.errors import UserError
+from reprise.data.sft import loading
+from reprise.data.sft.loading import TokenizedSource, digests_of, load_sources
+from reprise.data.sft.records import check_record
+from reprise.data.sft.rendering import ConversationCodec
+from reprise.data.sft.settings import EvalSource, SftSource
+from reprise.data.sft.stream import SftStream
+from reprise.models.tiny import build
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_generators_and_parquet_are_sources_too(tmp_path: Path, codec: Conversat
         "seed": 0, "count": 40, "domain": "reverse", "split": "held_out",
         "styles": {"clean": 1}, "error_rate": 0.1, "sizes": {"letters": [2, 4]},
     }  # fmt: skip
-    generated = EvalSource(name="g", generator="data.demo.conversations:conversations", args=args)
+    generated = EvalSource(name="g", generator="reprise.data.demo.conversations:conversations", args=args)
     pq.write_table(pa.Table.from_pylist([chat("a"), chat("bb")]), tmp_path / "a.parquet")
     loaded = load_sources([generated, EvalSource(name="p", path=str(tmp_path))], codec, 100)
     assert [len(each) for each in loaded] == [40, 2]

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from data.sft.mixture import MixtureSchedule, smooth
-from data.sft.schedules import context_steps, weight_schedule
-from data.sft.settings import EvalSource, Mixture, SftSource
+from reprise.data.sft.mixture import MixtureSchedule, smooth
+from reprise.data.sft.schedules import context_steps, weight_schedule
+from reprise.data.sft.settings import EvalSource, Mixture, SftSource
 
 weights = st.one_of(
     st.just(0), st.integers(1, 50), st.floats(1e-6, 1), st.floats(1e-6, 1).map(lambda x: round(x, 3)), st.just(1 / 3)

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from buffer.errors import UserError
-from data.sft.reading import files_of, read
-from data.sft.records import Record, check_record, messages_digest
-from data.sft.settings import EvalSource
+from reprise.core.errors import UserError
+from reprise.data.sft.reading import files_of, read
+from reprise.data.sft.records import Record, check_record, messages_digest
+from reprise.data.sft.settings import EvalSource
 
 USER = {"role": "user", "content": "2+2?"}
 ANSWER = {"role": "assistant", "content": "4"}

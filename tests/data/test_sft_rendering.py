@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.sft.records import check_record
-from data.sft.rendering import ConversationCodec, Encoded
-from rollout.chat import ChatCodec
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.sft.records import check_record
+from reprise.data.sft.rendering import ConversationCodec, Encoded
+from reprise.rollout.chat import ChatCodec
 
 # Written like the templates of real models: roles as headers, tools in the system turn, tool output in a user turn.
 CHATML = (

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buffer.errors import UserError
-from buffer.types import Int32
-from data.sft.stream import Draw, SftStream
+from reprise.core.errors import UserError
+from reprise.core.types import Int32
+from reprise.data.sft.stream import Draw, SftStream
 
 GROWING: Any = [[0.0, 10], [0.3, 20], [0.7, 40]]
 

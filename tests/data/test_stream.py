@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.stream import TaskStream
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.stream import TaskStream
 
 
 def source(name: str, size: int) -> list[Task]:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.settings import DataSettings
-from data.tasks import TaskSets, check_sources
-from rewards.registry import build_verifiers
-from rewards.settings import RewardSettings
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.settings import DataSettings
+from reprise.data.tasks import TaskSets, check_sources
+from reprise.rewards.registry import build_verifiers
+from reprise.rewards.settings import RewardSettings
 
 NAMES = ("exact", "code", "math")
 VERIFIERS = build_verifiers(RewardSettings.model_validate({"verifiers": {name: {"use": name} for name in NAMES}}))
@@ -109,7 +109,7 @@ def test_a_task_that_its_verifier_cannot_judge_is_refused_with_file_line_and_fie
 @pytest.mark.parametrize(
     ("generator", "args", "said"),
     [
-        ("data.demo.addition:taks", {}, "did you mean 'tasks'"),
+        ("reprise.data.demo.addition:taks", {}, "did you mean 'tasks'"),
         (f"{__name__}:numbered", {"cuont": 3}, "unexpected keyword argument 'cuont'"),
         (f"{__name__}:not_tasks", {}, "task 1: a generator gives buffer.types.Task, not str"),
     ],

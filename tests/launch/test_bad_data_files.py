@@ -11,8 +11,8 @@ import pytest
 import yaml
 from recipe_files import write_recipe
 
-from launch.cli import main
-from models import tiny
+from reprise.launch.cli import main
+from reprise.models import tiny
 
 TASK = {"id": "1", "prompt": "1+1=", "domain": "sums", "verifier": "exact", "answer": "2"}
 CHAT = {"messages": [{"role": "user", "content": "1+1="}, {"role": "assistant", "content": "2"}]}

@@ -15,9 +15,9 @@ import pytest
 import yaml
 from recipe_files import write_recipe
 
-from buffer.errors import UserError
-from launch.cli import main
-from launch.loading import load
+from reprise.core.errors import UserError
+from reprise.launch.cli import main
+from reprise.launch.recipe.loading import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,9 +32,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], list]:
 
     def replace(train: Callable) -> list:
         recipes: list = []
-        module = types.ModuleType("launch.train")
+        module = types.ModuleType("reprise.launch.training.rl")
         module.train = lambda recipe, *others: (recipes.append(recipe), train(recipe))[1]  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "launch.train", module)
+        monkeypatch.setitem(sys.modules, "reprise.launch.training.rl", module)
         return recipes
 
     return replace
@@ -54,7 +54,7 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
 def test_help_and_dry_run_import_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys; sys.path.insert(0, 'tests')\n"
-        "from launch.cli import main\n"
+        "from reprise.launch.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
         "print('IMPORTED', *sorted({'ray', 'vllm', 'deepspeed', 'torch', 'transformers'} & set(sys.modules)))\n"
@@ -80,7 +80,7 @@ def test_a_run_says_what_it_does_before_it_loads_anything_heavy(tmp_path: Path) 
         "    if name.split('.')[0] in heavy: raise SystemExit(name)\n"
         "    return load(name, *others)\n"
         "builtins.__import__ = loading\n"
-        "from launch.cli import main\n"
+        "from reprise.launch.cli import main\n"
         "main(sys.argv[1:])\n"
     )
     ran = run_python("-c", program, "train", str(write_recipe(tmp_path)))
@@ -90,9 +90,9 @@ def test_a_run_says_what_it_does_before_it_loads_anything_heavy(tmp_path: Path) 
 
 def test_python_m_launch_is_the_same_program(tmp_path: Path) -> None:
     file = write_recipe(tmp_path)
-    ran = run_python("-m", "launch", "recipe", str(file))
+    ran = run_python("-m", "reprise", "recipe", str(file))
     assert (ran.returncode, yaml.safe_load(ran.stdout)["name"]) == (0, "small")
-    refused = run_python("-m", "launch", "recipe", str(file), "--set", "lerner.lr=1")
+    refused = run_python("-m", "reprise", "recipe", str(file), "--set", "lerner.lr=1")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr == "reprise: --set lerner.lr=1: lerner: no such key; did you mean learner?\n"
 

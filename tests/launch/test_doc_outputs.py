@@ -19,13 +19,13 @@ import pytest
 from rich.console import Console
 from whole_runs import Run
 
-from launch import nodes
-from launch.cli import main
-from launch.judging import Latency
-from launch.metrics import CORE
-from launch.progress import PHASES, Progress
-from launch.statistics import EvalRecord, Evaluation
-from launch.summary import Summary, TrajectoryCounts
+from reprise.launch.cli import main
+from reprise.launch.placement import nodes
+from reprise.launch.reporting.metrics import CORE
+from reprise.launch.reporting.progress import PHASES, Progress
+from reprise.launch.reporting.statistics import EvalRecord, Evaluation
+from reprise.launch.reporting.summary import Summary, TrajectoryCounts
+from reprise.launch.reporting.verifiers import Latency
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -95,8 +95,8 @@ def test_the_recipe_of_extending_md_is_one(tmp_path: Path, capsys) -> None:
 
 
 def test_the_loss_of_extending_md_has_the_gradient_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    from learner.losses import POLICY_LOSSES, PolicyLoss
-    from learner.settings import LearnerSettings
+    from reprise.learner.losses import POLICY_LOSSES, PolicyLoss
+    from reprise.learner.settings import LearnerSettings
 
     reinforce = run("learner/losses/reinforce.py")["reinforce"]
     monkeypatch.setitem(POLICY_LOSSES, "reinforce", PolicyLoss(reinforce, "tokens"))

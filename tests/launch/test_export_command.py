@@ -10,19 +10,19 @@ import torch
 from recipe_files import write_recipe
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from launch.cli import main
-from launch.loading import load, to_yaml
-from launch.run_folder import RunFolder
-from learner.checkpoints import folder as checkpoints
-from learner.checkpoints.shards import Shards
-from models import tiny
+from reprise.launch.cli import main
+from reprise.launch.recipe.loading import load, to_yaml
+from reprise.launch.reporting.run_folder import RunFolder
+from reprise.learner.checkpoints import folder as checkpoints
+from reprise.learner.checkpoints.shards import Shards
+from reprise.models import tiny
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     """A run's folder without a checkpoint."""
     made = RunFolder.create(tmp_path / "runs", "r")
-    policy = {"build": "models.tiny:build", "build_args": {"width": 32, "layers": 1}}
+    policy = {"build": "reprise.models.tiny:build", "build_args": {"width": 32, "layers": 1}}
     made.recipe.write_text(to_yaml(load(write_recipe(tmp_path, policy=policy))))
     tiny.build(made.policy_start, 0, width=32, layers=1)
     return made

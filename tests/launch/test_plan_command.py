@@ -12,8 +12,8 @@ import pytest
 import yaml
 from recipe_files import write_recipe
 
-from buffer.errors import UserError
-from launch.planner.command import add_plan
+from reprise.core.errors import UserError
+from reprise.launch.planner.command import add_plan
 
 LLAMA = {
     "model_type": "llama",
@@ -138,7 +138,7 @@ def test_an_sft_recipe(tmp_path: Path, policy: dict[str, Any], capsys: pytest.Ca
 def test_a_builder_that_knows_its_configuration_builds_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    policy = {"build": "models.motif2.build:build", "build_args": {"preset": "12p7b"}, "dtype": "bfloat16"}
+    policy = {"build": "reprise.models.motif2.build:build", "build_args": {"preset": "12p7b"}, "dtype": "bfloat16"}
     learner = {"world_size": 8, "sequence_parallel": 8, "zero_stage": 3, "checkpointing": {"policy": "block"}}
     recipe = write_recipe(tmp_path, policy=policy, learner=learner)
     code, said = planned(capsys, recipe, "--gpu-memory-gb", "80")

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from recipe_files import write_policy_folder
 
-from buffer.errors import UserError
-from data.settings import DataSettings
-from data.sft.reading import files_of
-from data.sft.settings import SftSource
-from data.tasks import check_sources
-from launch.preflight import check_runs_dir
-from launch.run_folder import RunFolder
-from launch.verify import answers
-from models.policy import check_model_folder
+from reprise.core.errors import UserError
+from reprise.data.settings import DataSettings
+from reprise.data.sft.reading import files_of
+from reprise.data.sft.settings import SftSource
+from reprise.data.tasks import check_sources
+from reprise.launch.reporting.run_folder import RunFolder
+from reprise.launch.training.preflight import check_runs_dir
+from reprise.launch.verify import answers
+from reprise.models.policy import check_model_folder
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who may become somebody else")
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from buffer.types import Task, Verdict
-from rewards.base import Answer, Verifier
+from reprise.core.types import Task, Verdict
+from reprise.rewards.base import Answer, Verifier
 
 
 class Fine(Verifier):

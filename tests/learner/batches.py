@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from buffer.types import FinishReason, Group, Task, Trajectory, Verdict
-from learner.settings import LearnerSettings
-from models import tiny
+from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
+from reprise.learner.settings import LearnerSettings
+from reprise.models import tiny
 
 import objective_twin as twin  # isort: skip
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from buffer.errors import RunError, UserError
-from learner.settings import LearnerSettings
+from reprise.core.errors import RunError, UserError
+from reprise.learner.settings import LearnerSettings
 
 Weights = dict[str, np.ndarray]
 BATCH = 4
@@ -49,8 +49,8 @@ def engine(
     seed: int = 0,
     width: int = 7,
 ) -> Iterator[Any]:
-    from learner import ranks
-    from learner.optim import attach, build_optimizer, deepspeed_config
+    from reprise.learner import ranks
+    from reprise.learner.optim import attach, build_optimizer, deepspeed_config
 
     import deepspeed  # isort: skip
 
@@ -116,7 +116,7 @@ def draws() -> list[float]:
 @contextmanager
 def writing_held_back() -> Iterator[threading.Event]:
     """Files of checkpoints are written only once the event is set."""
-    from learner.checkpoints.shards import Snapshot
+    from reprise.learner.checkpoints.shards import Snapshot
 
     release, write = threading.Event(), Snapshot.write
 
@@ -136,8 +136,8 @@ def fail_to_write(
     rank: int, world_size: int, port: int, *, settings: LearnerSettings, folder: Path, failing: int
 ) -> dict[str, Any]:
     """A checkpoint, one that the rank `failing` cannot write, and the next; what the ranks are told, and when."""
-    from learner.checkpoints import Checkpointer, latest
-    from learner.checkpoints.shards import Snapshot
+    from reprise.learner.checkpoints import Checkpointer, latest
+    from reprise.learner.checkpoints.shards import Snapshot
 
     def refuse(*args: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -163,7 +163,7 @@ def fail_to_write(
 
 
 def write_nothing(rank: int, world_size: int, port: int, *, settings: LearnerSettings, folder: Path) -> None:
-    from learner.checkpoints import Checkpointer
+    from reprise.learner.checkpoints import Checkpointer
 
     with engine(rank, world_size, port, settings):
         Checkpointer(folder, 2, True, rank, world_size).close()
@@ -174,7 +174,7 @@ def fail_unseen(
 ) -> dict[str, Any]:
     """A checkpoint into a folder that rank 1 has elsewhere: what the start tells; what a save tells that was begun
     although the start said so."""
-    from learner.checkpoints import Checkpointer
+    from reprise.learner.checkpoints import Checkpointer
 
     own = folder if rank == 0 else other
     with engine(rank, world_size, port, settings) as made:
@@ -207,7 +207,7 @@ def save_and_go_on(
     more: int = 3,
 ) -> dict[str, Any]:
     """Train, save, train on before the first byte is written; the uninterrupted run."""
-    from learner.checkpoints import Checkpointer, latest
+    from reprise.learner.checkpoints import Checkpointer, latest
 
     with engine(rank, world_size, port, settings, dtype) as made, writing_held_back() as release:
         checkpointer = Checkpointer(folder, 2, True, rank, world_size, deadline_s=30)
@@ -237,7 +237,7 @@ def load_and_go_on(
     width: int = 7,
 ) -> dict[str, Any]:
     """Resume in an engine with other weights and go on; first save what was loaded to `again`, if given."""
-    from learner.checkpoints import Checkpointer, latest, load
+    from reprise.learner.checkpoints import Checkpointer, latest, load
 
     with engine(rank, world_size, port, settings, dtype, seed=1, width=width) as made:
         before = weights(made)
@@ -263,9 +263,9 @@ def load_and_go_on(
 
 def same_in_any_layout(a: Path, b: Path) -> list[str]:
     """What differs between two checkpoints: masters, optimiser states, scalars; read in full, element by element."""
-    from learner.checkpoints.folder import read_metadata
-    from learner.checkpoints.layout import Fragment
-    from learner.checkpoints.shards import Shards
+    from reprise.learner.checkpoints.folder import read_metadata
+    from reprise.learner.checkpoints.layout import Fragment
+    from reprise.learner.checkpoints.shards import Shards
 
     one, other = (Shards(path, read_metadata(path)) for path in (a, b))
     shapes = read_metadata(a)["parameters"]

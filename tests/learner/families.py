@@ -22,12 +22,12 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from buffer.errors import UserError
-from learner import attention, self_check
-from learner.logits import logits_of
-from learner.packing import Document
-from learner.policy import Policy, load_model
-from models.architecture import check_architecture, reach
+from reprise.core.errors import UserError
+from reprise.learner import attention, self_check
+from reprise.learner.logits import logits_of
+from reprise.learner.packing import Document
+from reprise.learner.policy import Policy, load_model
+from reprise.models.architecture import check_architecture, reach
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "models.md"

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from learner.settings import LearnerSettings
+from reprise.learner.settings import LearnerSettings
 
 
 def full_log_softmax(hidden: torch.Tensor, weight: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -10,8 +10,8 @@ import numpy as np
 import rank_jobs
 import torch
 
-from learner.packing import Document
-from learner.settings import LearnerSettings
+from reprise.learner.packing import Document
+from reprise.learner.settings import LearnerSettings
 
 
 def sft_step(
@@ -22,7 +22,7 @@ def sft_step(
     rows   the lengths of the documents of every row that was attended to
     heads  for each call: query heads, key-value heads, head width, and which query heads are signal heads
     """
-    from learner.sft import sft_step
+    from reprise.learner.sft import sft_step
 
     with rank_jobs.learner(rank, world_size, port, settings, folder) as made:
         calls: list[dict[str, Any]] = []
@@ -58,9 +58,9 @@ def many_small_steps(
     the policy computes with; and in the end λ of each layer as training has it and as the published weights give it."""
     from deepspeed.utils import safe_get_full_fp32_param
 
-    from learner.engine import Engine
-    from learner.sft import sft_step
-    from models.motif2.attention import LAMBDAS
+    from reprise.learner.engine import Engine
+    from reprise.learner.sft import sft_step
+    from reprise.models.motif2.attention import LAMBDAS
 
     made = Engine(settings, folder, "bfloat16", 1.0, rank, world_size, "127.0.0.1", port, seed=0)
     try:

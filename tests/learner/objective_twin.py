@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from buffer.types import Group, Trajectory
-from learner.settings import LearnerSettings
+from reprise.core.types import Group, Trajectory
+from reprise.learner.settings import LearnerSettings
 
 from loss_twins import twin_total, kl_estimate  # isort: skip
 

@@ -8,7 +8,7 @@ import checkpoint_jobs as jobs
 import numpy as np
 import torch
 
-from learner.settings import LearnerSettings
+from reprise.learner.settings import LearnerSettings
 
 
 def masters(made: Any) -> jobs.Weights:

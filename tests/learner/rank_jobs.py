@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from buffer.types import Group, Int32
-from learner.settings import LearnerSettings, WarmStartSettings
+from reprise.core.types import Group, Int32
+from reprise.learner.settings import LearnerSettings, WarmStartSettings
 
 Weights = dict[str, np.ndarray]
 
@@ -27,7 +27,7 @@ def learner(
     dtype: str = "float32",
 ) -> Iterator[Any]:
     """A learner whose lm_head refuses to make logits."""
-    from learner.learner import Learner
+    from reprise.learner.learner import Learner
 
     made = Learner(settings, folder, dtype, temperature, rank, world_size, "127.0.0.1", port, seed)
 
@@ -140,8 +140,8 @@ def warm_start_then_rl(
     batch: Sequence[Group],
 ) -> dict[str, Any]:
     """Warm start, export, one RL batch; and the same batch on a fresh learner that starts from the export."""
-    from learner.export import export
-    from learner.warm_start import WarmStart
+    from reprise.learner.export import export
+    from reprise.learner.warm_start import WarmStart
 
     with learner(rank, world_size, port, settings, folder) as made:
         stage = WarmStart(made, warm)
@@ -175,7 +175,7 @@ def stop_and_resume(
     batch: Sequence[Group],
 ) -> dict[str, Any]:
     """Two batches in one go, against one batch, export and state, and the second batch on a learner made from them."""
-    from learner.export import export
+    from reprise.learner.export import export
 
     with learner(rank, world_size, port, settings, folder, seed=1) as made:
         made.train_batch(batch, 0)
@@ -221,7 +221,7 @@ def skip_until_it_ends(
     planted: str,
 ) -> str:
     """A good batch, and then only ones that are skipped, until the learner gives up: what it says."""
-    from learner.skipped import TrainingStuck
+    from reprise.learner.skipped import TrainingStuck
 
     with learner(rank, world_size, port, settings, folder) as made:
         made.train_batch(good, 0)

@@ -32,9 +32,9 @@ def forget() -> None:
 
 
 def run(folder: Path, tokens: int, policy: Any, stage: Any, port: int) -> dict[str, int]:
-    from learner.engine import Engine
-    from learner.packing import document
-    from learner.settings import CheckpointingSettings, EngineSettings
+    from reprise.learner.engine import Engine
+    from reprise.learner.packing import document
+    from reprise.learner.settings import CheckpointingSettings, EngineSettings
 
     checkpointing = CheckpointingSettings(policy=policy)
     settings = EngineSettings(zero_stage=stage, token_budget=tokens, checkpointing=checkpointing)

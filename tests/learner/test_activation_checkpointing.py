@@ -21,14 +21,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
-from learner import attention, checkpointing
-from learner.checkpointing import offload, selective
-from learner.checkpointing.live_bytes import LiveBytes
-from learner.checkpointing.tiles import in_tiles
-from learner.packing import document
-from learner.policy import Policy
-from learner.rows import RowLayout, pack
-from learner.settings import CheckpointingSettings
+from reprise.learner import activation_checkpointing as checkpointing
+from reprise.learner import attention
+from reprise.learner.activation_checkpointing import offload, selective
+from reprise.learner.activation_checkpointing.live_bytes import LiveBytes
+from reprise.learner.activation_checkpointing.tiles import in_tiles
+from reprise.learner.packing import document
+from reprise.learner.policy import Policy
+from reprise.learner.rows import RowLayout, pack
+from reprise.learner.settings import CheckpointingSettings
 
 # An MLP 3.5 times as wide as the model, as usual.
 SHAPE = {

@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from buffer.errors import UserError
-from learner.checkpoints import Checkpointer, client_state, latest, read_metadata, sweep, weights
-from learner.checkpoints import folder as folders
+from reprise.core.errors import UserError
+from reprise.learner.checkpoints import Checkpointer, client_state, latest, read_metadata, sweep, weights
+from reprise.learner.checkpoints import folder as folders
 
 
 def write(folder: Path, step: int, keep: int = 2) -> None:

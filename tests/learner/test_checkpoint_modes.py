@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from learner.checkpoints.shards import Snapshot
+from reprise.learner.checkpoints.shards import Snapshot
 
 
 def test_a_rank_s_file_has_the_mode_of_any_other_new_file(tmp_path: Path) -> None:

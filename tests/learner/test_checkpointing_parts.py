@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from buffer.errors import UserError
-from learner import checkpointing
-from learner.settings import CheckpointingSettings
+from reprise.core.errors import UserError
+from reprise.learner import activation_checkpointing as checkpointing
+from reprise.learner.settings import CheckpointingSettings
 
 
 class Block(torch.nn.Module):

@@ -10,8 +10,8 @@ import pytest
 from pairs import every_pair
 from rank_pool import RankPool
 
-from learner.checkpoints import latest, weights
-from learner.settings import LearnerSettings
+from reprise.learner.checkpoints import latest, weights
+from reprise.learner.settings import LearnerSettings
 
 pytestmark = pytest.mark.slow
 

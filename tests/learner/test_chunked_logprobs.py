@@ -9,7 +9,7 @@ from loss_twins import full_log_softmax
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from learner.logprobs import ROWS, VOCABULARY, entropies, logprobs_and_entropies, selected_logprobs
+from reprise.learner.logprobs import ROWS, VOCABULARY, entropies, logprobs_and_entropies, selected_logprobs
 
 Call = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 

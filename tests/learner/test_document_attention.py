@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen3Config
 
-from learner import attention
-from learner.attention import KERNELS, Whole
-from learner.packing import Document, document
-from learner.policy import Policy, load_model
-from learner.rows import RowLayout, pack
+from reprise.learner import attention
+from reprise.learner.attention import KERNELS, Whole
+from reprise.learner.packing import Document, document
+from reprise.learner.policy import Policy, load_model
+from reprise.learner.rows import RowLayout, pack
 
 SHAPE = {
     "vocab_size": 50, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from learner.losses import POLICY_LOSSES, PolicyTokens
-from learner.losses.ratios import LARGEST_LOG_RATIO
-from learner.losses.reference_kl import reference_kl
-from learner.settings import LearnerSettings
+from reprise.learner.losses import POLICY_LOSSES, PolicyTokens
+from reprise.learner.losses.ratios import LARGEST_LOG_RATIO
+from reprise.learner.losses.reference_kl import reference_kl
+from reprise.learner.settings import LearnerSettings
 
 LOSSES = sorted(POLICY_LOSSES)
 CLIPPED = ("grpo", "dr_grpo", "gspo")

@@ -16,8 +16,8 @@ import torch
 from pairs import every_pair
 from rank_pool import RankPool
 
-from buffer.types import Group
-from learner.settings import LearnerSettings
+from reprise.core.types import Group
+from reprise.learner.settings import LearnerSettings
 
 pytestmark = pytest.mark.slow
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from buffer.errors import UserError
-from learner.optim import Schedule, build_optimizer, rl_schedule, sft_schedule, warm_start_schedule
-from learner.settings import LearnerSettings, WarmStartSettings
+from reprise.core.errors import UserError
+from reprise.learner.optim import Schedule, build_optimizer, rl_schedule, sft_schedule, warm_start_schedule
+from reprise.learner.settings import LearnerSettings, WarmStartSettings
 
 
 @pytest.mark.parametrize(

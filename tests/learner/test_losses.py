@@ -16,9 +16,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from loss_twins import full_log_softmax, twin_total
 
-from learner.logprobs import selected_logprobs
-from learner.losses import POLICY_LOSSES, LossSum, PolicyTokens, normaliser, sft
-from learner.settings import LearnerSettings
+from reprise.learner.logprobs import selected_logprobs
+from reprise.learner.losses import POLICY_LOSSES, LossSum, PolicyTokens, normaliser, sft
+from reprise.learner.settings import LearnerSettings
 
 LOSSES = sorted(POLICY_LOSSES)
 CLIPPED = ("grpo", "dr_grpo", "gspo")

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from transformers import LlamaConfig
 
-from learner.planning.budget import budget, longest_row
-from learner.planning.fitting import POLICIES, by_policy, proposals
-from learner.planning.job import PlanInput
-from learner.planning.measure import Measured, measure_head, measure_stack
-from learner.planning.parts import GIB, PHASES
-from learner.planning.throughput import flops, throughput
-from learner.settings import CheckpointingSettings, EngineSettings, OffloadSettings
-from models.motif2.build import config as motif2_config
+from reprise.learner.planning.budget import budget, longest_row
+from reprise.learner.planning.fitting import POLICIES, by_policy, proposals
+from reprise.learner.planning.job import PlanInput
+from reprise.learner.planning.measure import Measured, measure_head, measure_stack
+from reprise.learner.planning.parts import GIB, PHASES
+from reprise.learner.planning.throughput import flops, throughput
+from reprise.learner.settings import CheckpointingSettings, EngineSettings, OffloadSettings
+from reprise.models.motif2.build import config as motif2_config
 
 MIB = 2**20
 
@@ -98,9 +98,9 @@ def test_shared_heads_allocate_what_ulysses_does(monkeypatch: pytest.MonkeyPatch
     """DeepSpeed's own exchange, its collectives replaced by nothing, against our stand-in: the same bytes."""
     import deepspeed.comm
 
-    from learner.attention import KERNELS
-    from learner.planning import measure
-    from learner.sequence_parallel import Ulysses
+    from reprise.learner.attention import KERNELS
+    from reprise.learner.planning import measure
+    from reprise.learner.sequence_parallel import Ulysses
 
     asked = job(llama(num_key_value_heads=key_value_heads), on_gpu=False)
     ours = measure_stack(asked, policy("block"), 128, 4, 2)

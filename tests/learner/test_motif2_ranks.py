@@ -14,13 +14,13 @@ import pytest
 import torch
 from rank_pool import RankPool
 
-from buffer.errors import UserError
-from learner.heads import check_degree
-from learner.packing import Document, document
-from models.motif2 import Motif2ForCausalLM
-from models.motif2.attention import LAMBDAS
-from models.motif2.build import config
-from models.motif2.configuration import lambda_init
+from reprise.core.errors import UserError
+from reprise.learner.heads import check_degree
+from reprise.learner.packing import Document, document
+from reprise.models.motif2 import Motif2ForCausalLM
+from reprise.models.motif2.attention import LAMBDAS
+from reprise.models.motif2.build import config
+from reprise.models.motif2.configuration import lambda_init
 
 slow = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from learner.objective_notes import objective_notes
-from learner.settings import LearnerSettings
+from reprise.learner.objective_notes import objective_notes
+from reprise.learner.settings import LearnerSettings
 
 
 def notes(normalize_std: bool = False, old_tokens: bool = False, **changed: Any) -> str:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from rank_pool import RankPool
 
-from learner.muon import orthogonalised
-from learner.optim import build_optimizer
-from learner.settings import LearnerSettings
+from reprise.learner.muon import orthogonalised
+from reprise.learner.optim import build_optimizer
+from reprise.learner.settings import LearnerSettings
 
 slow = pytest.mark.slow
 

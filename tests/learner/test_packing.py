@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buffer.errors import UserError
-from buffer.types import FinishReason, Trajectory
-from learner.packing import Cost, document, imbalance, padding_share, plan, require_fits
-from learner.rows import pack
+from reprise.core.errors import UserError
+from reprise.core.types import FinishReason, Trajectory
+from reprise.learner.packing import Cost, document, imbalance, padding_share, plan, require_fits
+from reprise.learner.rows import pack
 
 COST = Cost(per_token=100.0, per_pair=1.0)
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=60)

@@ -13,15 +13,15 @@ import torch
 import transformers as hf
 from rank_pool import RankPool
 
-from buffer.errors import UserError
-from learner import attention, self_check
-from learner.attention import Whole, sdpa
-from learner.logits import Logits, check_logits, logits_of
-from learner.packing import Document
-from learner.policy import Policy, load_model, without_noise
-from learner.rows import pack
-from learner.self_check import Differences, differences, refusal
-from models.motif2.build import build as build_motif2
+from reprise.core.errors import UserError
+from reprise.learner import attention, self_check
+from reprise.learner.attention import Whole, sdpa
+from reprise.learner.logits import Logits, check_logits, logits_of
+from reprise.learner.packing import Document
+from reprise.learner.policy import Policy, load_model, without_noise
+from reprise.learner.rows import pack
+from reprise.learner.self_check import Differences, differences, refusal
+from reprise.models.motif2.build import build as build_motif2
 
 CPU = torch.device("cpu")
 
@@ -226,7 +226,7 @@ def test_dropout_is_0_in_modules_and_configuration_and_nothing_else_is() -> None
 
 def start_with_another_head(rank: int, world_size: int, port: int, *, settings: Any, folder: Path) -> str:
     """An engine whose rank 1 alone scales logits: what it says."""
-    from learner.engine import Engine
+    from reprise.learner.engine import Engine
 
     usual = Policy.__init__
 
@@ -260,8 +260,8 @@ def test_all_ranks_refuse_what_one_of_them_sees(
 
 def fine_tune(rank: int, world_size: int, port: int, *, settings: Any, folder: Path, to: Path) -> tuple[float, float]:
     """The loss that SFT reports before and after six steps on a document, the second being that of the export."""
-    from learner.engine import Engine
-    from learner.sft import sft_step
+    from reprise.learner.engine import Engine
+    from reprise.learner.sft import sft_step
 
     engine = Engine(settings, folder, "float32", 1.0, rank, world_size, "127.0.0.1", port, seed=0)
     tokens = np.random.default_rng(0).integers(0, 64, 30).astype(np.int32)

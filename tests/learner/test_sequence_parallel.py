@@ -13,10 +13,10 @@ import torch
 from rank_pool import RankPool
 from transformers import LlamaConfig
 
-from buffer.errors import UserError
-from learner.heads import Heads, check_degree, heads_of
-from models import tiny
-from models.motif2.build import config as motif2
+from reprise.core.errors import UserError
+from reprise.learner.heads import Heads, check_degree, heads_of
+from reprise.models import tiny
+from reprise.models.motif2.build import config as motif2
 
 
 def llama(heads: int, key_value: int) -> LlamaConfig:

@@ -9,7 +9,7 @@ import pytest
 import rank_jobs
 from rank_pool import RankPool
 
-from learner.skipped import NotFinite, SkippedSteps, TrainingStuck
+from reprise.learner.skipped import NotFinite, SkippedSteps, TrainingStuck
 
 
 def test_a_step_that_is_applied_ends_the_streak() -> None:

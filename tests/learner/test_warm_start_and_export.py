@@ -10,7 +10,7 @@ import torch
 from rank_pool import RankPool
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from learner.settings import WarmStartSettings
+from reprise.learner.settings import WarmStartSettings
 
 pytestmark = pytest.mark.slow
 

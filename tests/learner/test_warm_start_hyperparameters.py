@@ -9,9 +9,9 @@ import pytest
 import torch
 from checkpoint_jobs import Net
 
-from learner.optim import build_optimizer
-from learner.settings import LearnerSettings, WarmStartSettings
-from learner.warm_start import WarmStart
+from reprise.learner.optim import build_optimizer
+from reprise.learner.settings import LearnerSettings, WarmStartSettings
+from reprise.learner.warm_start import WarmStart
 
 WARM = WarmStartSettings(traces="a:b", steps=50, betas=(0.5, 0.6), weight_decay=0.0)
 
@@ -50,7 +50,7 @@ def test_the_warm_start_steps_with_its_own_and_leaves_rl_the_learner_s(
     warm: set[tuple[Any, float]],
     own: set[tuple[Any, float]],
 ) -> None:
-    monkeypatch.setattr("learner.optim.DeepSpeedCPUAdam", HostAdam)
+    monkeypatch.setattr("reprise.learner.optim.DeepSpeedCPUAdam", HostAdam)
     settings = LearnerSettings(weight_decay=0.3, **changed)
     on_gpu = settings.offload.optimizer  # where CPU Adam is chosen
     optimizer = build_optimizer(Net(), settings, on_gpu)

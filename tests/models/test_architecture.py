@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import transformers as hf
 
-from buffer.errors import UserError
-from models.architecture import Reach, check_architecture, check_reach, reach
-from models.motif2.build import config as motif2
-from models.tiny import config as tiny
+from reprise.core.errors import UserError
+from reprise.models.architecture import Reach, check_architecture, check_reach, reach
+from reprise.models.motif2.build import config as motif2
+from reprise.models.tiny import config as tiny
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.motif2 import Motif2Config
-from models.motif2.attention import Motif2Attention, pad_queries, rotary_embedding
-from models.motif2.configuration import lambda_init
+from reprise.models.motif2 import Motif2Config
+from reprise.models.motif2.attention import Motif2Attention, pad_queries, rotary_embedding
+from reprise.models.motif2.configuration import lambda_init
 
 
 def configuration(groups: int, signal: int, width: int, hidden: int = 24, **changes: object) -> Motif2Config:

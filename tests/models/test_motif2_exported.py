@@ -13,9 +13,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from models.motif2 import Motif2Config, Motif2ForCausalLM
-from models.motif2.build import build
-from models.policy import check_model_folder
+from reprise.models.motif2 import Motif2Config, Motif2ForCausalLM
+from reprise.models.motif2.build import build
+from reprise.models.policy import check_model_folder
 
 OURS = ("actors", "buffer", "data", "launch", "learner", "models", "rewards", "rollout")
 FILES = {"attention.py", "configuration.py", "modeling.py", "poly_norm.py", "rms_norm.py"}

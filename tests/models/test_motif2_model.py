@@ -12,8 +12,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from models.motif2 import Motif2Config, Motif2ForCausalLM, Motif2Model
-from models.motif2.build import build, config
+from reprise.models.motif2 import Motif2Config, Motif2ForCausalLM, Motif2Model
+from reprise.models.motif2.build import build, config
 
 IDS = torch.tensor([[7, 3, 99, 41, 41, 0, 12, 58, 33, 2, 105]])
 

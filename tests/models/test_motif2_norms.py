@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.motif2.poly_norm import PolyNorm
-from models.motif2.rms_norm import RMSNorm
+from reprise.models.motif2.poly_norm import PolyNorm
+from reprise.models.motif2.rms_norm import RMSNorm
 
 
 def poly_norm(seed: int) -> PolyNorm:

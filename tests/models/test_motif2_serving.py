@@ -12,7 +12,7 @@ import torch
 from engine_harness import LONGEST, SETTINGS, LiveEngine
 from published_policies import Policies, logprobs
 
-from models.motif2.build import build
+from reprise.models.motif2.build import build
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
-from buffer.errors import UserError
-from models.motif2 import Motif2Config, Motif2ForCausalLM
-from models.motif2.build import build, config
-from models.motif2.configuration import PRESETS, ConfigurationError
-from models.policy import check_model_folder, prepare_policy
-from models.settings import PolicySettings
+from reprise.core.errors import UserError
+from reprise.models.motif2 import Motif2Config, Motif2ForCausalLM
+from reprise.models.motif2.build import build, config
+from reprise.models.motif2.configuration import PRESETS, ConfigurationError
+from reprise.models.policy import check_model_folder, prepare_policy
+from reprise.models.settings import PolicySettings
 
 # The table of the 12.7B policy's parameters: what a published checkpoint's tensors are called and how large they are.
 OF_THE_MODEL = {
@@ -87,7 +87,9 @@ def test_the_tiny_preset_is_padded_to_heads_that_vllm_takes_on_cpu() -> None:
 
 def test_a_configuration_is_made_without_weights_and_is_the_built_one(tmp_path: Path) -> None:
     made = build.config(preset="tiny8", num_hidden_layers=1)
-    settings = PolicySettings(build="models.motif2.build:build", build_args={"preset": "tiny8", "num_hidden_layers": 1})
+    settings = PolicySettings(
+        build="reprise.models.motif2.build:build", build_args={"preset": "tiny8", "num_hidden_layers": 1}
+    )
     folder = prepare_policy(settings, tmp_path, seed=0)
     loaded = AutoConfig.from_pretrained(folder)
     of_the_folder = ("architectures", "transformers_version", "_name_or_path", "auto_map")

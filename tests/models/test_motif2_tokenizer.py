@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer, GenerationConfig
 
-from buffer.errors import UserError
-from buffer.types import Task
-from data.demo.conversations import record
-from data.demo.traces import traces
-from data.sft.records import check_record
-from data.sft.rendering import ConversationCodec
-from models.motif2.build import build, config
-from models.motif2.tokenizer import CHAT_TEMPLATE, MARKS, SPECIAL, small_tokenizer
-from models.policy import policy_config
-from models.settings import PolicySettings
-from models.tiny import character_tokenizer
-from rewards.parsing import after_reasoning
-from rewards.tools.parsing import Call, calls_in, find_blocks
-from rollout.chat import ChatCodec
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.data.demo.conversations import record
+from reprise.data.demo.traces import traces
+from reprise.data.sft.records import check_record
+from reprise.data.sft.rendering import ConversationCodec
+from reprise.models.motif2.build import build, config
+from reprise.models.motif2.tokenizer import CHAT_TEMPLATE, MARKS, SPECIAL, small_tokenizer
+from reprise.models.policy import policy_config
+from reprise.models.settings import PolicySettings
+from reprise.models.tiny import character_tokenizer
+from reprise.rewards.parsing import after_reasoning
+from reprise.rewards.verifiers.tools.parsing import Call, calls_in, find_blocks
+from reprise.rollout.chat import ChatCodec
 
 USER = {"role": "user", "content": "1+2="}
 ADD = {"function": {"name": "add", "arguments": {"a": 1, "text": 'é"\n'}}}
@@ -204,7 +204,7 @@ def test_a_published_tokenizer_is_copied_and_its_vocabulary_rounded_up(published
     arguments = {"preset": "tiny8", "tokenizer": folder, "num_hidden_layers": 1}
     built = build(tmp_path / "policy", 0, **arguments)
     made = policy_config(PolicySettings(path=str(built)))
-    described = policy_config(PolicySettings(build="models.motif2.build:build", build_args=arguments))
+    described = policy_config(PolicySettings(build="reprise.models.motif2.build:build", build_args=arguments))
     assert made.vocab_size == described.vocab_size == 256
     assert made.eos_token_id == described.eos_token_id == [2, 0]
     copied, original = (AutoTokenizer.from_pretrained(path) for path in (built, folder))

@@ -16,11 +16,11 @@ from vllm.model_executor.model_loader.reload.layerwise import record_metadata_fo
 from vllm.reasoning import ReasoningParserManager
 from vllm.tool_parsers import ToolParserManager
 
-from models.motif2 import Motif2Config
-from models.motif2.attention import rotary_embedding
-from models.motif2.tokenizer import small_tokenizer
-from models.motif2.vllm_guard import refuse_half_filled
-from models.motif2.vllm_model import Vector
+from reprise.models.motif2 import Motif2Config
+from reprise.models.motif2.attention import rotary_embedding
+from reprise.models.motif2.tokenizer import small_tokenizer
+from reprise.models.motif2.vllm_guard import refuse_half_filled
+from reprise.models.motif2.vllm_model import Vector
 
 YARN = {"rope_type": "yarn", "rope_theta": 1e6, "factor": 2.0, "original_max_position_embeddings": 512}
 WIDTHS = {"q": 10, "k": 4, "v": 4}

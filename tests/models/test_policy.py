@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from buffer.errors import UserError
-from models.policy import check_policy, prepare_policy, read_config
-from models.settings import PolicySettings
+from reprise.core.errors import UserError
+from reprise.models.policy import check_policy, prepare_policy, read_config
+from reprise.models.settings import PolicySettings
 
-TINY = PolicySettings(build="models.tiny:build", build_args={"layers": 1})
+TINY = PolicySettings(build="reprise.models.tiny:build", build_args={"layers": 1})
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def weights_digest(folder: Path) -> str:
 
 def test_the_default_policy_has_the_demo_s_shape(tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(
-        prepare_policy(PolicySettings(build="models.tiny:build"), tmp_path, seed=0)
+        prepare_policy(PolicySettings(build="reprise.models.tiny:build"), tmp_path, seed=0)
     )
     config = model.config
     assert (config.model_type, config.hidden_size, config.num_hidden_layers, config.head_dim) == ("qwen3", 96, 3, 32)
@@ -99,7 +99,7 @@ def test_an_incomplete_folder_is_refused_with_what_it_lacks(folder: Path, tmp_pa
 
 
 def motif2(folder: Path) -> PolicySettings:
-    build = PolicySettings(build="models.motif2.build:build", build_args={"num_hidden_layers": 2})
+    build = PolicySettings(build="reprise.models.motif2.build:build", build_args={"num_hidden_layers": 2})
     return PolicySettings(path=str(prepare_policy(build, folder, seed=0)))
 
 
@@ -140,10 +140,10 @@ def test_a_configuration_that_cannot_be_read_is_refused_in_a_line(tmp_path: Path
 
 def test_a_builder_s_unknown_argument_is_refused_before_it_runs() -> None:
     with pytest.raises(UserError, match=r"policy\.build_args: .*widht"):
-        check_policy(PolicySettings(build="models.tiny:build", build_args={"widht": 64}))
+        check_policy(PolicySettings(build="reprise.models.tiny:build", build_args={"widht": 64}))
 
 
-@pytest.mark.parametrize("origin", [{}, {"path": "a", "build": "models.tiny:build"}])
+@pytest.mark.parametrize("origin", [{}, {"path": "a", "build": "reprise.models.tiny:build"}])
 def test_a_policy_has_exactly_one_origin(origin: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="exactly one of `path`"):
         PolicySettings(**origin)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from models import tiny
-from models.motif2.build import build
-from models.policy import check_model_folder
-from models.saving import save_policy
+from reprise.models import tiny
+from reprise.models.motif2.build import build
+from reprise.models.policy import check_model_folder
+from reprise.models.saving import save_policy
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_files_have_the_mode_that_the_umask_leaves(tmp_path: Path, umask: str, m
     program = (
         f"import os; os.umask(0o{umask})\n"
         "from pathlib import Path; from safetensors.numpy import save_file; import numpy\n"
-        "from buffer.files import mode_of_new_files\n"
+        "from reprise.core.files import mode_of_new_files\n"
         f"file = Path({str(tmp_path / 'x.safetensors')!r})\n"
         "save_file({'x': numpy.zeros(1)}, file)\n"
         "mode_of_new_files(file)\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from buffer.errors import UserError
-from models import smollm2
+from reprise.core.errors import UserError
+from reprise.models import smollm2
 
 
 def test_a_missing_package_is_named_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

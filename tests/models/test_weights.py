@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from buffer.errors import UserError
-from models import tiny
-from models.motif2 import Motif2Config, Motif2ForCausalLM
-from models.motif2.build import build, config
-from models.policy import check_model_folder, read_config
-from models.weights import check_weights, folded, tensor_shapes
+from reprise.core.errors import UserError
+from reprise.models import tiny
+from reprise.models.motif2 import Motif2Config, Motif2ForCausalLM
+from reprise.models.motif2.build import build, config
+from reprise.models.policy import check_model_folder, read_config
+from reprise.models.weights import check_weights, folded, tensor_shapes
 
 
 def shapes(made: Motif2Config) -> dict[str, tuple[int, ...]]:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
-from buffer.errors import UserError
-from buffer.types import Task, Verdict
-from rewards.base import Answer, Verifier
+from reprise.core.errors import UserError
+from reprise.core.types import Task, Verdict
+from reprise.rewards.base import Answer, Verifier
 
 LIFE: list[str] = []  # what happened to the verifiers, in order: "right: start", "right: judge 3"
 

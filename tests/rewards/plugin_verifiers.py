@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from buffer.types import Verdict
-from rewards.base import Answer, Verifier
+from reprise.core.types import Verdict
+from reprise.rewards.base import Answer, Verifier
 
 
 class LengthVerifier(Verifier):

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from composed_parts import LIFE
 
-from buffer.errors import UserError
-from buffer.types import Status, Task, Verdict
-from rewards import registry
-from rewards.base import Answer
-from rewards.composition import ComposeVerifier
-from rewards.contract import check_contract
-from rewards.settings import RewardSettings
+from reprise.core.errors import UserError
+from reprise.core.types import Status, Task, Verdict
+from reprise.rewards import registry
+from reprise.rewards.base import Answer
+from reprise.rewards.composition import ComposeVerifier
+from reprise.rewards.contract import check_contract
+from reprise.rewards.settings import RewardSettings
 
 
 @pytest.fixture(autouse=True)

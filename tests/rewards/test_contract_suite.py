@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SUITE = ["-m", "pytest", "-q", "-p", "rewards.contract_suite.plugin", "--pyargs", "rewards.contract_suite"]
+SUITE = [
+    "-m",
+    "pytest",
+    "-q",
+    "-p",
+    "reprise.rewards.contract_suite.plugin",
+    "--pyargs",
+    "reprise.rewards.contract_suite",
+]
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:

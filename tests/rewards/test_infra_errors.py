@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buffer.types import Status, Task, Verdict
-from rewards.base import Answer, Verifier
-from rewards.composition import ComposeVerifier
-from rewards.infra_errors import KINDS, InfraError, InfraErrors
-from rewards.judging import Judge, Judgement
+from reprise.core.types import Status, Task, Verdict
+from reprise.rewards.base import Answer, Verifier
+from reprise.rewards.composition import ComposeVerifier
+from reprise.rewards.infra_errors import KINDS, InfraError, InfraErrors
+from reprise.rewards.scoring import Judge, Judgement
 
 RIGHT = Verdict.scored(1.0, "correct")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.parsing import (
+from reprise.rewards.parsing import (
     after_reasoning,
     extract_tag,
     find_answer,

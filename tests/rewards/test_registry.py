@@ -8,14 +8,14 @@ import plugin_verifiers
 import pytest
 from pydantic import ValidationError
 
-from buffer.errors import UserError
-from buffer.types import Task
-from rewards import registry
-from rewards.base import Answer
-from rewards.contract import check_contract
-from rewards.exact import ExactVerifier
-from rewards.maths import MathsVerifier
-from rewards.settings import RewardSettings
+from reprise.core.errors import UserError
+from reprise.core.types import Task
+from reprise.rewards import registry
+from reprise.rewards.base import Answer
+from reprise.rewards.contract import check_contract
+from reprise.rewards.settings import RewardSettings
+from reprise.rewards.verifiers.exact import ExactVerifier
+from reprise.rewards.verifiers.maths import MathsVerifier
 
 NEED_ARGS = {"compose", "llm_judge"}
 LENGTH = "plugin_verifiers:LengthVerifier"

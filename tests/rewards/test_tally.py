@@ -2,9 +2,9 @@
 
 import math
 
-from buffer.types import Verdict
-from rewards.judging import apply_policy
-from rewards.tally import Tally
+from reprise.core.types import Verdict
+from reprise.rewards.scoring import apply_policy
+from reprise.rewards.tally import Tally
 
 NONE = Verdict.unparseable("no_answer")
 

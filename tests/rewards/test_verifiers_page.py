@@ -61,7 +61,7 @@ def test_every_command_of_the_page_prints_what_the_page_says(tmp_path: Path) -> 
 
 
 def test_the_page_names_every_built_in_verifier() -> None:
-    from rewards.registry import BUILT_IN
+    from reprise.rewards.registry import BUILT_IN
 
     table = PAGE.split("## The built-in ones")[1].split("##")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {*BUILT_IN, "use"}
@@ -70,7 +70,7 @@ def test_the_page_names_every_built_in_verifier() -> None:
 def test_the_page_names_every_argument_of_a_built_in_verifier() -> None:
     import inspect
 
-    from rewards.registry import BUILT_IN, verifier_class
+    from reprise.rewards.registry import BUILT_IN, verifier_class
 
     for name in set(BUILT_IN) - {"llm_judge"}:
         [row] = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |")]

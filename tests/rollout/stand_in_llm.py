@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rollout.settings import EngineSettings, RolloutSettings
+from reprise.rollout.settings import EngineSettings, RolloutSettings
 
 if TYPE_CHECKING:
-    from rollout.vllm_engine import VllmEngine
+    from reprise.rollout.vllm_engine import VllmEngine
 
 
 class StandInLlm:
@@ -88,7 +88,7 @@ class StandInLlm:
 
 def engine_on(monkeypatch: pytest.MonkeyPatch, policy: Path, llm: StandInLlm, **settings: Any) -> VllmEngine:
     """The real `VllmEngine` with `llm` in vLLM's place."""
-    import rollout.vllm_engine as module  # imports vLLM, which takes seconds
+    import reprise.rollout.vllm_engine as module  # imports vLLM, which takes seconds
 
     def from_engine_args(arguments: Any, stat_loggers: Any) -> StandInLlm:
         llm.arguments = arguments

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from buffer.errors import UserError
-from rollout.admission import Admission
+from reprise.core.errors import UserError
+from reprise.rollout.admission import Admission
 
 
 def admission(staleness: int = 1, fresh: int = 2, concurrent: int = 100, next_take: int = 0) -> Admission:

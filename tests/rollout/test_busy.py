@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.busy import BusyClock
+from reprise.rollout.busy import BusyClock
 
 
 def test_steps_that_follow_each_other_are_one_interval() -> None:

@@ -13,13 +13,13 @@ import pytest
 from tokenizers import AddedToken, Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from buffer.errors import UserError
-from buffer.types import Int32, Task
-from models.motif2.tokenizer import small_tokenizer
-from models.tiny import character_tokenizer
-from rewards.base import Answer
-from rewards.exact import ExactVerifier
-from rollout.chat import ChatCodec
+from reprise.core.errors import UserError
+from reprise.core.types import Int32, Task
+from reprise.models.motif2.tokenizer import small_tokenizer
+from reprise.models.tiny import character_tokenizer
+from reprise.rewards.base import Answer
+from reprise.rewards.verifiers.exact import ExactVerifier
+from reprise.rollout.chat import ChatCodec
 
 ADD = Task("add", "1+2=", "addition", "exact", answer="3")
 SYSTEM = Task("s", [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+2="}], "d", "exact")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rollout import vllm_engine
-from rollout.settings import RolloutSettings
+from reprise.rollout import vllm_engine
+from reprise.rollout.settings import RolloutSettings
 
 
 class _Stop(Exception):

@@ -12,12 +12,12 @@ import pytest
 import virtual_time
 from stand_in_llm import StandInLlm, engine_on
 
-from buffer.types import FinishReason, Task, Verdict
-from launch.evaluate import Evaluated, evaluate
-from rollout.engine import Episode, SampleRequest, TaskDoesNotFit
+from reprise.core.types import FinishReason, Task, Verdict
+from reprise.launch.evaluation.evaluate import Evaluated, evaluate
+from reprise.rollout.engine import Episode, SampleRequest, TaskDoesNotFit
 
 if TYPE_CHECKING:
-    from rollout.vllm_engine import VllmEngine
+    from reprise.rollout.vllm_engine import VllmEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]  # they import vLLM
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rollout.settings import EngineSettings
+from reprise.rollout.settings import EngineSettings
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.group_deadlines import GroupDeadlines
+from reprise.rollout.group_deadlines import GroupDeadlines
 
 
 def test_a_group_has_its_time_from_the_first_token() -> None:

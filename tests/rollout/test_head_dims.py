@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from buffer.errors import UserError
-from rollout.head_dims import ON_CPU, check_head_dim
+from reprise.core.errors import UserError
+from reprise.rollout.head_dims import ON_CPU, check_head_dim
 
 
 @pytest.mark.engines  # that lane has imported vLLM, which takes many seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.lead import Lead
+from reprise.rollout.lead import Lead
 
 
 def test_a_learner_that_never_waits_gets_groups_later_and_later_but_always_a_batch() -> None:

@@ -16,12 +16,12 @@ from typing import TypeVar
 import pytest
 from small_groups import group, settings
 
-from buffer.trajectory_buffer import Admitted, TrajectoryBuffer
-from buffer.types import Task
-from rollout.admission import Admission
-from rollout.engine import SampleRequest
-from rollout.lead import Lead
-from rollout.open_groups import OpenGroups
+from reprise.buffer.trajectory_buffer import Admitted, TrajectoryBuffer
+from reprise.core.types import Task
+from reprise.rollout.admission import Admission
+from reprise.rollout.engine import SampleRequest
+from reprise.rollout.lead import Lead
+from reprise.rollout.open_groups import OpenGroups
 
 TASK = Task("t", "?", "d", "exact")
 ENDS = ("stored", "late", "rejected", "lost")

@@ -8,8 +8,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from buffer.types import Task
-from rollout.chat import ChatCodec
+from reprise.core.types import Task
+from reprise.rollout.chat import ChatCodec
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}>{% endif %}"
 # A long ligature, which normalisation makes 18 letters of, and what takes several bytes and more than one token.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.routing import LeastLoaded
+from reprise.rollout.routing import LeastLoaded
 
 
 def test_work_goes_to_the_least_loaded_engine() -> None:

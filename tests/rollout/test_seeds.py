@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollout.seeds import request_seed
+from reprise.rollout.seeds import request_seed
 
 GROUPS = [f"task-{t}#{n}" for t in range(100) for n in range(100)]
 

@@ -10,9 +10,9 @@ import pytest
 from engine_harness import LiveEngine, trajectories
 from published_policies import Policies
 
-from buffer.types import FinishReason
-from learner.publishing.control import PublishError
-from rollout.group_deadlines import GroupDeadlines
+from reprise.core.types import FinishReason
+from reprise.learner.publishing.control import PublishError
+from reprise.rollout.group_deadlines import GroupDeadlines
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
@@ -122,7 +122,7 @@ def test_a_groups_time_begins_with_its_first_token(
             ended.append(now)
             super().end(group, now)
 
-    monkeypatch.setattr("rollout.vllm_engine._LOOK_S", 0.02)
+    monkeypatch.setattr("reprise.rollout.vllm_engine._LOOK_S", 0.02)
     monkeypatch.setattr(live_engine.engine, "_deadlines", Told(600.0))
     many = live_engine.settings.engine.max_num_seqs + 32
     live_engine.sample([f"what comes after {n}?" for n in range(many)], group_size=1).result(250)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from buffer.types import Verdict
-from rewards.base import Answer, Verifier
+from reprise.core.types import Verdict
+from reprise.rewards.base import Answer, Verifier
 
 
 def answer(task_id: str = "1", response: str = "<ans>4</ans>", **more: Any) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from answer_files import answer, verdicts, write
 
-from buffer.printable import printable_lines
-from launch.cli import main
+from reprise.core.printable import printable_lines
+from reprise.launch.cli import main
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -134,7 +134,7 @@ def test_the_output_is_not_the_input(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def start(arguments: list[str]) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{HERE}"}
-    command = [sys.executable, "-m", "launch", "verify", *arguments]
+    command = [sys.executable, "-m", "reprise", "verify", *arguments]
     return subprocess.Popen(
         command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

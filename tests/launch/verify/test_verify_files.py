@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from answer_files import answer, write
 
-from buffer.errors import RunError, UserError
-from buffer.types import Verdict
-from launch.drafts import replacing
-from launch.verify import answers, origin
-from launch.verify.origin import Origin
-from launch.verify.verdicts import VerdictFile, check_order, recorded, to_line
-from rewards.exact import ExactVerifier
+from reprise.core.errors import RunError, UserError
+from reprise.core.types import Verdict
+from reprise.launch.reporting.drafts import replacing
+from reprise.launch.verify import answers, origin
+from reprise.launch.verify.origin import Origin
+from reprise.launch.verify.verdicts import VerdictFile, check_order, recorded, to_line
+from reprise.rewards.verifiers.exact import ExactVerifier
 
 VERIFIERS = {"exact": ExactVerifier()}
 RIGHT = Verdict.scored(1.0, "correct")

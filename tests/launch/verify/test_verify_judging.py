@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from buffer.errors import RunError, UserError
-from buffer.types import Task, Verdict
-from launch.verify import judging
-from launch.verify.host import Events, Host, Judged, Started
-from launch.verify.judging import Ready, judge_all
-from launch.verify.window import Batch, Window
-from rewards.base import Answer
-from rewards.settings import VerifierSettings
+from reprise.core.errors import RunError, UserError
+from reprise.core.types import Task, Verdict
+from reprise.launch.verify import judging
+from reprise.launch.verify.host import Events, Host, Judged, Started
+from reprise.launch.verify.judging import Ready, judge_all
+from reprise.launch.verify.window import Batch, Window
+from reprise.rewards.base import Answer
+from reprise.rewards.settings import VerifierSettings
 
 
 @pytest.fixture(autouse=True)

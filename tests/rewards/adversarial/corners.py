@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hostile import CRASH, INVALID, MEMORY, NO_FORK, OK, OUTPUT_LIMIT, TIMEOUT, attempts, program
 
-from rewards.sandbox import Call
+from reprise.sandbox import Call
 
 DESCRIPTORS = attempts(
     "descriptors",

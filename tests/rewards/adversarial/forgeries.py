@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hostile import CRASH, INVALID, OK, OUTPUT_LIMIT, program
 
-from rewards.sandbox import Call
+from reprise.sandbox import Call
 
 _TEXT = Call("f", ["x"])
 FORGERIES = [

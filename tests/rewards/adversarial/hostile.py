@@ -13,8 +13,8 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rewards.sandbox import Call, Ending, JobLimits
-from rewards.sandbox.inside import syscalls
+from reprise.sandbox import Call, Ending, JobLimits
+from reprise.sandbox.inside import syscalls
 
 OK, TIMEOUT, MEMORY = Ending.OK, Ending.TIMEOUT, Ending.MEMORY
 OUTPUT_LIMIT, CRASH, INVALID = Ending.OUTPUT_LIMIT, Ending.CRASH, Ending.INVALID_RESULT

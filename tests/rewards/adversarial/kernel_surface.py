@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hostile import CRASH, MEMORY, NO_FORK, OK, TIMEOUT, attempts, program
 
-from rewards.sandbox.inside import syscalls
+from reprise.sandbox.inside import syscalls
 
 _REFUSED_OUTRIGHT = """
 wrong = []

@@ -19,11 +19,11 @@ import pytest
 from escapes import ESCAPES
 from programs import HOSTILE, LIMITS, Hostile
 
-from rewards.sandbox import Ending, Job, SandboxSettings, processes
-from rewards.sandbox.attempts import Canary
-from rewards.sandbox.backends import STRONGEST_FIRST, probe
-from rewards.sandbox.pool import SandboxPool
-from rewards.sandbox.slot import Slot
+from reprise.sandbox import Ending, Job, SandboxSettings, processes
+from reprise.sandbox.attempts import Canary
+from reprise.sandbox.backends import STRONGEST_FIRST, probe
+from reprise.sandbox.pool import SandboxPool
+from reprise.sandbox.slot import Slot
 
 # Programs that no deadline ends sleep for longer than that, or for ever.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from buffer.types import Task
-from rewards.base import Answer, Reason
-from rewards.code.verifier import CodeVerifier
+from reprise.core.types import Task
+from reprise.rewards.base import Answer, Reason
+from reprise.rewards.verifiers.code.verifier import CodeVerifier
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from programs import HOSTILE, LIMITS
 
-from rewards.sandbox import Call, Ending, Job, SandboxSettings, processes
-from rewards.sandbox.pool import SandboxPool
-from rewards.sandbox.slot import Slot
+from reprise.sandbox import Call, Ending, Job, SandboxSettings, processes
+from reprise.sandbox.pool import SandboxPool
+from reprise.sandbox.slot import Slot
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

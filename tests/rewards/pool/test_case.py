@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buffer.types import Status, Verdict
-from rewards.pool.case import DEATHS, LATE, Case, Loss
+from reprise.core.types import Status, Verdict
+from reprise.rewards.pool.case import DEATHS, LATE, Case, Loss
 
 RIGHT = Verdict.scored(1.0, "correct")
 UNPARSEABLE = Verdict.unparseable("no_answer")

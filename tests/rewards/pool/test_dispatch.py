@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from rewards.pool.dispatch import Assigned, Dispatch, Recycle
+from reprise.rewards.pool.dispatch import Assigned, Dispatch, Recycle
 
 
 def up(actors: int, concurrency: int = 1, queue: int = 2) -> Dispatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rewards.pool.health import Health, Patience, State
+from reprise.rewards.pool.health import Health, Patience, State
 
 PATIENCE = Patience(starts=3, misses=2, back_off_s=1.0, max_back_off_s=5.0)
 

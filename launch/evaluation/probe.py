@@ -1,0 +1,56 @@
+"""The start-up probe: do engine and learner agree on what the engine has just sampled?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+
+from reprise.actors.fleet import Fleet
+from reprise.actors.learner_group import LearnerGroup
+from reprise.core.errors import RunError
+from reprise.core.types import Task
+from reprise.rollout.engine import Episode, SampleRequest, TaskDoesNotFit
+
+_RESPONSE_TOKENS = 256  # enough to see a disagreement; long responses would keep the run waiting
+
+
+class MismatchError(RunError):
+    """Engine and learner disagree on the policy; training on such log-probabilities would be wrong."""
+
+
+async def probe(
+    fleet: Fleet, learner: LearnerGroup, tasks: Sequence[Task], *, group_size: int, version: int, limit: float
+) -> float:
+    """Mean absolute difference, nats a token, between the engines' log-probabilities and the learner's.
+
+    Responses to `tasks` are sampled as in training, all at once and of at most 256 tokens. Raises `MismatchError` above
+    `limit`.
+    """
+
+    async def sampled(task: Task) -> list[Episode]:
+        request = SampleRequest(task, f"{task.id}#probe", version, group_size, max_tokens=_RESPONSE_TOKENS)
+        try:
+            return await (await fleet.judged([request]))
+        except TaskDoesNotFit:
+            return []  # the fleet tells it
+
+    groups = await asyncio.gather(*map(sampled, tasks))
+    trajectories = [t for episodes in groups for episode in episodes for t in episode.group.trajectories]
+    if not trajectories:
+        raise RunError(
+            f"the prompts of {len(tasks)} tasks leave no room for a response in rollout.engine.max_model_len"
+        )
+    ours = await learner.logprobs([(t.prompt_ids, t.response_ids) for t in trajectories])
+    differences = np.concatenate(
+        [np.abs(mine - t.behaviour_logprobs) for mine, t in zip(ours, trajectories, strict=True)]
+    )
+    mismatch = float(differences.mean())
+    # Not `>`: a NaN must not pass.
+    if not mismatch <= limit:
+        raise MismatchError(
+            f"engine and learner disagree by {mismatch:.3g} nats a token on the engine's own samples "
+            f"(weights.max_probe_mismatch = {limit:g}); check rollout.temperature, policy.dtype and the model's support"
+        )
+    return mismatch

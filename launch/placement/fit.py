@@ -1,0 +1,68 @@
+"""What a policy's configuration allows of a recipe: whether it can be trained at all, how its heads may be shared, how
+long its contexts may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from reprise.core.errors import UserError
+from reprise.launch.placement.memory import check_cache_holds_a_sequence
+from reprise.launch.recipe.schema import Recipe
+from reprise.launch.recipe.sft_schema import SftRecipe
+from reprise.learner.heads import check_degree, heads_of
+from reprise.learner.logits import check_logits
+from reprise.models.architecture import check_architecture, check_reach
+from reprise.models.settings import PolicySettings
+from reprise.rollout.head_dims import check_head_dim
+
+
+def check_fit(recipe: Recipe | SftRecipe, config: Any | None) -> None:
+    """Refuse architectures that cannot be trained exactly, degrees that split heads, and contexts that positions or
+    windows do not reach. `UserError`, naming the recipe's key or the configuration's.
+
+    config   of the policy; None if its builder gives none before it has built, and nothing is checked
+    """
+    if config is None:
+        return
+    check_architecture(config)
+    check_logits(config, recipe.learner.logprobs)
+    check_degree(config, recipe.learner.sequence_parallel)
+    if isinstance(recipe, Recipe):
+        check_degree(config, recipe.rollout.engine.tensor_parallel, "rollout.engine.tensor_parallel")
+    for key, tokens in _contexts(recipe):
+        check_context(recipe.policy, config, key, tokens)
+
+
+def check_engine(recipe: Recipe, config: Any | None) -> None:
+    """Refuse what vLLM could not serve: a cache too small for a sequence, heads that have no kernel on CPU."""
+    if config is None:
+        return
+    check_cache_holds_a_sequence(recipe, config)
+    compressed = getattr(config.get_text_config(), "kv_lora_rank", None) is not None  # vLLM has other kernels for it
+    if not recipe.cluster.engine_gpus and not compressed:
+        check_head_dim(heads_of(config).head_dim)
+
+
+def check_context(policy: PolicySettings, config: Any, key: str, tokens: int) -> None:
+    """Refuse more tokens than all of the policy's layers look back, or than its positions reach.
+
+    Of positions a configuration can say so: it then has a method `check_context(tokens)` that raises `ValueError`.
+    """
+    check_reach(config, key, tokens)
+    check = getattr(config.get_text_config(), "check_context", None)
+    if check is None:
+        return
+    try:
+        check(tokens)
+    except ValueError as error:
+        where = "policy.build_args" if policy.path is None else f"{policy.path}/config.json"
+        raise UserError(f"{key}: {error} (the policy's configuration is {where})") from error
+
+
+def _contexts(recipe: Recipe | SftRecipe) -> Iterator[tuple[str, int]]:
+    if isinstance(recipe, Recipe):
+        yield "rollout.engine.max_model_len", recipe.rollout.engine.max_model_len
+    else:
+        for number, stage in enumerate(recipe.stages):
+            yield f"stages.{number}.context", stage.largest_context

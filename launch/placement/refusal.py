@@ -1,0 +1,142 @@
+"""Why a run does not fit: the first sum that is too large, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from reprise.launch.placement.demand import is_bound, one_host
+from reprise.launch.placement.memory import GIB, PolicySize, engine_parts, gib
+from reprise.launch.placement.nodes import Actor, Node
+from reprise.launch.recipe.schema import Recipe
+
+
+class _Resource(NamedTuple):
+    """How to read and write one kind of resource of actors and nodes."""
+
+    name: str
+    of: Callable[[Actor | Node], float]
+    shown: Callable[[float], str]
+
+
+_RESOURCES = (
+    _Resource("CPUs", lambda x: x.cpus, lambda n: f"{n:g} CPU" + "s" * (n != 1)),
+    _Resource("GPUs", lambda x: x.gpus, lambda n: f"{n:g} GPU" + "s" * (n != 1)),
+    _Resource("memory", lambda x: x.memory, gib),
+)
+_FIX_CUSTOM = "change rewards.verifiers.*.resources, or offer more of it with ray start --resources"
+_FIX = {
+    "CPUs": "try fewer learner.world_size or rollout.engines, smaller cluster.*_cpus or rewards.verifiers.*.cpus, "
+    "or more nodes",
+    "GPUs": "try fewer learner.world_size, rollout.engines, rollout.engine.tensor_parallel or "
+    "rewards.verifiers.*.gpus, or more nodes",
+    "memory": "try a smaller rollout.engine.kv_cache_gb, fewer actors, or more nodes",
+}
+
+
+def refusal(recipe: Recipe, wanted: Sequence[Actor], nodes: Sequence[Node], size: PolicySize | None) -> str:
+    """The message for a run that cannot be placed: one engine's cache, one actor, the bound actors, or all together."""
+    return (
+        _cache_too_large(recipe, nodes, size)
+        or _single(wanted, nodes)
+        or (_one_host(recipe, wanted, nodes) if one_host(recipe) else "")
+        or no_room(wanted, nodes)
+    )
+
+
+def no_room(wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
+    """The message for actors of which one, or all together, are too large for the nodes."""
+    return (
+        _single(wanted, nodes)
+        or _together(wanted, nodes, "the run", "the machine has" if len(nodes) == 1 else f"the {len(nodes)} nodes have")
+        or _fragmented(wanted, nodes)
+    )
+
+
+def _cache_too_large(recipe: Recipe, nodes: Sequence[Node], size: PolicySize | None) -> str:
+    parts = engine_parts(recipe, size)
+    needed, largest = sum(parts.values()), max(node.memory for node in nodes)
+    if needed <= largest or "cache" not in parts:
+        return ""
+    most = (largest - (needed - parts["cache"])) / recipe.rollout.engine.tensor_parallel
+    tenths = int(most / GIB * 10) / 10
+    fix = f"lower rollout.engine.kv_cache_gb to at most {tenths:g}" if tenths > 0 else "use a larger machine"
+    sums = " + ".join(f"{gib(part)} {name}" for name, part in parts.items())
+    return (
+        f"too little memory for the engine's cache: one engine needs {sums} = {gib(needed)}, "
+        f"{_largest(nodes)} {gib(largest)}; {fix}"
+    )
+
+
+def _single(wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
+    for resource in _kinds(wanted):
+        most = max(map(resource.of, nodes))
+        for actor in wanted:
+            if resource.of(actor) > most:
+                asked = resource.shown(resource.of(actor))
+                return f"{actor.name} needs {asked}, {_largest(nodes)} {resource.shown(most)}; {_fix(resource)}"
+    return ""
+
+
+def _one_host(recipe: Recipe, wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
+    """`largest` is the host with most of the resource, as each resource is looked at alone."""
+    hosts: dict[str, list[Node]] = {}
+    for node in nodes:
+        hosts.setdefault(node.host, []).append(node)
+    if len(hosts) == 1:
+        return ""
+    bound = [actor for actor in wanted if is_bound(actor)]
+    why = f"weights.transport {recipe.weights.transport} keeps learner rank 0 and all engines on one host, which"
+    for resource in _RESOURCES:
+        largest = max(hosts.values(), key=lambda host: sum(map(resource.of, host)))
+        if found := _together(bound, largest, why, "the largest host has", only=resource):
+            return found
+    return ""
+
+
+def _together(
+    wanted: Sequence[Actor], nodes: Sequence[Node], who: str, have: str, only: _Resource | None = None
+) -> str:
+    for resource in [only] if only else _kinds(wanted):
+        needed, there = sum(map(resource.of, wanted)), sum(map(resource.of, nodes))
+        if needed > there + 1e-9:
+            return f"{who} needs {_arithmetic(wanted, resource)}, {have} {resource.shown(there)}; {_fix(resource)}"
+    return ""
+
+
+def _fragmented(wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
+    needs = "; ".join(
+        f"{_arithmetic(wanted, resource)} of {' + '.join(resource.shown(resource.of(node)) for node in nodes)}"
+        for resource in _kinds(wanted)
+        if any(map(resource.of, wanted))
+    )
+    return f"the run fits into the nodes' sum but not node by node, as no actor spans two: {needs}; {_FIX['CPUs']}"
+
+
+def _arithmetic(wanted: Sequence[Actor], resource: _Resource) -> str:
+    """`2 learner x 1 CPU + 1 engine x 1 CPU = 3 CPUs`"""
+    counts: dict[tuple[str, float], int] = {}
+    for actor in wanted:
+        if resource.of(actor):
+            key = (actor.role, resource.of(actor))
+            counts[key] = counts.get(key, 0) + 1
+    terms = " + ".join(f"{count} {role} x {resource.shown(each)}" for (role, each), count in counts.items())
+    return f"{terms} = {resource.shown(sum(map(resource.of, wanted)))}"
+
+
+def _kinds(actors: Sequence[Actor]) -> tuple[_Resource, ...]:
+    """Every kind of resource that these actors ask for, the custom ones last."""
+    names = sorted({name for actor in actors for name in actor.resources})
+    return (*_RESOURCES, *(_custom(name) for name in names))
+
+
+def _custom(name: str) -> _Resource:
+    return _Resource(name, lambda x: x.resources.get(name, 0.0), lambda n: f"{n:g} {name}")
+
+
+def _fix(resource: _Resource) -> str:
+    return _FIX.get(resource.name, _FIX_CUSTOM)
+
+
+def _largest(nodes: Sequence[Node]) -> str:
+    return "the machine has" if len(nodes) == 1 else "the largest node has"

@@ -1,0 +1,164 @@
+"""What keys a recipe has, and in words what each takes: for `reprise recipe --keys` and for error messages."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from reprise.launch.recipe.schema import Recipe
+from reprise.launch.recipe.yaml_tree import Keys
+
+_BOUNDS = {
+    annotated_types.Ge: ("ge", "of at least"),
+    annotated_types.Gt: ("gt", "above"),
+    annotated_types.Le: ("le", "of at most"),
+    annotated_types.Lt: ("lt", "below"),
+}
+_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "null"}
+
+
+class Key(NamedTuple):
+    """One key of a recipe: its dotted path, what it takes, its default as YAML shows it, and what it does."""
+
+    path: str
+    takes: str
+    default: str
+    description: str
+
+
+def keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[Key]:
+    """Every key of a recipe, sections before their keys; `*` stands for a name and `[]` for an item of a list."""
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{name}"
+        suffix, inner = _model_in(field.annotation)
+        description = field.description or (_summary(inner) if inner else "")
+        kind = {"": "section", "[]": "a list", ".*": "a mapping of names"}[suffix] if inner else takes(field)
+        yield Key(path + suffix, kind, _default(field), description)
+        if inner is not None:
+            yield from keys(inner, f"{path}{suffix}.")
+
+
+def below(section: str, model: type[BaseModel]) -> list[Key]:
+    """The keys of a section, itself included; all if it is empty. `[]` may be left out."""
+    return [k for k in keys(model) if not section or f"{_bare(k.path)}.".startswith(f"{_bare(section)}.")]
+
+
+def _bare(path: str) -> str:
+    return path.replace("[]", "")
+
+
+def field_at(path: Keys, root: type[BaseModel] = Recipe) -> FieldInfo | None:
+    """The field that a path of a recipe leads to; None inside free arguments or where there is none."""
+    model: type[BaseModel] | None = root
+    field: FieldInfo | None = None
+    annotation: Any = root
+    for key in path:
+        if model is not None:
+            field = model.model_fields.get(str(key))
+            if field is None:
+                return None
+            annotation = field.annotation
+        else:
+            annotation, field = _item_of(annotation), None
+        model = annotation if _is_model(annotation) else _direct_model(annotation)
+    return field
+
+
+def model_at(path: Keys, root: type[BaseModel] = Recipe) -> type[BaseModel] | None:
+    """The settings class whose keys stand at a path of a recipe; None inside free arguments."""
+    annotation: Any = root
+    for key in path:
+        model = _direct_model(annotation)
+        if model is None:
+            annotation = _item_of(annotation)
+        elif str(key) in model.model_fields:
+            annotation = model.model_fields[str(key)].annotation
+        else:
+            return None
+    return _direct_model(annotation)
+
+
+def takes(field: FieldInfo) -> str:
+    """In words: "a whole number of at least 1, or null"."""
+    limits = [
+        f"{words} {getattr(rule, name)}"
+        for rule in field.metadata
+        for kind, (name, words) in _BOUNDS.items()
+        if isinstance(rule, kind)
+    ]
+    some = any(isinstance(rule, annotated_types.MinLen) and rule.min_length > 0 for rule in field.metadata)
+    return _words(field.annotation, " " + " and ".join(limits) if limits else ", not empty" if some else "")
+
+
+def _words(annotation: Any, limits: str = "") -> str:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if annotation in _WORDS:
+        return _WORDS[annotation] + limits
+    if origin is Literal:
+        return ("one of " if len(args) > 1 else "") + ", ".join(map(str, args))
+    if origin in (Union, types.UnionType):
+        return " or ".join(_words(a, "" if a is types.NoneType else limits) for a in args)
+    if origin is tuple and Ellipsis not in args:
+        return f"a list of {len(args)}: " + ", ".join(map(_words, args))
+    if origin in (list, tuple):
+        if model := _direct_model(args[0]):
+            return f"a list of mappings with keys {', '.join(model.model_fields)}{limits}"
+        return f"a list, each item {_words(args[0])}{limits}" if args[0] in _WORDS else f"a list of lists{limits}"
+    if origin is dict:
+        model = _direct_model(args[1])
+        return "a mapping of names to " + (_words(model) if model else "values") + limits
+    if _is_model(annotation):
+        return "a mapping with keys " + ", ".join(annotation.model_fields)
+    return "any value"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return ""
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+
+
+def _model_in(annotation: Any) -> tuple[str, type[BaseModel] | None]:
+    """The settings class inside an annotation, and how its keys are reached: '' directly, '[]' or '.*' inside."""
+    if model := _direct_model(annotation):
+        return "", model
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin in (list, tuple) and args and (model := _direct_model(args[0])):
+        return "[]", model
+    if origin is dict and (model := _direct_model(args[1])):
+        return ".*", model
+    return "", None
+
+
+def _direct_model(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if _is_model(candidate) and (candidate is annotation or get_origin(annotation) in (Union, types.UnionType)):
+            return candidate
+    return None
+
+
+def _item_of(annotation: Any) -> Any:
+    """What an item of this list or mapping is; Any where it is neither."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next((i for a in get_args(annotation) if (i := _item_of(a)) is not Any), Any)
+    args = get_args(annotation)
+    if get_origin(annotation) in (list, tuple) and args:
+        return args[0]
+    return args[1] if get_origin(annotation) is dict and len(args) == 2 else Any
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _summary(model: type[BaseModel] | None) -> str:
+    return (model.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ") if model else ""

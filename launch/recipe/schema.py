@@ -1,0 +1,212 @@
+"""The recipe: every number of a run, composed of each room's own settings, and what must hold between rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from reprise.buffer.reuse_notes import reuse_notes
+from reprise.buffer.settings import BufferSettings
+from reprise.core.errors import UserError
+from reprise.data.settings import DataSettings
+from reprise.launch.recipe.settings import ClusterSettings, EvalSettings, TrackingSettings
+from reprise.learner.objective_notes import objective_notes
+from reprise.learner.publishing.settings import PublishSettings
+from reprise.learner.settings import LearnerSettings, SaveSettings, WarmStartSettings
+from reprise.models.policy import starts_random
+from reprise.models.settings import PolicySettings
+from reprise.rewards.settings import RewardSettings
+from reprise.rollout.settings import RolloutSettings
+
+
+class Contradiction(NamedTuple):
+    """Two rooms' settings that cannot both hold: the keys concerned, the first to blame, and what would be right."""
+
+    keys: tuple[str, ...]
+    message: str
+
+
+class Recipe(BaseModel):
+    """A whole run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=200,
+        description="the run's folder below `runs_dir`; the recipe file's name if left out",
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="seeds task order, sampling, warm start and initial weights")
+    steps: int = Field(ge=1, description="RL batches; each publishes one policy version")
+    runs_dir: str = Field("runs", min_length=1, description="folder of all runs; relative to the working directory")
+    policy: PolicySettings
+    data: DataSettings
+    rewards: RewardSettings
+    buffer: BufferSettings
+    rollout: RolloutSettings = RolloutSettings()
+    learner: LearnerSettings = LearnerSettings()
+    warm_start: WarmStartSettings | None = Field(None, description="a supervised stage before RL; null: none")
+    weights: PublishSettings = PublishSettings()
+    checkpoints: SaveSettings = SaveSettings()
+    eval: EvalSettings = EvalSettings()
+    tracking: TrackingSettings = TrackingSettings()
+    cluster: ClusterSettings = ClusterSettings()
+
+    @property
+    def engine_gpus(self) -> float:
+        """GPUs of one engine, all its tensor-parallel ranks together."""
+        return self.cluster.engine_gpus * self.rollout.engine.tensor_parallel
+
+    @property
+    def learner_settings(self) -> LearnerSettings:
+        """The learner's, with what it leaves to other rooms filled in."""
+        learner = self.learner
+        if learner.loss == "dr_grpo" and learner.max_length is None:
+            return learner.model_copy(update={"max_length": self.rollout.max_response_tokens})
+        return learner
+
+    @model_validator(mode="after")
+    def _rooms_agree(self) -> Self:
+        found = list(contradictions(self))
+        if found:
+            messages = "; ".join(c.message for c in found)
+            raise PydanticCustomError("contradiction", "{messages}", {"messages": messages, "found": found})
+        return self
+
+
+def contradictions(recipe: Recipe) -> Iterator[Contradiction]:
+    """What is wrong between rooms; each room has already checked its own keys."""
+    yield from _lengths(recipe)
+    yield from _batches(recipe)
+    yield from _devices(recipe)
+
+
+def _lengths(recipe: Recipe) -> Iterator[Contradiction]:
+    rollout, engine = recipe.rollout, recipe.rollout.engine
+    if rollout.max_response_tokens >= engine.max_model_len:
+        yield Contradiction(
+            ("rollout.max_response_tokens", "rollout.engine.max_model_len"),
+            f"rollout.max_response_tokens {rollout.max_response_tokens} leaves no room for a prompt in "
+            f"rollout.engine.max_model_len {engine.max_model_len}: prompt and response share it",
+        )
+    if recipe.weights.check_tokens >= engine.max_model_len:
+        yield Contradiction(
+            ("weights.check_tokens", "rollout.engine.max_model_len"),
+            f"weights.check_tokens {recipe.weights.check_tokens} must be below rollout.engine.max_model_len "
+            f"{engine.max_model_len}: the engine reads them as a prompt and needs room for one token more",
+        )
+    if recipe.learner.token_budget < engine.max_model_len:
+        yield Contradiction(
+            ("learner.token_budget", "rollout.engine.max_model_len"),
+            f"learner.token_budget {recipe.learner.token_budget} is below rollout.engine.max_model_len "
+            f"{engine.max_model_len}: the longest trajectory fits no micro-batch; raise the one or lower the other",
+        )
+    if engine.max_num_batched_tokens is not None and engine.max_num_batched_tokens < engine.max_num_seqs:
+        yield Contradiction(
+            ("rollout.engine.max_num_batched_tokens", "rollout.engine.max_num_seqs"),
+            f"rollout.engine.max_num_batched_tokens {engine.max_num_batched_tokens} is below "
+            f"rollout.engine.max_num_seqs {engine.max_num_seqs}: each sequence decodes one token an engine step",
+        )
+
+
+def _batches(recipe: Recipe) -> Iterator[Contradiction]:
+    buffer, learner = recipe.buffer, recipe.learner
+    if learner.minibatches > buffer.batch_groups:
+        yield Contradiction(
+            ("learner.minibatches", "buffer.batch_groups"),
+            f"learner.minibatches {learner.minibatches} is above buffer.batch_groups {buffer.batch_groups}: "
+            "a minibatch would be smaller than a group",
+        )
+    elif learner.data_parallel > (smallest := buffer.batch_groups // learner.minibatches * recipe.rollout.group_size):
+        yield Contradiction(
+            ("learner.world_size", "learner.minibatches", "buffer.batch_groups"),
+            f"the data-parallel ranks ({learner.data_parallel} = learner.world_size {learner.world_size} / "
+            f"learner.sequence_parallel {learner.sequence_parallel}) are more than the {smallest} trajectories of a "
+            "minibatch "
+            "(buffer.batch_groups // learner.minibatches x rollout.group_size): some ranks would have nothing to learn",
+        )
+    try:
+        buffer.check_epochs(learner.epochs)
+    except UserError as error:
+        yield Contradiction(("buffer.reuse.max_uses", "learner.epochs", "buffer.fresh_fraction"), str(error))
+
+
+def _devices(recipe: Recipe) -> Iterator[Contradiction]:
+    cluster, transport = recipe.cluster, recipe.weights.transport
+    gpus = f"cluster.learner_gpus is {cluster.learner_gpus:g} and cluster.engine_gpus {cluster.engine_gpus:g}"
+    keys = ("weights.transport", "cluster.learner_gpus", "cluster.engine_gpus")
+    if transport == "shared_memory" and cluster.engine_gpus:
+        yield Contradiction(
+            keys, f"weights.transport shared_memory is for engines on CPU, but {gpus}; use nccl, or ipc on a shared GPU"
+        )
+    if transport == "nccl" and not cluster.learner_gpus == cluster.engine_gpus == 1:
+        yield Contradiction(
+            keys,
+            f"weights.transport nccl wants one whole GPU for each learner rank and engine rank, but {gpus}; set both "
+            "to 1, or use shared_memory on CPU and ipc on a shared GPU",
+        )
+    if transport == "ipc":
+        if not (cluster.learner_gpus and cluster.engine_gpus and cluster.learner_gpus + cluster.engine_gpus <= 1):
+            yield Contradiction(
+                keys,
+                f"weights.transport ipc wants learner and engine to share one GPU, but {gpus}; set both above 0 with a "
+                "sum of at most 1, such as 0.5 and 0.5",
+            )
+        if recipe.learner.world_size * recipe.rollout.engines * recipe.rollout.engine.tensor_parallel > 1:
+            yield Contradiction(
+                ("weights.transport", "learner.world_size", "rollout.engines", "rollout.engine.tensor_parallel"),
+                "weights.transport ipc serves one learner rank and one engine of tensor_parallel 1 on one GPU; with "
+                "more of them use nccl",
+            )
+
+
+def notes(recipe: Recipe) -> list[str]:
+    """What is allowed but worth knowing before hours are spent; shown by `--dry-run` and at the start of a run."""
+    learner, buffer, rollout = recipe.learner, recipe.buffer, recipe.rollout
+    found = []
+    if not learner.clipping_is_active:
+        found.append(
+            "Clipping is inactive: with learner.proximal recompute and a single optimiser step a batch the ratio is 1 "
+            "by construction, so clip_low and clip_high do nothing (more minibatches or epochs, or "
+            "proximal: behaviour, make them act)."
+        )
+    old_tokens = rollout.max_staleness > 0 or buffer.fresh_fraction < 1
+    found += objective_notes(learner, buffer.normalize_std, old_tokens)
+    found += reuse_notes(buffer, learner.epochs, rollout.max_staleness)
+    open_groups = (rollout.max_staleness + 1) * buffer.fresh_per_batch
+    if rollout.max_concurrent_groups > open_groups:
+        found.append(
+            f"rollout.max_concurrent_groups {rollout.max_concurrent_groups} is never reached: the staleness rule opens "
+            f"at most (max_staleness {rollout.max_staleness} + 1) x {buffer.fresh_per_batch} fresh groups a batch = "
+            f"{open_groups}."
+        )
+    if rollout.max_staleness == 0:
+        found.append("rollout.max_staleness 0 is synchronous training: engines wait while the learner steps.")
+    if learner.decay_steps is not None and learner.decay_steps < recipe.steps * learner.steps_per_batch:
+        found.append(
+            f"The learning rate is zero from optimiser step {learner.decay_steps} of "
+            f"{recipe.steps * learner.steps_per_batch} on (learner.decay_steps)."
+        )
+    if recipe.data.held_out and recipe.eval.every > recipe.steps:
+        found.append(f"eval.every {recipe.eval.every} is above steps {recipe.steps}: evaluated only before and after.")
+    if recipe.warm_start is None and starts_random(recipe.policy):
+        found.append("The policy is built and there is no warm_start: from random weights RL finds little to reward.")
+    if "max_response_tokens" not in rollout.model_fields_set:
+        found.append(
+            f"rollout.max_response_tokens is not set: responses are cut off at {rollout.max_response_tokens} tokens, "
+            "which is for toy tasks."
+        )
+    if not recipe.checkpoints.every:
+        found.append("checkpoints.every is 0: a run that is killed (SIGKILL) starts from the beginning.")
+    for name, verifier in recipe.rewards.verifiers.items():
+        if verifier.deadline_s > buffer.take_deadline_s:
+            found.append(
+                f"rewards.verifiers.{name}.deadline_s {verifier.deadline_s:g} is above buffer.take_deadline_s "
+                f"{buffer.take_deadline_s:g}: a verifier that hangs ends the run before it is restarted."
+            )
+    if not recipe.data.held_out:
+        found.append("data.held_out is empty: pass@1 is not measured.")
+    return found

@@ -1,0 +1,114 @@
+"""The actors of an RL run: engines, verifiers, buffer and learner ranks, started side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from reprise.actors.buffer import BufferActor
+from reprise.actors.fleet import Fleet
+from reprise.actors.learner import LearnerActor
+from reprise.actors.learner_group import LearnerGroup
+from reprise.actors.output import log_file
+from reprise.actors.rollout import RolloutActor
+from reprise.actors.verifier import VerifierActor
+from reprise.actors.verifier_pool import VerifierPool
+from reprise.launch.placement.nodes import Plan
+from reprise.launch.recipe.schema import Recipe
+from reprise.launch.training.actor_logs import last_words
+from reprise.launch.training.actor_set import ActorSet
+from reprise.learner.publishing.backends import ENGINE_BACKENDS
+from reprise.rewards.infra_errors import InfraError
+
+
+class Cluster(ActorSet):
+    """All actors of one run, as an asynchronous context.
+
+    Entering creates every actor and begins to start engines, verifiers and learner side by side; `learner_ready` and
+    `engines_ready` wait for them. When an engine, the buffer or a learner dies, the body is cancelled and the context
+    raises `ActorFailure`; a verifier is started again (`actors/verifier_pool.py`), and `verifier_lost` is told.
+    `verifier_failed` is told what keeps answers from being judged. Leaving closes all actors and kills what does not
+    close in time.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        plan: Plan,
+        node_ids: list[str],
+        policy_dir: Path,
+        logs: Path,
+        verifier_lost: Callable[[str], None],
+        verifier_failed: Callable[[Sequence[InfraError]], None],
+    ) -> None:
+        super().__init__(plan, node_ids, logs)
+        self._recipe = recipe
+        self._policy_dir = policy_dir
+        self._verifier_lost, self._verifier_failed = verifier_lost, verifier_failed
+        self._pools: dict[str, VerifierPool] = {}
+
+    def _begin(self) -> None:
+        recipe = self._recipe
+        engines = [self._create(p, RolloutActor, *self._engine_arguments()) for p in self._plan.of("engine")]
+        self._pools = {name: self._pool(name) for name in recipe.rewards.verifiers}
+        (placed,) = self._plan.of("buffer")
+        self.buffer = self._create(placed, BufferActor, recipe.buffer, recipe.seed, recipe.learner.epochs)
+        ranks = [self._create(p, LearnerActor) for p in self._plan.of("learner")]
+        self.fleet = Fleet(engines, self._pools)
+        self.learner = LearnerGroup(ranks, recipe.learner_settings)
+        self._learner_up = asyncio.create_task(self._start_learner())
+        self._started = {
+            name: self._learner_up if name.startswith("learner") else asyncio.ensure_future(actor.start.remote())
+            for name, actor in self._actors.items()
+        }
+        for pool in self._pools.values():
+            pool.start()
+
+    async def _all_actors(self) -> list[Any]:
+        verifiers = [actor for pool in self._pools.values() for actor in await pool.close()]
+        return [*await super()._all_actors(), *verifiers]
+
+    def verifier_notes(self) -> list[str]:
+        """What people must know of how answers are judged on these machines; complete once `engines_ready`."""
+        return [f"verifier {name}: {note}" for name, pool in self._pools.items() for note in pool.notes]
+
+    def _pool(self, name: str) -> VerifierPool:
+        placed = [p for p in self._plan.of("verifier") if p.kind == name]
+        rewards = self._recipe.rewards
+
+        def create(number: int, again: bool) -> Any:
+            return self._remote(placed[number], VerifierActor, rewards, name, elsewhere=again)
+
+        def lost(what: str) -> None:
+            logs = [log_file(self._logs, p.name) for p in placed if what.startswith(f"{p.name} ")]
+            self._verifier_lost("\n".join([what, *map(last_words, logs)]))
+
+        return VerifierPool(name, rewards.verifiers[name], create, lost, self._verifier_failed, self.fail)
+
+    def _engine_arguments(self) -> tuple[Any, ...]:
+        recipe = self._recipe
+        backend = ENGINE_BACKENDS[recipe.weights.transport]
+        return (recipe.rollout, self._policy_dir, recipe.policy.dtype, backend, recipe.seed)
+
+    async def _start_learner(self) -> None:
+        recipe = self._recipe
+        await self.learner.start(
+            self._policy_dir, recipe.policy.dtype, recipe.rollout.temperature, recipe.seed, recipe.cluster.learner_port
+        )
+
+    async def learner_ready(self) -> None:
+        """Wait for the learner's ranks."""
+        deadline_s = self._recipe.cluster.start_deadline_s
+        up = asyncio.shield(self._learner_up)
+        await self._within(up, "the learner's ranks", "cluster.start_deadline_s", deadline_s)
+
+    async def engines_ready(self) -> None:
+        """Wait for engines, verifiers and buffer, and connect the learner to the engines."""
+        pools = (pool.started() for pool in self._pools.values())
+        started = asyncio.gather(*(asyncio.shield(start) for start in self._started.values()), *pools)
+        deadline_s = self._recipe.rollout.engine.start_deadline_s
+        await self._within(started, "engines and verifiers", "rollout.engine.start_deadline_s", deadline_s)
+        parallel = self._recipe.rollout.engine.tensor_parallel
+        await self.learner.connect(self._recipe.weights, self.fleet.engines, parallel)

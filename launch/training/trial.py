@@ -1,0 +1,81 @@
+"""One harmless answer for each verifier of a recipe, before anything is started.
+
+A verifier that raises, or returns no verdicts, is found in a second and not after minutes of training. It is tried as
+`reprise verify` judges: in a process of its own, which can be killed.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+from reprise.core.errors import RunError, UserError
+from reprise.core.types import Task
+from reprise.data.tasks import TaskSets
+from reprise.launch.verify.host import Events, Host, ProcessHost
+from reprise.launch.verify.judging import Ready, judge_all
+from reprise.launch.verify.window import Window
+from reprise.rewards.base import Answer, Verifier
+from reprise.rewards.infra_errors import InfraError
+from reprise.rewards.registry import build_verifiers
+from reprise.rewards.settings import RewardSettings, VerifierSettings
+
+_ANSWER = "I do not know."  # an answer to any task, and right for none
+_DEADLINE_S = 30.0  # for a start, and for the answer
+_SIDE_BY_SIDE = 4
+
+
+def try_verifiers(settings: RewardSettings, tasks: TaskSets) -> list[str]:
+    """Start every verifier that a task names, let it judge one answer to the first such task, and close it.
+
+    Returns what is worth knowing, in words: a verifier that cannot judge *here* may well do so where the run puts it.
+    Not tried are those with GPUs or resources of their own, and those that ask for it (`Verifier.may_be_tried`).
+    UserError if one fails by a defect of its code (`InfraError.broken`).
+    """
+    verifiers = build_verifiers(settings)
+    firsts: dict[str, Task] = {}
+    for task in chain(*tasks.train, tasks.held_out):
+        firsts.setdefault(task.verifier, task)
+    tried = {name: task for name, task in firsts.items() if _may_be_tried(settings.verifiers[name], verifiers[name])}
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+        found = list(threads.map(lambda name: _try(name, settings.verifiers[name], tried[name]), tried))
+    notes = [
+        f"Verifier {name} was not tried on an answer: it needs a GPU, a resource or a service of the run's."
+        for name in firsts
+        if name not in tried
+    ]
+    return [*notes, *(note for of_one in found for note in of_one)]
+
+
+def _may_be_tried(chosen: VerifierSettings, verifier: Verifier) -> bool:
+    return not chosen.gpus and not chosen.resources and getattr(verifier, "may_be_tried", lambda: True)()
+
+
+def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
+    bounded = {
+        "concurrency": 1,
+        "deadline_s": min(chosen.deadline_s, _DEADLINE_S),
+        "start_deadline_s": min(chosen.start_deadline_s, _DEADLINE_S),
+    }
+    chosen = chosen.model_copy(update=bounded)
+    errors: list[InfraError] = []
+
+    def make(name: str, events: Events) -> Host:
+        return ProcessHost(name, chosen, 0, events)
+
+    def write(ready: Ready) -> None:
+        pass  # any verdict will do
+
+    window = Window(iter([Answer(task, _ANSWER)]), size=1, batch_size=1)
+    try:
+        judge_all(window, {name: chosen}, make, write, failed=errors.extend)
+    except RunError as error:
+        return [_note(str(error))]
+    for defect in errors:
+        if defect.broken:
+            raise UserError(f"rewards.verifiers.{name}: tried on the answer {_ANSWER!r} to task {task.id!r}: {defect}")
+    return [_note(other.what) for other in errors]
+
+
+def _note(what: str) -> str:
+    return f"Trial on a harmless answer: {what}. Make sure that this cannot happen where the verifier runs"

@@ -1,5 +1,0 @@
-"""reasoning-gym's scorers, run in the sandbox (`scoring`), and the verifier that asks them (`verifier`)."""
-
-from rewards.reasoning_gym.verifier import ReasoningGymVerifier
-
-__all__ = ["ReasoningGymVerifier"]

@@ -1,0 +1,308 @@
+"""One slot of the sandbox: a zygote in its box, and one job at a time in it.
+
+A job's streams are memory files, so no program can block on a full pipe or make its reader wait for an end that a
+daemon holds up: they are read when the job's processes are gone. Deadline, CPU time and memory are watched from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reprise.core.printable import printable
+from reprise.sandbox import processes
+from reprise.sandbox.base import Ending, Job, JobResult
+from reprise.sandbox.box import Box, keeper_command
+from reprise.sandbox.cgroups import Group, new_group
+from reprise.sandbox.frames import Report, conclude, payload_of
+from reprise.sandbox.meter import Meter
+from reprise.sandbox.uids import UserId
+
+START_DEADLINE_S = 60.0
+_STOPPED_S = 1.0
+_REPORT_S = 2.0  # a killed job's end must be told within this, or the whole box is killed
+_LAST_WORDS_S = 0.5
+_CLOSE_S = 5.0
+
+
+class SlotFailure(Exception):
+    """The box could not be started, or died; it says nothing about a job."""
+
+
+class BoxDied(SlotFailure):
+    """It died with a job in it."""
+
+
+class _OutOfMemory(BoxDied):
+    """Its cgroup's memory ran out while the job was in it."""
+
+
+@dataclass(slots=True)
+class _Streams:
+    payload: int
+    stdin: int
+    stdout: int
+    stderr: int
+    result: int
+
+    @classmethod
+    def open(cls, payload: bytes, stdin: bytes) -> _Streams:
+        """OSError if there is no descriptor or no memory left for them."""
+        with contextlib.ExitStack() as undo:
+            opened = []
+            for name in ("payload", "stdin", "stdout", "stderr", "result"):
+                opened.append(os.memfd_create(name, os.MFD_CLOEXEC))
+                undo.callback(os.close, opened[-1])
+            for fd, content in zip(opened, (payload, stdin)):
+                with open(fd, "wb", closefd=False) as file:
+                    file.write(content)
+                os.lseek(fd, 0, os.SEEK_SET)
+            undo.pop_all()
+        return cls(*opened)
+
+    @property
+    def all(self) -> list[int]:
+        return [self.payload, self.stdin, self.stdout, self.stderr, self.result]
+
+    def close(self) -> None:
+        for fd in self.all:
+            os.close(fd)
+
+
+class Slot:
+    """Starts its box when first needed and again when it has served its jobs, failed or died. Not thread-safe."""
+
+    def __init__(self, box: Box, uid_base: int | None) -> None:
+        """uid_base: as root, the lowest user id that the box may run as; None: as this user."""
+        self._box, self._uid_base = box, uid_base
+        self._uid: UserId | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._retired: subprocess.Popen[bytes] | None = None  # told to end, and perhaps not gone yet
+        self._control: socket.socket | None = None
+        self._errors = -1
+        self._group: Group | None = None
+        self._retired_group: Group | None = None
+        self._zygote = 0
+        self._base_bytes = 0
+        self._ready = False
+        self._served = 0
+        self._in_use = False
+
+    @property
+    def keeper_pid(self) -> int | None:
+        """The process that everything of this slot descends from."""
+        return self._keeper.pid if self._keeper else None
+
+    @property
+    def user(self) -> int | None:
+        """The user id that its jobs run as; None: this process's."""
+        return self._uid.number if self._uid else None
+
+    def start(self) -> None:
+        """Start the box, without waiting until it is ready. SlotFailure if that fails at once."""
+        if self._keeper is not None:
+            return
+        try:
+            self._start()
+        except OSError as error:
+            raise SlotFailure(str(error)) from error
+
+    def _start(self) -> None:
+        if self._uid_base is not None and self._uid is None:
+            self._uid = UserId(self._uid_base)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with contextlib.ExitStack() as undo, theirs:
+            undo.callback(ours.close)
+            self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+            undo.callback(os.close, self._errors)
+            self._group = new_group()
+            if self._group is not None and self._box.jobs == 1 and not self._group.bounds:
+                # To enter a cgroup takes 15 ms of each job here: too much for a count of CPU time alone.
+                self._group.remove()
+                self._group = None
+            if self._group is not None:
+                undo.callback(self._group.remove)
+            cgroup = str(self._group.path) if self._group else ""
+            self._keeper = subprocess.Popen(
+                keeper_command(self._box, theirs.fileno(), self.user, cgroup),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+            undo.pop_all()
+        self._control, self._ready, self._served = ours, False, 0
+
+    def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
+        """SlotFailure with the cause if the box is not ready in time."""
+        self.start()
+        if self._ready:
+            return
+        message = self._receive(deadline_s)
+        if not message.get("ready"):
+            cause = message.get("failed") or self._why_it_died() or f"was not ready within {deadline_s:g} s"
+            self.close()
+            raise SlotFailure(str(cause))
+        self._ready = True
+        assert self._keeper is not None
+        self._zygote = processes.tree(self._keeper.pid)[-1]
+        usage = processes.usage(self._zygote)
+        self._base_bytes = usage.resident if usage else 0
+        if self._group is not None:
+            self._group.settle()
+
+    def run(self, job: Job) -> JobResult:
+        """Run one job to its end. SlotFailure if the box failed; it starts anew with the next job."""
+        self.wait_ready()
+        nonce = os.urandom(16).hex()
+        try:
+            streams = _Streams.open(payload_of(job, nonce), job.stdin)
+        except OSError as error:
+            raise SlotFailure(f"no room for a job's streams: {error}") from error
+        self._in_use = True
+        try:
+            if self._group is not None:
+                self._group.limit(job.limits)
+            limits = {name: getattr(job.limits, name) for name in job.limits.__slots__}
+            started = time.monotonic()
+            self._send({"limits": limits | {"bound_address_space": not job.argv}}, streams.all)
+            report = self._watch(job, started)
+            written = [
+                os.pread(fd, job.limits.output_bytes, 0) for fd in (streams.stdout, streams.stderr, streams.result)
+            ]
+            result = conclude(job, nonce, report, *written)
+        except BaseException:  # Ctrl-C, say: the job must not be in the way of the next
+            self.close()
+            raise
+        finally:
+            self._in_use = False
+            streams.close()
+        self._served += 1
+        if self._served >= self._box.jobs:
+            self._retire()
+            with contextlib.suppress(SlotFailure):
+                self.start()  # beside whatever comes next
+        return result
+
+    def close(self) -> None:
+        """End the box and everything in it, and wait until it is gone."""
+        self._retire()
+        self._bury()
+
+    def _retire(self) -> None:
+        """Tell the box to end. Its keeper ends it, beside whatever comes next."""
+        self._bury()
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        assert self._control is not None
+        assert keeper.stdin is not None
+        self._control.close()
+        keeper.stdin.close()
+        os.close(self._errors)
+        self._ready = False
+        self._retired, self._retired_group, self._group = keeper, self._group, None
+
+    def _bury(self) -> None:
+        """Wait for the end of the box that was retired."""
+        keeper, self._retired = self._retired, None
+        if keeper is None:
+            return
+        try:
+            keeper.wait(_CLOSE_S)
+        except subprocess.TimeoutExpired:
+            keeper.kill()
+            keeper.wait()
+        if self._retired_group is not None:
+            self._retired_group.remove()
+
+    def release(self) -> None:
+        """Close, and give the user id back."""
+        self.close()
+        if self._uid is not None:
+            self._uid.release()
+            self._uid = None
+
+    # --- watching a job -----------------------------------------------------------------------------------------------
+
+    def _watch(self, job: Job, started: float) -> Report:
+        """Until the job's end, which comes at the latest at its deadline."""
+        deadline = started + job.limits.wall_s
+        meter = Meter(self._zygote, self._base_bytes, self._group)
+        killed: Ending | None = None
+        delay_s: float | None = None
+        looked = started
+        try:
+            while not (message := self._receive(max(0.0, min(meter.tick_s, deadline - time.monotonic())))):
+                # Who did not come to look for so long was stopped, and the job perhaps with it: not its fault.
+                deadline += max(0.0, time.monotonic() - looked - _STOPPED_S)
+                looked = time.monotonic()
+                killed = Ending.TIMEOUT if time.monotonic() >= deadline else meter.beyond(job.limits)
+                if killed is not None:
+                    delay_s = meter.delay_s()
+                    self._send({"kill": True}, [])
+                    message = self._receive(_REPORT_S)
+                    break
+        except _OutOfMemory:
+            return Report(-signal.SIGKILL, meter.cpu_s(), time.monotonic() - started, Ending.MEMORY)
+        cpu_s = meter.cpu_s()
+        if not message:  # the job is killed with its box
+            self.close()
+            return Report(-signal.SIGKILL, cpu_s, time.monotonic() - started, killed, delay_s)
+        if message["jail"]:
+            raise SlotFailure(f"the job could not be locked in: {message['jail']}")
+        cpu_s = max(cpu_s, float(message["cpu_s"]))
+        return Report(int(message["status"]), cpu_s, time.monotonic() - started, killed, delay_s)
+
+    # --- talking to the zygote ----------------------------------------------------------------------------------------
+
+    def _send(self, message: Mapping[str, Any], descriptors: list[int]) -> None:
+        assert self._control is not None
+        try:
+            socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
+        except OSError as error:
+            self._died(error)
+
+    def _receive(self, timeout_s: float) -> dict[str, Any]:
+        """The next message; empty if there is none within the time. SlotFailure if the box is gone."""
+        assert self._control is not None
+        readable = select.poll()
+        readable.register(self._control, select.POLLIN)
+        if not readable.poll(timeout_s * 1000):
+            return {}
+        try:
+            text = self._control.recv(65536)
+        except OSError as error:
+            self._died(error)
+        if not text:
+            self._died(None)
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    def _died(self, error: OSError | None) -> None:
+        cause = self._why_it_died() or str(error or "its socket ended")
+        failure = BoxDied if self._in_use else SlotFailure
+        if self._in_use and self._group is not None and self._group.out_of_memory():
+            failure = _OutOfMemory
+        self.close()
+        raise failure(f"the box died: {cause}")
+
+    def _why_it_died(self) -> str:
+        """What the keeper, bubblewrap or the zygote said on stderr, and how the keeper ended."""
+        assert self._keeper is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._keeper.wait(_LAST_WORDS_S)
+        words = printable(os.pread(self._errors, 2000, 0).decode(errors="replace").strip(), 1000)
+        code = self._keeper.returncode
+        ended = "" if code is None else f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return ": ".join(filter(None, [ended, words]))

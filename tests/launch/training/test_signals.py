@@ -1,0 +1,41 @@
+"""Being asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from reprise.launch.reporting.summary import ending
+from reprise.launch.training.signals import cancel_when_told_to_end, interrupt_on_sigterm
+
+
+async def told(number: int) -> str:
+    cancel_when_told_to_end()
+    os.kill(os.getpid(), number)
+    await asyncio.sleep(0.1)
+    return "went on"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_run_that_is_told_to_end_is_cancelled_and_says_by_what(name: str) -> None:
+    with pytest.raises(asyncio.CancelledError) as stopped:
+        asyncio.run(told(signal.Signals[name]))
+    assert ending(KeyboardInterrupt(*stopped.value.args)) == ("interrupted", name)
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert asyncio.run(told(signal.SIGHUP)) == "went on"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_before_the_run_it_is_as_ctrl_c() -> None:
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        interrupt_on_sigterm(signal.SIGTERM, None)
+    assert ending(stopped.value) == ("interrupted", "SIGTERM")
+    assert ending(KeyboardInterrupt()) == ("interrupted", "Ctrl-C")
