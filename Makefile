@@ -42,7 +42,7 @@ check: setup
 	$(BIN)/ruff check .
 	@mkdir -p build/typing && ln -sfn ../.. build/typing/reprise
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --quiet tests/test_import_laws.py
+	$(BIN)/python -m pytest --quiet tests/test_import_rules.py
 
 soak: setup
 	$(BIN)/python -m pytest tests/rewards/adversarial --full --soak-jobs 5000 $(ARGS)

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import sys
+from pathlib import Path
 from typing import Any
 
 from reprise.core.errors import UserError
+
+
+_ROOT = Path(__file__).resolve().parents[1]
+# Modules that changed more than the `reprise.` before them.
+_MOVED = {
+    "data.json_lines": "core.json_lines",
+    **{f"buffer.{name}": f"core.{name}" for name in ("errors", "files", "plugins", "printable", "types")},
+    **{
+        f"rewards.{name}": f"rewards.verifiers.{name}"
+        for name in ("code", "exact", "format", "instruction", "llm_judge", "maths", "reasoning_gym", "rules", "tools")
+    },
+}
 
 
 def resolve(dotted: str, what: str) -> Any:
@@ -26,6 +40,8 @@ def resolve(dotted: str, what: str) -> Any:
         raise UserError(f"{what}: {dotted!r} is not a dotted path; write package.module:attribute")
     if names[0] in sys.stdlib_module_names:
         raise UserError(f"{what}: {dotted!r} is a part of Python's own library and cannot be what is asked for here")
+    if (moved := _moved(module_name)) is not None:
+        raise UserError(f"{what}: {dotted!r} is now {moved + colon + attribute!r}")
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -43,3 +59,18 @@ def resolve(dotted: str, what: str) -> Any:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"{what}: {dotted!r} does not exist: {module_name!r} has no {name!r}{hint}") from error
     return found
+
+
+def _moved(module: str) -> str | None:
+    """What a module of ours is called now that was named without `reprise`; None for all others.
+
+    Started in a checkout, Python would find it by its old name, as a second copy of what runs already.
+    """
+    top, *rest = module.split(".")
+    if not (_ROOT / top / "__init__.py").is_file():
+        return None
+    found = importlib.util.find_spec(top)
+    if found is not None and _ROOT / top not in map(Path.resolve, map(Path, found.submodule_search_locations or ())):
+        return None  # a package of the user's own
+    old = ".".join([top, *rest[:1]])
+    return f"reprise.{'.'.join([_MOVED.get(old, old), *rest[1:]])}"

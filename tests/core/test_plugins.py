@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_a_dotted_path_names_an_attribute() -> None:
         ("buffer.types:", "is not a dotted path"),
         (":Group", "is not a dotted path"),
         ("no_such_package.module:x", "there is no module 'no_such_package'; install it or correct the path"),
-        ("buffer.no_such:x", r"there is no module 'buffer\.no_such'"),
+        ("reprise.buffer.no_such:x", r"there is no module 'reprise\.buffer\.no_such'"),
         ("reprise.core.types:Grop", "'reprise.core.types' has no 'Grop'; did you mean 'Group'"),
         ("os:system", "the loss: 'os:system' is a part of Python's own library"),
         ("os.path:join", "is a part of Python's own library"),
@@ -32,6 +33,35 @@ def test_a_dotted_path_names_an_attribute() -> None:
 def test_a_path_that_leads_nowhere_says_what_is_missing(dotted: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         resolve(dotted, "the loss")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("models.tiny:build", "reprise.models.tiny:build"),
+        ("data.demo.addition:tasks", "reprise.data.demo.addition:tasks"),
+        ("rewards.maths:MathsVerifier", "reprise.rewards.verifiers.maths:MathsVerifier"),
+        ("buffer.types:Task", "reprise.core.types:Task"),
+    ],
+)
+def test_a_path_of_before_the_packages_had_one_name_is_told_the_new_one(old: str, new: str) -> None:
+    with pytest.raises(UserError, match=f"^policy.build: '{old}' is now '{new}'$"):
+        resolve(old, "policy.build")
+
+
+@pytest.mark.parametrize("files", [["data/__init__.py", "data/mine.py"], ["data/mine.py"]])
+def test_a_package_of_ones_own_may_have_the_name_of_one_of_ours(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    for file in files:
+        (tmp_path / file).write_text("x = 3\n")
+    checkout = Path(__file__).resolve().parents[2]
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *(p for p in sys.path if Path(p).resolve() != checkout)])
+    try:
+        assert resolve("data.mine:x", "a test") == 3
+    finally:
+        sys.modules.pop("data.mine", None), sys.modules.pop("data", None)
 
 
 def test_a_plug_in_that_lacks_a_dependency_names_the_dependency(
