@@ -11,7 +11,6 @@ from typing import Any
 
 from reprise.core.errors import UserError
 
-
 _ROOT = Path(__file__).resolve().parents[1]
 # Modules that changed more than the `reprise.` before them.
 _MOVED = {
