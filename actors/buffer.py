@@ -7,39 +7,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import ray
 
 from reprise.buffer.settings import BufferSettings
-from reprise.buffer.trajectory_buffer import Admitted, TrajectoryBuffer
-from reprise.core.types import Group
+from reprise.buffer.trajectory_buffer import TrajectoryBuffer
+from reprise.core.types import Group, Verdict
 from reprise.rewards.tally import Tally
-from reprise.rollout.engine import Episode
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What became of a group, with its times in seconds and the totals so far. `reason` is None if it was stored.
+    """What became of a group, with the totals so far. `reason` is None if it was stored.
 
     counters  the buffer's
     answers   by domain and status
     """
 
     reason: str | None
-    verifier: str
-    generate_seconds: float
-    queue_seconds: float
-    verify_seconds: float
     counters: dict[str, int]
     answers: dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchInfo:
-    """A batch without its arrays, for the driver: ids of its fresh groups, metrics, and the buffer's totals.
+    """A batch without its arrays, for the driver: metrics, and the buffer's totals.
 
     current  whether any token that is trained on was sampled by the very version that takes the batch
     """
 
-    fresh_ids: tuple[str, ...]
     current: bool
     metrics: dict[str, float]
     counters: dict[str, int]
@@ -59,31 +54,20 @@ class BufferActor:
         """Never returns: its caller learns of the actor's death."""
         await asyncio.Event().wait()
 
-    async def add(self, episodes: list[Episode]) -> Added:
-        """Store or reject one judged group. `Starvation` ends the run."""
-        (episode,) = episodes
-        task = episode.group.task
-        self._tally.add(task.domain, (t.verdict for t in episode.group.trajectories if t.verdict is not None))
-        outcome = self._buffer.add(episode.group)
-        return Added(
-            reason=None if isinstance(outcome, Admitted) else str(outcome.reason),
-            verifier=task.verifier,
-            generate_seconds=episode.generate_seconds,
-            queue_seconds=episode.queue_seconds,
-            verify_seconds=episode.verify_seconds,
-            counters=self._buffer.counters(),
-            answers=self._tally.totals(),
-        )
+    async def add(self, group: Group, verdicts: Sequence[Verdict]) -> Added:
+        """Store or reject a group, with one verdict for each trajectory. `Starvation` ends the run."""
+        self._tally.add(group.task.domain, verdicts)
+        reason = self._buffer.add(group.verified(verdicts))
+        return Added(None if reason is None else str(reason), self._buffer.counters(), self._tally.totals())
 
-    async def take(self, version: int, fresh: int) -> tuple[list[Group], BatchInfo]:
-        """The batch of `version` in two parts: the groups for the learner, the rest for the driver."""
-        batch = self._buffer.take(version, fresh)
-        if batch is None:
-            raise RuntimeError(f"the buffer holds {self._buffer.ready()} fresh groups and was asked for {fresh}")
-        fresh_ids = tuple(g.id for g, again in zip(batch.groups, batch.reused, strict=True) if not again)
+    @ray.method(num_returns=2)
+    async def take(self, version: int, group_ids: Sequence[str]) -> tuple[list[Group], BatchInfo]:
+        """The batch of `version` with these fresh groups, in two parts: the groups for the learner, the rest for the
+        driver."""
+        batch = self._buffer.take(version, group_ids)
         metrics = batch.metrics | self._tally.metrics() | {"tokens/response_mean": _mean_length(batch.groups)}
         current = any(_samples_of(group, version) for group in batch.groups)
-        return list(batch.groups), BatchInfo(fresh_ids, current, metrics, self._buffer.counters())
+        return list(batch.groups), BatchInfo(current, metrics, self._buffer.counters())
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -1,6 +1,6 @@
-"""Engines and verifiers taken together: requests go in, judged episodes come out, as references.
+"""Engines and verifiers taken together: requests go in, sampled groups and verdicts come out.
 
-Trajectories travel from engine to verifier to buffer through the object store; the driver only passes the references.
+A group's arrays stay in the object store, from the engine to the buffer; the driver sees texts, verdicts and small facts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from reprise.actors.errors import ActorFailure
-from reprise.actors.verifier_pool import PoolCounts, VerifierPool
-from reprise.rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
+from reprise.actors.errors import ActorFailure, unwrapped
+from reprise.actors.verifier_pool import PoolCounts, Verified, VerifierPool
+from reprise.core.types import Group, Task
+from reprise.rollout.engine import EngineStats
+from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 from reprise.rollout.routing import LeastLoaded
 
 _STATS_DEADLINE_S = 60.0
@@ -29,8 +31,21 @@ class FleetStats:
     left_out: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A group without verdicts: a reference to it, and its responses."""
+
+    group: Any
+    responses: Responses
+
+    async def fetched(self) -> Group:
+        """The group itself, here."""
+        group: Group = await self.group
+        return group
+
+
 class Fleet:
-    """Routes requests to the least loaded engine and episodes to the pool of their verifier.
+    """Routes requests to the least loaded engine, and answers to the pool of their verifier.
 
     Args:
         engines: rollout actors.
@@ -43,39 +58,26 @@ class Fleet:
         self._verifiers = dict(verifiers)
         self._left_out: list[str] = []
 
-    async def judged(self, requests: Sequence[SampleRequest]) -> Any:
-        """A reference to the judged episodes of these requests, which share a verifier and a group size.
+    async def sample(self, request: SampleRequest) -> Sampled:
+        """A group, once it is sampled. A task whose prompt leaves no room is left out: `TaskDoesNotFit`.
 
-        Returns once they are sampled and judged, however long the queues are. A task whose prompt leaves no room is
-        left out; `TaskDoesNotFit` if that leaves none. `ActorFailure` if sampling or judging failed for good.
+        `ActorFailure` if sampling failed for good.
         """
-        episodes, groups = await self._sample(requests)
-        answers = groups * requests[0].group_size
-        return await self._verifiers[requests[0].task.verifier].judged(episodes, answers, groups=groups)
-
-    async def sampled(self, request: SampleRequest) -> Episode:
-        """The group of one request, which no verifier sees. `TaskDoesNotFit` and `ActorFailure` as of `judged`."""
-        episodes, _ = await self._sample([request])
-        (episode,) = await episodes
-        sampled: Episode = episode
-        return sampled
-
-    async def _sample(self, requests: Sequence[SampleRequest]) -> tuple[Any, int]:
-        """A reference to the episodes of the tasks that fit, and how many they are, once they are sampled."""
-        responses = sum(request.group_size for request in requests)
-        engine = self._routing.assign(responses)
+        engine = self._routing.assign(request.group_size)
         try:
-            episodes, left_out = self.engines[engine].sample.options(num_returns=2).remote(list(requests))
-            left_out = await left_out
+            group, responses = self.engines[engine].sample.remote(request)
+            return Sampled(group, await responses)
+        except TaskDoesNotFit as error:
+            self._left_out.append(str(unwrapped(error)))
+            raise unwrapped(error) from None
         except RayError as error:
             raise ActorFailure(f"engine {engine}", error) from error
         finally:
-            self._routing.done(engine, responses)
-        self._left_out += left_out
-        groups = len(requests) - len(left_out)
-        if not groups:
-            raise TaskDoesNotFit("; ".join(left_out))
-        return episodes, groups
+            self._routing.done(engine, request.group_size)
+
+    async def verify(self, task: Task, responses: Responses) -> Verified:
+        """A verdict for each response, however long the queue is. Raises what ends the run."""
+        return await self._verifiers[task.verifier].verify(responses.answers(task))
 
     async def stats(self) -> FleetStats:
         """What engines and verifiers did since the last call."""

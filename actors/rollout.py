@@ -1,4 +1,4 @@
-"""The rollout actor: one engine."""
+"""The rollout actor: one engine, and the episodes that are played with it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from reprise.actors.node import check_sees_policy
-from reprise.core.types import Float32
-from reprise.rollout.engine import EngineStats, Episode, RolloutEngine, SampleRequest, TaskDoesNotFit
+from reprise.core.types import Float32, Group
+from reprise.rollout.engine import EngineStats, RolloutEngine
 from reprise.rollout.entry_points import check_entry_points
+from reprise.rollout.episodes.base import Episode, Responses, SampleRequest
+from reprise.rollout.episodes.single_turn import SingleTurn
 from reprise.rollout.settings import RolloutSettings
 
 _HEALTH_PERIOD_S = 1.0
 
 
 class RolloutActor:
-    """Hosts a `VllmEngine`. See `rollout.engine.RolloutEngine` for what the calls mean."""
+    """Hosts a `VllmEngine`. See `rollout.engine.RolloutEngine` and `rollout.episodes.base` for what the calls mean."""
 
     def __init__(self, settings: RolloutSettings, policy_dir: Path, dtype: Any, weight_backend: str, seed: int) -> None:
         self._arguments = (settings, policy_dir, dtype, weight_backend, seed)
@@ -34,6 +38,7 @@ class RolloutActor:
             self._engine: RolloutEngine = VllmEngine(
                 settings, policy_dir, dtype=dtype, weight_backend=weight_backend, seed=seed
             )
+            self._episode: Episode = SingleTurn(settings, policy_dir, seed)
         except Exception:
             traceback.print_exc()  # into the actor's log
             raise
@@ -44,20 +49,13 @@ class RolloutActor:
             await asyncio.sleep(_HEALTH_PERIOD_S)
             self._engine.check_health()
 
-    async def sample(self, requests: Sequence[SampleRequest]) -> tuple[list[Episode], list[str]]:
-        """The episodes, and apart from them what tasks were left out, and why: a caller can wait for that and fetch
-        nothing."""
-        sampled = await asyncio.gather(*map(self._sample, requests))
-        return [e for e in sampled if not isinstance(e, str)], [e for e in sampled if isinstance(e, str)]
+    @ray.method(num_returns=2)
+    async def sample(self, request: SampleRequest) -> tuple[Group, Responses]:
+        """In two parts: the group for the buffer, the rest for the driver."""
+        return await self._episode.run(self._engine, request)
 
-    async def _sample(self, request: SampleRequest) -> Episode | str:
-        try:
-            return await self._engine.sample(request)
-        except TaskDoesNotFit as error:
-            return str(error)
-
-    async def prompt_logprobs(self, token_ids: Sequence[int]) -> Float32:
-        return await self._engine.prompt_logprobs(token_ids)
+    async def score(self, token_ids: Sequence[int]) -> Float32:
+        return await self._engine.score(token_ids)
 
     async def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
         await self._engine.init_weight_transfer(init_info)

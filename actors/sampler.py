@@ -11,12 +11,23 @@ from reprise.actors.buffer import Added, BatchInfo
 from reprise.actors.fleet import Fleet
 from reprise.core.types import Task
 from reprise.rollout.admission import Admission
-from reprise.rollout.engine import SampleRequest, TaskDoesNotFit
+from reprise.rollout.episodes.base import SampleRequest, TaskDoesNotFit
 from reprise.rollout.open_groups import OpenGroups
 
 
 @dataclass(frozen=True, slots=True)
-class BatchOnItsWay:
+class Finished:
+    """A group that the buffer has stored or rejected, with the seconds that its stages took."""
+
+    verifier: str
+    generate_seconds: float
+    queue_seconds: float
+    verify_seconds: float
+    added: Added
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBatch:
     """A batch for the learner. `groups` is a reference: the arrays never pass the driver."""
 
     groups: Any
@@ -25,7 +36,7 @@ class BatchOnItsWay:
 
 
 class Sampler:
-    """Task by task from the stream: sampling, judging, buffer. Runs on the driver's event loop.
+    """Task by task from the stream: sampling, verifying, buffer. Runs on the driver's event loop.
 
     What starts when is `OpenGroups`' decision; this carries it out. A group that ends with an error ends the run: the
     fleet has tried what there is to try by then, or the buffer has found starvation.
@@ -37,7 +48,7 @@ class Sampler:
         tasks: training tasks, in order.
         group_size: responses a task.
         take_deadline_s: seconds a batch may be waited for.
-        on_added: called with what became of each group.
+        on_finished: called with what became of each group.
         on_failure: called with the error of a background group, which ends the run.
         groups_before: groups that a resumed run had started; ids go on from there.
     """
@@ -51,7 +62,7 @@ class Sampler:
         *,
         group_size: int,
         take_deadline_s: float,
-        on_added: Callable[[Added], None],
+        on_finished: Callable[[Finished], None],
         on_failure: Callable[[BaseException], None],
         groups_before: int = 0,
     ) -> None:
@@ -60,7 +71,7 @@ class Sampler:
         self._admission = admission
         self._open = OpenGroups(admission, tasks, group_size, groups_before)
         self._take_deadline_s = take_deadline_s
-        self._on_added = on_added
+        self._on_finished = on_finished
         self._on_failure = on_failure
         self._running: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -74,7 +85,7 @@ class Sampler:
         """Every engine holds `version`: start what may be started with it."""
         self._start(self._open.published(version))
 
-    async def batch(self, version: int) -> BatchOnItsWay:
+    async def batch(self, version: int) -> TakenBatch:
         """The batch of `version`, once the staleness rule lets the learner take it; TimeoutError at the deadline."""
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -85,19 +96,18 @@ class Sampler:
                     waited = True
                     self._changed.clear()
                     await self._changed.wait()
-                fresh = self._admission.fresh_in_next_batch
-                groups, info = self._buffer.take.options(num_returns=2).remote(version, fresh)
-                info = await info
+                group_ids, started_now = self._open.take(version, waited)
+                self._start(started_now)
+                groups, info = self._buffer.take.remote(version, group_ids)
+                return TakenBatch(groups, await info, loop.time() - started)
         except TimeoutError:
             raise TimeoutError(self._starved(version)) from None
-        self._start(self._open.taken(version, info.fresh_ids, waited))
-        return BatchOnItsWay(groups, info, loop.time() - started)
 
     def _starved(self, version: int) -> str:
         waited_for = self._admission.stragglers()
         return (
             f"no batch for version {version} within buffer.take_deadline_s = {self._take_deadline_s:g} s: "
-            f"{self._admission.ready} of {self._admission.fresh_in_next_batch} fresh groups are ready and "
+            f"{self._admission.ready} of {self._admission.fresh_per_batch} fresh groups are ready and "
             f"{self._admission.in_flight} in flight"
             + (f", the oldest being {', '.join(waited_for[:3])}" if waited_for else "")
         )
@@ -133,9 +143,11 @@ class Sampler:
 
     async def _was_stored(self, request: SampleRequest) -> bool:
         try:
-            judged = await self._fleet.judged([request])
-        except TaskDoesNotFit:  # the fleet tells it
+            sampled = await self._fleet.sample(request)
+        except TaskDoesNotFit:  # counted by the fleet
             return False
-        added: Added = await self._buffer.add.remote(judged)
-        self._on_added(added)
+        verified = await self._fleet.verify(request.task, sampled.responses)
+        added: Added = await self._buffer.add.remote(sampled.group, verified.verdicts)
+        times = sampled.responses.seconds, verified.queue_seconds, verified.seconds
+        self._on_finished(Finished(request.task.verifier, *times, added))
         return added.reason is None

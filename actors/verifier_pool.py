@@ -1,13 +1,13 @@
-"""The actors of one verifier: they judge side by side, are watched, and are started again when they are lost.
+"""The actors of one verifier: they work side by side, are watched, and are restarted when they are lost.
 
 Decisions are made in `rewards/pool/` (who is next, whose fault a loss was, when an actor is given up); here are the
-Ray calls, the clock and the deadlines. Episodes pass as references: the driver fetches none.
+Ray calls, the clock and the deadlines.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,14 @@ from ray.exceptions import (
 )
 
 from reprise.actors.errors import ActorFailure, noted, shortly, unwrapped
-from reprise.actors.verifier import Told
 from reprise.core.errors import UserError
-from reprise.core.types import Verdict
+from reprise.core.types import Status, Verdict
+from reprise.rewards.base import Answer
 from reprise.rewards.infra_errors import InfraError, collected
 from reprise.rewards.pool.case import Case, Loss
 from reprise.rewards.pool.dispatch import Dispatch, Recycle
 from reprise.rewards.pool.health import Health, Patience, State
+from reprise.rewards.scoring import Judgement
 from reprise.rewards.settings import VerifierSettings
 
 # What says that a call has failed because its actor is gone, not because of what it was asked.
@@ -41,7 +42,6 @@ _DEATHS = (
     OutOfMemoryError,
     WorkerCrashedError,
 )
-ASSEMBLIES = 5  # attempts to put known verdicts to their episodes before the run is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class PoolCounts:
     """What happened since the last time it was asked.
 
     restarts   how often an actor was lost (it died, had to be killed, or did not start) and started again
-    rejudged   answers that were judged again because of that, each time counted
+    rejudged   answers that were verified again because of that, each time counted
     held_back  batches that found the queue full
     waiting    batches that wait for an actor now
     """
@@ -76,16 +76,27 @@ class PoolCounts:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """One verdict for each answer, in their order; seconds in the queue, and seconds that verifying took after it."""
+
+    verdicts: Sequence[Verdict]
+    queue_seconds: float
+    seconds: float
+
+
 @dataclass(slots=True, eq=False)
 class _Batch:
-    """One call of `judged`. Its times are the loop's; `abandoned` once nobody waits for it any more."""
+    """One call of `verify`. Its times are the loop's; `abandoned` once nobody waits for it any more."""
 
-    episodes: Any
-    answers: int
-    groups: int
+    answers: Sequence[Answer]
     queued: float
     begun: float | None = None
     abandoned: bool = False
+
+    def verified(self, verdicts: Sequence[Verdict], now: float) -> Verified:
+        assert self.begun is not None
+        return Verified(verdicts, self.begun - self.queued, now - self.begun)
 
 
 class VerifierPool:
@@ -95,10 +106,10 @@ class VerifierPool:
         name: the verifier's name.
         settings: how many actors, how many batches at a time, queue, deadlines.
         create: makes the actor with this number; the flag says whether one was there before.
-        note: told in words whenever an actor is lost and will be started again.
-        failed: told what kept answers from being judged, whenever it did.
-        fail: told what ends the run: an actor that cannot be started again, or starts with a UserError.
-        patience, checks: how long an actor is borne with.
+        note: called with a line whenever an actor is lost and restarted.
+        failed: called with what kept answers from being verified.
+        fail: called with what ends the run: an actor that cannot be restarted, or starts with a UserError.
+        patience, checks: when an actor is given up.
         kill: ends an actor at once.
     """
 
@@ -123,7 +134,7 @@ class VerifierPool:
         self._health = [Health(patience or Patience()) for _ in range(settings.workers)]
         self._actors: dict[int, Any] = {}
         self._first_starts = [asyncio.Event() for _ in range(settings.workers)]
-        self._doom: dict[int, asyncio.Future[Loss]] = {}  # set when an actor must be killed
+        self._to_be_killed: dict[int, asyncio.Future[Loss]] = {}  # set when an actor has to be
         self._lost: dict[int, asyncio.Future[Loss]] = {}  # set when it is, for what it was working on
         self._turns: dict[Any, asyncio.Future[int]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -139,18 +150,18 @@ class VerifierPool:
             self._spawn(self._keep(number))
 
     async def started(self) -> None:
-        """Returns when every actor has been started once. One that cannot be is told to `fail`."""
+        """Returns when every actor has been started once. `fail` is called for one that cannot be."""
         for first in self._first_starts:
             await first.wait()
 
-    async def judged(self, episodes: Any, answers: int, groups: int) -> Any:
-        """A reference to the judged episodes behind the reference `episodes`, `answers` trajectories in `groups`.
+    async def verify(self, answers: Sequence[Answer]) -> Verified:
+        """A verdict for each answer of a group.
 
-        Waits while the queue is full, and until they are judged: however many actors are lost meanwhile, each answer
-        gets one verdict. What ends the run is raised.
+        Waits while the queue is full, and until all are there: however many actors are lost meanwhile, each answer gets
+        one verdict. Raises what ends the run.
         """
-        batch = _Batch(episodes, answers, groups, asyncio.get_running_loop().time())
-        task = self._spawn(self._judged(batch))
+        batch = _Batch(answers, _now())
+        task = self._spawn(self._verify(batch))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -172,7 +183,7 @@ class VerifierPool:
         )
 
     async def close(self) -> list[Any]:
-        """Judge and restart nothing more; the actors that are left, for the caller to close and kill."""
+        """Verify and restart nothing more; the actors that are left, for the caller to close and kill."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -192,58 +203,48 @@ class VerifierPool:
 
     # --- batches ------------------------------------------------------------------------------------------------------
 
-    async def _judged(self, batch: _Batch) -> Any:
-        case, scored = Case(batch.answers, self._settings.deadline_s), 0
+    async def _verify(self, batch: _Batch) -> Verified:
+        case, scored = Case(len(batch.answers), self._settings.deadline_s), 0
         enter: Callable[[_Batch], None] = self._dispatch.submit
         while not case.alone:
-            outcome, judged = await self._judge(batch, {}, enter)
+            actor = await self._turn(batch, enter)
+            asked = _now()
+            try:
+                outcome = await self._ask(actor, batch.answers)
+            finally:
+                self._release(batch)
             if not isinstance(outcome, Loss):
-                self._scored += outcome.scored
-                self._failed(outcome.failures)
-                return judged
+                return batch.verified(outcome.verdicts, asked + outcome.seconds)
             case.lost(outcome)
             scored, enter = self._scored, self._dispatch.again
-            self._rejudged += 0 if case.alone else batch.answers
-        await self._judge_alone(batch, case)
+            self._rejudged += 0 if case.alone else len(batch.answers)
+        await self._verify_alone(batch, case)
         verdicts = case.verdicts(witness=self._scored > scored)
         self._failed(collected(self.name, [verdicts[number] for number in case.given_up]))
-        for _ in range(ASSEMBLIES):
-            outcome, judged = await self._judge(batch, verdicts, enter)
-            if not isinstance(outcome, Loss):
-                return judged
-        raise ActorFailure(f"verifier {self.name}", RuntimeError(f"{ASSEMBLIES} actors were lost in a row"))
+        return batch.verified([verdicts[number] for number in range(len(batch.answers))], _now())
 
-    async def _judge(
-        self, batch: _Batch, known: Mapping[int, Verdict], enter: Callable[[_Batch], None]
-    ) -> tuple[Loss | Told, Any]:
-        """What an actor tells of the batch, or how it was lost; and the reference to the judged episodes."""
-        actor = await self._turn(batch, enter)
-        try:
-            now = asyncio.get_running_loop().time()
-            batch.begun = now if batch.begun is None else batch.begun
-            times = (batch.begun - batch.queued, now - batch.begun)
-            call = self._actors[actor].judge.options(num_returns=2)
-            judged, told = call.remote(batch.episodes, known, *times)
-            return await self._outcome(actor, told, self._settings.deadline_s * batch.groups), judged
-        finally:
-            self._release(batch)
-
-    async def _judge_alone(self, batch: _Batch, case: Case) -> None:
+    async def _verify_alone(self, batch: _Batch, case: Case) -> None:
         """One answer after the other, on a fresh actor that serves nothing else until they are done or it is lost."""
         while case.next is not None:
             actor = await self._turn(batch, self._dispatch.alone)
             try:
                 while (number := case.next) is not None:
                     self._rejudged += 1
-                    call = self._actors[actor].judge_one.remote(batch.episodes, number)
-                    outcome = await self._outcome(actor, call, self._settings.deadline_s)
+                    outcome = await self._ask(actor, [batch.answers[number]])
                     if isinstance(outcome, Loss):
                         case.lost(outcome)
                         break
-                    case.judged(outcome[0])
-                    self._failed(outcome[1])
+                    case.judged(outcome.verdicts[0])
             finally:
                 self._release(batch)
+
+    async def _ask(self, actor: int, answers: Sequence[Answer]) -> Judgement | Loss:
+        """What the actor answers within the deadline, or how it was lost."""
+        outcome = await self._outcome(actor, self._actors[actor].verify.remote(answers), self._settings.deadline_s)
+        if not isinstance(outcome, Loss):
+            self._scored += sum(verdict.status is Status.SCORED for verdict in outcome.verdicts)
+            self._failed(outcome.failures)
+        return outcome
 
     async def _outcome(self, actor: int, reference: Any, deadline_s: float) -> Any:
         """What the actor answers within the deadline, or how it was lost."""
@@ -256,12 +257,12 @@ class VerifierPool:
             if lost.done():
                 return lost.result()
             if not call.done():
-                self._condemn(actor, Loss.LATE)
+                self._kill_and_restart(actor, Loss.LATE)
                 return Loss.LATE
             error = call.exception()
             if not isinstance(error, _DEATHS):
                 raise ActorFailure(f"verifier {self.name} {actor}", error) from error
-            self._condemn(actor, Loss.DIED)
+            self._kill_and_restart(actor, Loss.DIED)
             return Loss.DIED
         finally:
             call.cancel()
@@ -274,7 +275,9 @@ class VerifierPool:
         enter(batch)
         self._pump()
         try:
-            return await turn
+            actor = await turn
+            batch.begun = _now() if batch.begun is None else batch.begun
+            return actor
         except asyncio.CancelledError:
             self._release(batch)
             raise
@@ -289,24 +292,24 @@ class VerifierPool:
         """Do what can be done now."""
         while (step := self._dispatch.next()) is not None:
             if isinstance(step, Recycle):
-                self._condemn(step.actor, Loss.KILLED)
+                self._kill_and_restart(step.actor, Loss.KILLED)
             elif not (turn := self._turns[step.batch]).done():
                 turn.set_result(step.actor)
 
     # --- actors -------------------------------------------------------------------------------------------------------
 
-    def _condemn(self, actor: int, why: Loss) -> None:
+    def _kill_and_restart(self, actor: int, why: Loss) -> None:
         """The keeper will kill it and start it again."""
         self._dispatch.down(actor)
-        if not self._doom[actor].done():
-            self._doom[actor].set_result(why)
+        if not self._to_be_killed[actor].done():
+            self._to_be_killed[actor].set_result(why)
 
     async def _keep(self, number: int) -> None:
         """Start the actor, watch it, and start it again when it is lost."""
         try:
             while await self._start(number):
                 why, words = await self._watch(number)
-                self._bury(number, why, words)
+                self._clear_up(number, why, words)
                 await asyncio.sleep(self._health[number].back_off_s)
                 self._health[number].restarting()
                 self._actors[number] = self._create(number, True)
@@ -330,7 +333,7 @@ class VerifierPool:
                     self._fail(ActorFailure(f"verifier {self.name} {number}", error))
                     return False
                 self._restarts += 1
-                what = f"verifier {self.name} {number} did not start ({shortly(error)}): it is started again."
+                what = f"verifier {self.name} {number} did not start ({shortly(error)}): it is restarted."
                 self._note(what + noted(error))
                 await asyncio.sleep(health.back_off_s)
                 health.restarting()
@@ -338,25 +341,25 @@ class VerifierPool:
         health.started()
         self.notes += [note for note in notes or () if note not in self.notes]
         loop = asyncio.get_running_loop()
-        self._doom[number], self._lost[number] = loop.create_future(), loop.create_future()
+        self._to_be_killed[number], self._lost[number] = loop.create_future(), loop.create_future()
         self._dispatch.up(number)
         self._first_starts[number].set()
         self._pump()
         return True
 
     async def _watch(self, number: int) -> tuple[Loss, str]:
-        """Returns when the actor has died, does not answer any more, or is condemned: how it was lost, and in words."""
+        """Returns when the actor has died, does not answer any more, or has to be killed: how it was lost, and in words."""
         alive = asyncio.ensure_future(self._actors[number].alive.remote())
         checks = asyncio.create_task(self._check(number))
-        doom = self._doom[number]
+        killing = self._to_be_killed[number]
         try:
-            await asyncio.wait({alive, checks, doom}, return_when=asyncio.FIRST_COMPLETED)
-            if doom.done() and doom.result() is not Loss.DIED:
+            await asyncio.wait({alive, checks, killing}, return_when=asyncio.FIRST_COMPLETED)
+            if killing.done() and killing.result() is not Loss.DIED:
                 late = f"missed its deadline ({self._settings.deadline_s:g} s a group)"
-                return doom.result(), late if doom.result() is Loss.LATE else ""
+                return killing.result(), late if killing.result() is Loss.LATE else ""
             if alive.done() and not isinstance(error := alive.exception(), ActorDiedError | None):
                 return Loss.DIED, f"died ({shortly(error)})"
-            if alive.done() or doom.done():
+            if alive.done() or killing.done():
                 return Loss.DIED, "died"
             return Loss.LATE, "did not answer its health checks"
         finally:
@@ -364,7 +367,7 @@ class VerifierPool:
                 waiting.cancel()
 
     async def _check(self, number: int) -> None:
-        """Ask regularly whether the actor's event loop runs; returns when it is taken for dead."""
+        """Ask regularly whether the actor's event loop runs; returns when it counts as dead."""
         health, actor = self._health[number], self._actors[number]
         while health.state is not State.DEAD:
             await asyncio.sleep(self._checks.period_s)
@@ -377,15 +380,20 @@ class VerifierPool:
                 self._dispatch.pause(number)
             self._pump()
 
-    def _bury(self, number: int, why: Loss, words: str) -> None:
+    def _clear_up(self, number: int, why: Loss, words: str) -> None:
         """Kill what is left of the actor; what it worked on is told."""
         self._dispatch.down(number)
-        self._lost[number].set_result(Loss.KILLED if self._doom[number].done() and why is Loss.LATE else why)
+        self._lost[number].set_result(Loss.KILLED if self._to_be_killed[number].done() and why is Loss.LATE else why)
         self._kill(self._actors[number])
         self._health[number].died(by_itself=why is Loss.DIED)
         if words:  # else it was well, and made room for a fresh one
             self._restarts += 1
-            self._note(f"verifier {self.name} {number} {words}; it is started again, and what it had is judged again.")
+            self._note(f"verifier {self.name} {number} {words}; it is restarted, and what it had is verified again.")
+
+
+def _now() -> float:
+    """Seconds of the event loop's clock."""
+    return asyncio.get_running_loop().time()
 
 
 async def _within(deadline_s: float, call: Awaitable[Any], what: str) -> Any:

@@ -1,15 +1,15 @@
 """The trajectory buffer: what groups are kept, and what the learner's next batch is made of.
 
-Pure: no clock, no I/O, no Ray. Fresh groups leave in the order of their start versions, which is the order of their
-deadlines (rollout/admission.py); they are never dropped. Groups that were trained on wait in the reuse pool until they
+Pure: no clock, no I/O, no Ray. Fresh groups leave when they are asked for by name (rollout/admission.py says which are
+due); they are never dropped. Groups that were trained on wait in the reuse pool until they
 are picked again, too often used, too old, or in the way of fresh ones.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,18 +38,6 @@ COUNTERS = (
     "evicted/max_age",
     "evicted/memory",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """The group is stored, fresh."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The group teaches nothing: it is counted and not stored."""
-
-    reason: Reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,23 +70,21 @@ class TrajectoryBuffer:
         max_uses = settings.reuse.max_uses if settings.reused_per_batch else uses_per_take
         self._policy = ReusePolicy(max_uses, settings.reuse.max_age, uses_per_take)
         self._pool = ReusePool(self._policy)
-        self._fresh: list[tuple[int, int, Group]] = []
-        self._fresh_bytes: dict[str, int] = {}
+        self._fresh: dict[str, Group] = {}
         self._fresh_nbytes = 0
-        self._arrivals = 0
         self._last_version: int | None = None
         self._rng = np.random.default_rng(seed)
         self._counts: Counter[str] = Counter()
         self._counts_at_last_take: Counter[str] = Counter()
         self._streak = Streak(settings.starvation_groups)
 
-    def add(self, group: Group) -> Admitted | Rejected:
-        """Judge a finished group by its advantages: store it as fresh, or reject it and say why.
+    def add(self, group: Group) -> Reason | None:
+        """Store a group with verdicts as fresh, or reject it by its advantages: then the answer is the reason.
 
         Raises `Starvation` at the `starvation_groups`-th rejection in a row, and ValueError for a group that is already
         here or has a trajectory without a verdict.
         """
-        if group.id in self._fresh_bytes or group.id in self._pool:
+        if group.id in self._fresh or group.id in self._pool:
             raise ValueError(f"group {group.id!r} was added twice")
         group = group_advantages(group, self._settings.normalize_std, self._settings.truncated)
         for trajectory in group.trajectories:
@@ -111,37 +97,35 @@ class TrajectoryBuffer:
         if (reason := teaches_nothing(group)) is not None:
             self._counts[f"groups/{reason}"] += 1
             self._streak.rejected(group, reason)
-            return Rejected(reason)
+            return reason
         self._counts["groups/admitted"] += 1
         self._streak.end()
         self._push_fresh(group)
         self._bound_memory()
-        return Admitted()
+        return None
 
     def ready(self) -> int:
         """Fresh groups waiting to be trained on."""
         return len(self._fresh)
 
-    def take(self, version: int, fresh: int | None = None) -> Batch | None:
-        """The batch to train on at the learner's `version`, or None while too few fresh groups are ready.
+    def take(self, version: int, group_ids: Collection[str]) -> Batch:
+        """The batch to train on at the learner's `version`: the fresh groups of these ids, at most `fresh_per_batch`.
 
-        `fresh` groups (`fresh_per_batch` if None) were never trained on and come earliest start version first; as many
-        reused ones join them as `batch_groups` and `fresh_fraction` allow and the pool holds. Versions must rise from
-        take to take.
+        As many reused groups join them as `batch_groups` and `fresh_fraction` allow and the pool holds. Versions must
+        rise from take to take.
         """
-        fresh = self._settings.fresh_per_batch if fresh is None else fresh
-        if not 1 <= fresh <= self._settings.fresh_per_batch:
-            raise ValueError(f"a batch takes 1 to {self._settings.fresh_per_batch} fresh groups, not {fresh}")
+        if not 1 <= len(group_ids) <= self._settings.fresh_per_batch:
+            raise ValueError(f"a batch takes 1 to {self._settings.fresh_per_batch} fresh groups, not {len(group_ids)}")
         if self._last_version is not None and version <= self._last_version:
             raise ValueError(f"a batch was taken at version {self._last_version} already: {version} is not a later one")
-        if len(self._fresh) < fresh:
-            return None
+        if missing := [group_id for group_id in group_ids if group_id not in self._fresh]:
+            raise ValueError(f"groups that the buffer does not hold as fresh cannot be taken: {missing}")
         self._last_version = version
         self._counts["evicted/max_age"] += self._pool.evict_aged(version)
 
-        reused = self._pool.take_best(self._room_for_reused(fresh))
+        reused = self._pool.take_best(self._room_for_reused(len(group_ids)))
         # In an order that arrival has no part in, nor in the lots that are drawn: two runs can agree to the last bit.
-        first = sorted((self._pop_fresh() for _ in range(fresh)), key=lambda group: group.id)
+        first = [self._pop_fresh(group_id) for group_id in sorted(group_ids)]
         groups = (*first, *(member.group for member in reused))
         is_reused = (False,) * len(first) + (True,) * len(reused)
         ages = tuple(version - group.oldest_version for group in groups)
@@ -168,7 +152,7 @@ class TrajectoryBuffer:
             for m in self._pool.members()
         ]
         return {
-            "fresh": [group_to_plain(group) for _, _, group in sorted(self._fresh, key=lambda entry: entry[:2])],
+            "fresh": [group_to_plain(group) for group in self._fresh.values()],
             "reusable": reusable,
             "last_version": self._last_version,
             "rng": self._rng.bit_generator.state,
@@ -193,14 +177,12 @@ class TrajectoryBuffer:
         self._bound_memory()
 
     def _push_fresh(self, group: Group) -> None:
-        heapq.heappush(self._fresh, (group.start_version, self._arrivals, group))
-        self._arrivals += 1
-        self._fresh_bytes[group.id] = group.nbytes
-        self._fresh_nbytes += self._fresh_bytes[group.id]
+        self._fresh[group.id] = group
+        self._fresh_nbytes += group.nbytes
 
-    def _pop_fresh(self) -> Group:
-        _, _, group = heapq.heappop(self._fresh)
-        self._fresh_nbytes -= self._fresh_bytes.pop(group.id)
+    def _pop_fresh(self, group_id: str) -> Group:
+        group = self._fresh.pop(group_id)
+        self._fresh_nbytes -= group.nbytes
         return group
 
     def _room_for_reused(self, fresh: int) -> int:

@@ -1,13 +1,13 @@
-"""The types that cross every wall of the house.
+"""The types that every package shares.
 
-They are plain, immutable and free of Ray, torch and I/O, so that each room can build and test them in microseconds.
+They are plain, immutable and free of Ray, torch and I/O, so that each package can build and test them in microseconds.
 Token ids and per-token records travel as numpy arrays end to end; text is made from them for people, never the reverse.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -197,14 +197,10 @@ class Trajectory:
         arrays = (self.prompt_ids, self.response_ids, self.behaviour_logprobs, self.versions, self.trainable)
         return sum(a.nbytes for a in arrays) + (self.verdict.nbytes if self.verdict is not None else 0)
 
-    def judged(self, verdict: Verdict) -> Trajectory:
-        """The same trajectory with its verdict."""
-        return replace(self, verdict=verdict)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """The G trajectories of one task, judged together.
+    """The G trajectories of one task, whose scores are compared with one another.
 
     advantages  float32[G]  group-relative; 0 where `weighted` is false
     weighted    bool[G]     whether the trajectory enters loss and normaliser (scored and not masked)
@@ -223,11 +219,10 @@ class Group:
         """The lowest policy version among the trainable tokens of the group."""
         return min((t.oldest_version for t in self.trajectories if len(t.response_ids)), default=self.start_version)
 
-    @property
-    def scores(self) -> Float32:
-        """float32[G], the raw scores; NaN where a trajectory was not scored."""
-        raw = [t.verdict.score if t.verdict and t.verdict.score is not None else np.nan for t in self.trajectories]
-        return np.asarray(raw, dtype=np.float32)
+    def verified(self, verdicts: Sequence[Verdict]) -> Group:
+        """The same group, with a verdict for each trajectory, in their order."""
+        pairs = zip(self.trajectories, verdicts, strict=True)
+        return replace(self, trajectories=tuple(replace(t, verdict=verdict) for t, verdict in pairs))
 
     @property
     def nbytes(self) -> int:

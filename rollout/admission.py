@@ -1,25 +1,23 @@
 """Admission: may another group start, and may the learner take its batch, without breaking the staleness bound?
 
 One batch of F = `fresh_per_batch` fresh groups is taken at every version. A group that starts at version s must be in
-the batch of version s + `max_staleness` or an earlier one: that is its *deadline*. A group is *open* from its start
-until it is consumed or closed. With the next batch at version n, all deadlines can be met if and only if
+the batch of version s + `max_staleness` or an earlier one: that is its *latest version*. A group is *open* from its
+start until it is consumed or closed. With the next batch at version n, all can be consumed in time if and only if
 
-    for all k >= 0:  #(open groups with a deadline <= n - 1 + k)  <=  k * F
+    for all k >= 0:  #(open groups with a latest version <= n - 1 + k)  <=  k * F
 
-(k batches are left until version n - 1 + k; k = 0 says that nobody is overdue). Earliest deadline first then meets them
-all. A group may start if this still holds with it. The learner may take its batch if this still holds without that
+(k batches are left until version n - 1 + k; k = 0 says that none is overdue). Taking the earliest latest versions first
+then consumes all in time. A group may start if this still holds with it. The learner may take its batch if this still holds without that
 batch and with n + 1 for n; if it does not, a group that is still in flight is due, and the learner waits for it.
 
-Nothing is ever dropped for its age, and nobody waits for ever. While the learner waits at version n, groups in flight
+Nothing is ever dropped for its age, and no wait lasts forever. While the learner waits at version n, groups in flight
 end. If all are ready and there are F of them, taking the earliest F leaves the condition true. If fewer than F are
-open, one more that starts at version n keeps it true: its deadline is not before n, and until then there is room for F.
+open, one more that starts at version n keeps it true: its latest version is at least n, and there is room for F then.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from reprise.core.errors import UserError
@@ -30,7 +28,7 @@ class Admission:
 
     max_staleness          versions between a group's start and the batch that trains on it, at most; 0 is synchronous
     fresh_per_batch        fresh groups in every batch
-    max_concurrent_groups  groups in flight at most (being sampled or judged)
+    max_concurrent_groups  groups in flight at most (being sampled or verified)
     next_take              the version of the next batch: the learner's version, or after a restart the restored one
     """
 
@@ -41,37 +39,27 @@ class Admission:
         self.fresh_per_batch = fresh_per_batch
         self.max_concurrent_groups = max_concurrent_groups
         self.next_take = next_take
-        self._in_flight: dict[str, int] = {}
+        self._in_flight: dict[str, int] = {}  # start version of each group
         self._ready: dict[str, int] = {}
+        self._started: dict[str, int] = {}  # which of all groups it was, of those that are open
+        self._number = 0
         self._in_flight_due: Counter[int] = Counter()
         self._ready_due: Counter[int] = Counter()
-        self._stream_ended = False
 
     @property
     def in_flight(self) -> int:
-        """Groups being sampled or judged."""
+        """Groups being sampled or verified."""
         return len(self._in_flight)
 
     @property
     def ready(self) -> int:
-        """Groups finished, admitted by the buffer and not yet consumed."""
+        """Groups that the buffer has stored and no batch has taken."""
         return len(self._ready)
 
     @property
     def most_open(self) -> int:
         """Groups that may be open at once: those of a batch for each version that they may be behind, and for 0."""
         return (self.max_staleness + 1) * self.fresh_per_batch
-
-    @property
-    def drained(self) -> bool:
-        """True once the stream of tasks has ended and the learner has consumed every group."""
-        return self._stream_ended and not self._in_flight and not self._ready
-
-    @property
-    def fresh_in_next_batch(self) -> int:
-        """Fresh groups that the next batch takes: F, or what is left at the end of the stream of tasks."""
-        open_groups = len(self._in_flight) + len(self._ready)
-        return min(self.fresh_per_batch, open_groups) if self._stream_ended else self.fresh_per_batch
 
     def may_start(self, version: int) -> bool:
         """True if a group whose every token will be sampled at `version` or later may start.
@@ -80,7 +68,7 @@ class Admission:
         that engine's, or the lowest of all.
         """
         self._check_served(version)
-        if self._stream_ended or len(self._in_flight) >= self.max_concurrent_groups:
+        if len(self._in_flight) >= self.max_concurrent_groups:
             return False
         due = self._in_flight_due + self._ready_due
         due[version + self.max_staleness] += 1
@@ -93,54 +81,50 @@ class Admission:
         if not self.may_start(version):
             raise ValueError(f"group {group_id!r} may not start at version {version}: ask may_start first")
         self._in_flight[group_id] = version
+        self._started[group_id] = self._number
+        self._number += 1
         self._in_flight_due[version + self.max_staleness] += 1
 
-    def finished(self, group_id: str) -> None:
-        """The group was sampled and judged and the buffer stored it: in flight before, ready now."""
+    def stored(self, group_id: str) -> None:
+        """The buffer stored the group: in flight before, ready now."""
         version = self._leave_flight(group_id)
         self._ready[group_id] = version
         self._ready_due[version + self.max_staleness] += 1
 
-    def rejected(self, group_id: str) -> None:
-        """The group was sampled and judged and the buffer rejected it: its place is free."""
+    def closed(self, group_id: str) -> None:
+        """The buffer rejected the group, or it was lost with its engine or verifier: its place is free."""
         self._leave_flight(group_id)
-
-    def lost(self, group_id: str) -> None:
-        """The group went down with its engine or verifier: its place is free."""
-        self._leave_flight(group_id)
+        del self._started[group_id]
 
     def may_take(self, version: int) -> bool:
         """True if the learner may take its batch at `version`; False if it has to wait for groups in flight."""
         if version != self.next_take:
             raise ValueError(f"the next batch is due at version {self.next_take}, not {version}")
-        size = self.fresh_in_next_batch
-        if size == 0 or len(self._ready) < size:
+        size = self.fresh_per_batch
+        if len(self._ready) < size:
             return False
         due = self._in_flight_due + self._ready_due
-        for deadline in sorted(self._ready_due):
-            taken = min(size, self._ready_due[deadline])
-            due[deadline] -= taken
+        for latest in sorted(self._ready_due):
+            taken = min(size, self._ready_due[latest])
+            due[latest] -= taken
             size -= taken
         return self._all_met(+due, version + 1)
 
-    def taken(self, version: int, group_ids: Iterable[str]) -> None:
-        """The learner took its batch at `version`, with these groups as its fresh ones."""
+    def take(self, version: int) -> list[str]:
+        """The fresh groups of the batch at `version`, which the learner takes now: those with the earliest latest
+        versions, and among equals those that started first, which prefers no response for being short."""
         if not self.may_take(version):
             raise ValueError(f"no batch may be taken at version {version}: ask may_take first")
-        group_ids = list(group_ids)
-        earliest = heapq.nsmallest(self.fresh_in_next_batch, self._ready.values())
-        if sorted(self._ready[group_id] for group_id in group_ids) != earliest:
-            raise ValueError(f"a batch takes {len(earliest)} ready groups, earliest deadline first, not {group_ids}")
-        for group_id in group_ids:
+        ids = sorted(self._ready, key=lambda group_id: (self._ready[group_id], self._started[group_id]))
+        ids = ids[: self.fresh_per_batch]
+        for group_id in ids:
             self._drop(self._ready_due, self._ready.pop(group_id))
+            del self._started[group_id]
         self.next_take = version + 1
-
-    def end_of_stream(self) -> None:
-        """There are no more tasks: nothing starts any more, and the last batch may be smaller."""
-        self._stream_ended = True
+        return ids
 
     def stragglers(self) -> list[str]:
-        """The groups in flight with the earliest deadline: whom a waiting learner waits for."""
+        """The groups in flight with the earliest latest version: those that a waiting learner waits for."""
         earliest = min(self._in_flight.values(), default=None)
         return [group_id for group_id, version in self._in_flight.items() if version == earliest]
 
@@ -149,8 +133,7 @@ class Admission:
         return {
             "next_take": self.next_take,
             "in_flight": dict(self._in_flight),
-            "ready": dict(self._ready),
-            "stream_ended": self._stream_ended,
+            "ready": {group_id: self._ready[group_id] for group_id in self._started if group_id in self._ready},
         }
 
     def restore(self, state: dict[str, Any]) -> list[str]:
@@ -174,15 +157,16 @@ class Admission:
             )
         self._ready = dict(state["ready"])
         self._ready_due = due
-        self._stream_ended = state["stream_ended"]
+        self._started = {group_id: number for number, group_id in enumerate(self._ready)}
+        self._number = len(self._ready)
         return list(state["in_flight"])
 
     def _all_met(self, due: Counter[int], next_take: int) -> bool:
-        """Whether the batches from `next_take` on can meet all deadlines; counts only grow at a deadline."""
+        """Whether the batches from `next_take` on can consume all in time; counts only grow at a latest version."""
         open_by_then = 0
-        for deadline in sorted(due):
-            open_by_then += due[deadline]
-            if open_by_then > (deadline - next_take + 1) * self.fresh_per_batch:
+        for latest in sorted(due):
+            open_by_then += due[latest]
+            if open_by_then > (latest - next_take + 1) * self.fresh_per_batch:
                 return False
         return True
 
@@ -196,7 +180,7 @@ class Admission:
         return version
 
     def _drop(self, due: Counter[int], version: int) -> None:
-        deadline = version + self.max_staleness
-        due[deadline] -= 1
-        if not due[deadline]:
-            del due[deadline]
+        latest = version + self.max_staleness
+        due[latest] -= 1
+        if not due[latest]:
+            del due[latest]

@@ -1,7 +1,7 @@
-"""What a rollout engine is, and the records that pass through it.
+"""What a rollout engine is: token ids go in, sampled token ids come out.
 
-Everything above this file (actors, admission, training script) talks to `RolloutEngine`; vLLM is behind one
-implementation of it. Token ids go in and come out; text is decoded once, for verifiers and people.
+Everything above this file talks to `RolloutEngine`; vLLM is behind one implementation of it. What is done with an
+engine's tokens, in one turn or many, is an episode's affair (rollout/episodes/).
 """
 
 from __future__ import annotations
@@ -10,41 +10,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from reprise.core.types import Float32, Group, Task
+from reprise.core.types import FinishReason, Float32, Int32
 
 
 @dataclass(frozen=True, slots=True)
-class SampleRequest:
-    """Sample `group_size` responses to `task`. `start_version` is the version at which the group was admitted.
+class Sampling:
+    """How to continue one prompt, `n` times.
 
-    group_id    says, with the run's seed, what noise the responses are sampled with: another id, other noise
-    max_tokens  response tokens at most, where that is less than the recipe allows
+    name        what the engine calls it in errors
+    seed        of its noise: response i of a prompt has that of `seed` + i, whatever else the engine samples
+    max_tokens  tokens at most
+    stop_ids    tokens that end a response
     """
 
-    task: Task
-    group_id: str
-    start_version: int
-    group_size: int
-    max_tokens: int | None = None
+    name: str
+    n: int
+    seed: int
+    temperature: float
+    max_tokens: int
+    stop_ids: tuple[int, ...]
 
 
-class TaskDoesNotFit(ValueError):
-    """A task's prompt leaves no room for a response. Its group is left out and counted."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Completion:
+    """One continuation.
 
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """A sampled group on its way to the buffer, with the decoded responses its verifier reads.
-
-    generate_seconds and verify_seconds are wall times from asking to having; queue_seconds is how long the group waited
-    for its verifier before that.
+    token_ids      int32[R]    the token that ended it included
+    logprobs       float32[R]  nats, under the distribution each token was sampled from (after temperature)
+    versions       int32[R]    the policy version that sampled each token; a weight update may come in between
     """
 
-    group: Group
-    texts: tuple[str, ...]
-    generate_seconds: float
-    verify_seconds: float = 0.0
-    queue_seconds: float = 0.0
+    token_ids: Int32
+    logprobs: Float32
+    versions: Int32
+    finish_reason: FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +65,11 @@ class EngineStats:
 class RolloutEngine(Protocol):
     """One copy of the policy that samples, and can be given new weights while it samples."""
 
-    async def sample(self, request: SampleRequest) -> Episode:
-        """A group of unjudged trajectories; raises if the engine is dead or the group is overdue.
-
-        `TaskDoesNotFit` if the prompt leaves no room.
-        """
+    async def sample(self, prompt_ids: Int32, sampling: Sampling) -> list[Completion]:
+        """`sampling.n` continuations of the prompt, int32[P]; raises if the engine is dead or they are overdue."""
         ...
 
-    async def prompt_logprobs(self, token_ids: Sequence[int]) -> Float32:
+    async def score(self, token_ids: Sequence[int]) -> Float32:
         """float32[len-1]: log-probability in nats of each token but the first, at temperature 1."""
         ...
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from reprise.core.types import Task
 from reprise.rollout.admission import Admission
-from reprise.rollout.engine import SampleRequest
+from reprise.rollout.episodes.base import SampleRequest
 from reprise.rollout.lead import Lead
 
 
@@ -30,7 +30,6 @@ class OpenGroups:
         self._tasks = tasks
         self._group_size = group_size
         self._version: int | None = None
-        self._in_flight: set[str] = set()
         self._unfinished: dict[str, str] = {}  # group -> task, until a batch holds it or the buffer rejects it
 
     def published(self, version: int) -> list[SampleRequest]:
@@ -39,36 +38,28 @@ class OpenGroups:
         return self._next()
 
     def stored(self, group_id: str) -> list[SampleRequest]:
-        """The buffer says that it holds the group."""
-        self._is_ready(group_id)
+        """The buffer holds the group."""
+        self._admission.stored(group_id)
         return self._next()
 
     def rejected(self, group_id: str) -> list[SampleRequest]:
         """The buffer says that the group teaches nothing."""
-        self._in_flight.remove(group_id)
         del self._unfinished[group_id]
-        self._admission.rejected(group_id)
+        self._admission.closed(group_id)
         return self._next()
 
     def lost(self, group_id: str) -> list[SampleRequest]:
         """The group was cancelled, or failed with its engine or verifier. Its task stays unfinished."""
-        if group_id in self._in_flight:  # and not in a batch already
-            self._in_flight.remove(group_id)
-            self._admission.lost(group_id)
+        self._admission.closed(group_id)
         return self._next()
 
-    def taken(self, version: int, group_ids: Iterable[str], waited: bool) -> list[SampleRequest]:
-        """The batch of `version`, for which the learner `waited` or not, holds these fresh groups.
-
-        The buffer may give a group away before its answer to `add` is here, and `stored` comes later.
-        """
-        group_ids = list(group_ids)
+    def take(self, version: int, waited: bool) -> tuple[list[str], list[SampleRequest]]:
+        """The fresh groups of the batch of `version`, for which the learner `waited` or not; and what starts now."""
+        group_ids = self._admission.take(version)
         for group_id in group_ids:
-            self._is_ready(group_id)
             del self._unfinished[group_id]
-        self._admission.taken(version, group_ids)
         self._lead.taken(waited, self._admission.ready)
-        return self._next()
+        return group_ids, self._next()
 
     def close(self) -> None:
         """Start no more groups."""
@@ -85,7 +76,6 @@ class OpenGroups:
             self.started += 1
             request = SampleRequest(task, f"{task.id}#{self.started}", self._version, self._group_size)
             self._admission.start(request.group_id, self._version)
-            self._in_flight.add(request.group_id)
             self._unfinished[request.group_id] = task.id
             requests.append(request)
         return requests
@@ -93,9 +83,3 @@ class OpenGroups:
     def _may_start(self, version: int) -> bool:
         opened = self._admission.in_flight + self._admission.ready
         return opened < self._lead.groups and self._admission.may_start(version)
-
-    def _is_ready(self, group_id: str) -> None:
-        """Tell admission once, whether the buffer's answer or a batch with the group is here first."""
-        if group_id in self._in_flight:
-            self._in_flight.remove(group_id)
-            self._admission.finished(group_id)

@@ -20,12 +20,10 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from reprise.core.types import FinishReason, Float32, Group, Int32, Trajectory
+from reprise.core.types import FinishReason, Float32, Int32
 from reprise.rollout.busy import BusyClock, StepListener
-from reprise.rollout.chat import ChatCodec
-from reprise.rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
+from reprise.rollout.engine import Completion, EngineStats, Sampling
 from reprise.rollout.group_deadlines import GroupDeadlines
-from reprise.rollout.seeds import request_seed
 from reprise.rollout.settings import RolloutSettings
 
 GIB = 1024**3
@@ -37,26 +35,23 @@ Dtype = Literal["float32", "bfloat16"]
 
 
 class VllmEngine:
-    """One `AsyncLLM` with its tokenizer. Build it inside a running event loop.
+    """One `AsyncLLM`. Build it inside a running event loop.
 
     Args:
         settings: the recipe's `rollout` section.
         policy_dir: Hugging Face folder; its weights may be stale, version 0 is published before the first sample.
         dtype: of weights, activations and cache.
         weight_backend: vLLM's name of the weight-transfer engine.
-        seed: the run's, the same for all engines: the noise of a request is that of its group, whoever samples it.
+        seed: for what vLLM draws beside the requests' own noise.
     """
 
     def __init__(
         self, settings: RolloutSettings, policy_dir: Path, *, dtype: Dtype, weight_backend: str, seed: int
     ) -> None:
-        self._settings = settings
-        self.codec = ChatCodec(policy_dir, settings.stop)
         self._clock = BusyClock()
         self._version: int | None = None
         self._recomputed = self._sampled_again = 0
         self._counter = 0
-        self._seed = seed
         self._deadlines = GroupDeadlines(settings.engine.group_deadline_s)
         on_cpu = current_platform.is_cpu()
         engine = settings.engine.on(gpus=not on_cpu)
@@ -86,40 +81,26 @@ class VllmEngine:
         )
         self._llm = AsyncLLM.from_engine_args(arguments, stat_loggers=[StepListener.factory(self._clock)])
 
-    async def sample(self, request: SampleRequest) -> Episode:
+    async def sample(self, prompt_ids: Int32, sampling: Sampling) -> list[Completion]:
         if self._version is None:
             raise RuntimeError("this engine holds no published weights yet: publish a version before sampling")
-        started = time.monotonic()
-        prompt = self.codec.prompt_ids(request.task)
-        room = self._settings.engine.max_model_len - len(prompt)
-        if room < 1:
-            raise TaskDoesNotFit(
-                f"task {request.task.id!r}: a prompt of {len(prompt)} tokens leaves no room in "
-                f"rollout.engine.max_model_len = {self._settings.engine.max_model_len}"
-            )
-        allowed = self._settings.max_response_tokens
         parameters = SamplingParams(
-            n=request.group_size,
-            seed=request_seed(self._seed, request.group_id),
-            temperature=self._settings.temperature,
-            max_tokens=min(allowed if request.max_tokens is None else request.max_tokens, allowed, room),
-            stop_token_ids=list(self.codec.stop_ids),
+            n=sampling.n,
+            seed=sampling.seed,
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            stop_token_ids=list(sampling.stop_ids),
             logprobs=0,
             flat_logprobs=True,
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        output = await self._finish_well(request, prompt.tolist(), parameters)
-        trajectories = tuple(
-            self._trajectory(request, prompt, c) for c in sorted(output.outputs, key=lambda c: c.index)
-        )
-        group = Group(request.group_id, request.task, trajectories, request.start_version)
-        texts = tuple(self.codec.text(prompt, t.response_ids) for t in trajectories)
-        return Episode(group, texts, generate_seconds=time.monotonic() - started)
+        output = await self._finish_well(sampling.name, prompt_ids.tolist(), parameters)
+        return [_completion(one) for one in sorted(output.outputs, key=lambda one: one.index)]
 
-    async def _finish_well(self, request: SampleRequest, ids: list[int], parameters: SamplingParams) -> RequestOutput:
-        """A group whose every response is whole. vLLM may also end one for an error of its own: partial, it would be
-        judged as if the policy had written no more."""
+    async def _finish_well(self, name: str, ids: list[int], parameters: SamplingParams) -> RequestOutput:
+        """Responses that are all whole. vLLM may also end one for an error of its own: partial, it would be verified as
+        if the policy had written no more."""
         for _ in range(_ATTEMPTS):
             output = await self._finish(ids, parameters)
             odd = sorted({str(c.finish_reason) for c in output.outputs} - _WHOLE)
@@ -127,7 +108,7 @@ class VllmEngine:
                 return output
             self._sampled_again += 1
         raise RuntimeError(
-            f"the engine ended responses of group {request.group_id} with {', '.join(odd)} instead of stop or length, "
+            f"the engine ended responses of {name} with {', '.join(odd)} instead of stop or length, "
             f"{_ATTEMPTS} times in a row; its log may say why"
         )
 
@@ -164,29 +145,7 @@ class VllmEngine:
         states = (processor.request_states.get(i) for i in processor.external_req_ids.get(request_id, ()))
         return any(state is not None and not state.is_prefilling for state in states)
 
-    @staticmethod
-    def _trajectory(request: SampleRequest, prompt: Int32, output: CompletionOutput) -> Trajectory:
-        ids = np.asarray(output.token_ids, dtype=np.int32)
-        flat: Any = output.logprobs
-        versions = np.empty(len(ids), dtype=np.int32)
-        covered = 0
-        for span in output.weight_versions or ():
-            versions[span.start : span.end] = int(span.version)
-            covered += span.end - span.start
-        if covered != len(ids):
-            raise RuntimeError(f"the engine labelled {covered} of {len(ids)} tokens with the version that sampled them")
-        return Trajectory(
-            task_id=request.task.id,
-            group_id=request.group_id,
-            prompt_ids=prompt,
-            response_ids=ids,
-            behaviour_logprobs=np.asarray(flat.logprobs, dtype=np.float32)[flat.start_indices],
-            versions=versions,
-            trainable=np.ones(len(ids), dtype=np.bool_),
-            finish_reason=FinishReason.LENGTH if output.finish_reason == "length" else FinishReason.STOP,
-        )
-
-    async def prompt_logprobs(self, token_ids: Sequence[int]) -> Float32:
+    async def score(self, token_ids: Sequence[int]) -> Float32:
         parameters = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
         ids = [int(i) for i in token_ids]
         output = await self._finish(ids, parameters)
@@ -241,3 +200,18 @@ class VllmEngine:
 def _now() -> float:
     """Seconds of the event loop's clock."""
     return asyncio.get_running_loop().time()
+
+
+def _completion(output: CompletionOutput) -> Completion:
+    ids = np.asarray(output.token_ids, dtype=np.int32)
+    flat: Any = output.logprobs
+    versions = np.empty(len(ids), dtype=np.int32)
+    covered = 0
+    for span in output.weight_versions or ():
+        versions[span.start : span.end] = int(span.version)
+        covered += span.end - span.start
+    if covered != len(ids):
+        raise RuntimeError(f"the engine labelled {covered} of {len(ids)} tokens with the version that sampled them")
+    logprobs = np.asarray(flat.logprobs, dtype=np.float32)[flat.start_indices]
+    reason = FinishReason.LENGTH if output.finish_reason == "length" else FinishReason.STOP
+    return Completion(ids, logprobs, versions, reason)

@@ -14,7 +14,7 @@ import numpy as np
 from reprise.actors.fleet import Fleet
 from reprise.actors.learner_group import LearnerGroup
 from reprise.core.types import Task
-from reprise.rollout.engine import SampleRequest, TaskDoesNotFit
+from reprise.rollout.episodes.base import SampleRequest, TaskDoesNotFit
 
 _TOKENS = 8  # of each response
 _PATIENCE_S = 2.0  # the learner stands still meanwhile; a full engine may have no room for so long
@@ -31,10 +31,10 @@ async def sampled_mismatch(
     request = SampleRequest(task, f"{task.id}#mismatch-{version}", version, group_size, max_tokens=_TOKENS)
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            episode = await fleet.sampled(request)
-    except (TimeoutError, TaskDoesNotFit):  # the fleet tells of the latter
+            group = await (await fleet.sample(request)).fetched()
+    except (TimeoutError, TaskDoesNotFit):  # the fleet counts the latter
         return {}
-    trajectories = episode.group.trajectories
+    trajectories = group.trajectories
     ours = await learner.logprobs([(t.prompt_ids, t.response_ids) for t in trajectories])
     log_ratio = np.concatenate(ours).astype(np.float64) - np.concatenate([t.behaviour_logprobs for t in trajectories])
     return {

@@ -10,8 +10,8 @@ import numpy as np
 from reprise.actors.fleet import Fleet
 from reprise.actors.learner_group import LearnerGroup
 from reprise.core.errors import RunError
-from reprise.core.types import Task
-from reprise.rollout.engine import Episode, SampleRequest, TaskDoesNotFit
+from reprise.core.types import Task, Trajectory
+from reprise.rollout.episodes.base import SampleRequest, TaskDoesNotFit
 
 _RESPONSE_TOKENS = 256  # enough to see a disagreement; long responses would keep the run waiting
 
@@ -29,15 +29,14 @@ async def probe(
     `limit`.
     """
 
-    async def sampled(task: Task) -> list[Episode]:
+    async def sampled(task: Task) -> Sequence[Trajectory]:
         request = SampleRequest(task, f"{task.id}#probe", version, group_size, max_tokens=_RESPONSE_TOKENS)
         try:
-            return await (await fleet.judged([request]))
+            return (await (await fleet.sample(request)).fetched()).trajectories
         except TaskDoesNotFit:
-            return []  # the fleet tells it
+            return ()  # counted by the fleet
 
-    groups = await asyncio.gather(*map(sampled, tasks))
-    trajectories = [t for episodes in groups for episode in episodes for t in episode.group.trajectories]
+    trajectories = [t for group in await asyncio.gather(*map(sampled, tasks)) for t in group]
     if not trajectories:
         raise RunError(
             f"the prompts of {len(tasks)} tasks leave no room for a response in rollout.engine.max_model_len"

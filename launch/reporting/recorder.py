@@ -9,10 +9,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from reprise.actors.buffer import Added
 from reprise.actors.fleet import FleetStats
 from reprise.actors.learner import Trained
-from reprise.actors.sampler import BatchOnItsWay
+from reprise.actors.sampler import Finished, TakenBatch
 from reprise.actors.verifier_pool import PoolCounts
 from reprise.data.tasks import TaskSets
 from reprise.launch.evaluation.evaluate import Evaluated
@@ -94,8 +93,8 @@ class Recorder:
         self._step_started = self._started
         self._tokens = 0
         self._group_size = recipe.rollout.group_size
-        self._groups: list[Added] = []  # since the last step
-        self._untold: tuple[int, BatchOnItsWay, Trained] | None = None  # what `trained` told and `step` has not
+        self._groups: list[Finished] = []  # since the last step
+        self._untold: tuple[int, TakenBatch, Trained] | None = None  # what `trained` told and `step` has not
         self._latencies = Latencies()
         self._verifiers = PoolCounts()  # since the last step
         self._sampled_again = self._left_out = 0  # since the last step
@@ -155,14 +154,14 @@ class Recorder:
         """The clock of the RL phase starts."""
         self._rl_started = self._step_started = time.time()
 
-    def trained(self, step: int, batch: BatchOnItsWay, trained: Trained) -> None:
+    def trained(self, step: int, batch: TakenBatch, trained: Trained) -> None:
         """The learner has done `step`, and a checkpoint may hold it: told even if the run ends before `step` is."""
         self._untold = (step, batch, trained)
 
     def step(
         self,
         step: int,
-        batch: BatchOnItsWay,
+        batch: TakenBatch,
         trained: Trained,
         published: PublishReport | None,
         fleet: FleetStats | None,
@@ -213,12 +212,12 @@ class Recorder:
         if now >= self._tell_from:
             self._tell()
 
-    def added(self, added: Added) -> None:
+    def finished(self, group: Finished) -> None:
         """A group was stored or rejected."""
-        self._groups.append(added)
-        self._latencies.add(added.verifier, added.verify_seconds, added.queue_seconds)
-        self.summary.answers = added.answers
-        self._count(added.counters)
+        self._groups.append(group)
+        self._latencies.add(group.verifier, group.verify_seconds, group.queue_seconds)
+        self.summary.answers = group.added.answers
+        self._count(group.added.counters)
 
     def warned(self, warnings: Sequence[str]) -> None:
         """Something that people must know of this run: told at once, and in its table."""

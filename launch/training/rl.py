@@ -140,7 +140,7 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
             stream,
             group_size=recipe.rollout.group_size,
             take_deadline_s=recipe.buffer.take_deadline_s,
-            on_added=recorder.added,
+            on_finished=recorder.finished,
             on_failure=cluster.fail,
             groups_before=0 if saved is None else saved["groups"],
         )

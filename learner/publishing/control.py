@@ -105,6 +105,6 @@ class StagedClient:
         self._all("finish_weight_update", self.version, stage="finish")
         self._all("resume", stage="resume")
 
-    def prompt_logprobs(self, token_ids: list[int]) -> list[Any]:
+    def score(self, token_ids: list[int]) -> list[Any]:
         """Per engine, float32[len-1] log-probabilities of the given tokens."""
-        return self._all("prompt_logprobs", token_ids, stage="check")
+        return self._all("score", token_ids, stage="check")

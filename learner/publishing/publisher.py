@@ -104,9 +104,7 @@ class Publisher:
         ours = self._logprobs(self._check_tokens)
         if self._rank != 0:
             return 0.0
-        theirs = self._run(
-            "check", self._settings.deadlines.check, lambda: self._client.prompt_logprobs(self._check_tokens)
-        )
+        theirs = self._run("check", self._settings.deadlines.check, lambda: self._client.score(self._check_tokens))
         mismatches = [float(np.abs(ours - engine).mean()) for engine in theirs]
         worst = int(np.argmax(mismatches))
         # Not `>`: a NaN must not pass.

@@ -30,7 +30,7 @@ def compare_with_training(live: LiveEngine, policies: Policies) -> None:
     """Prefill, and 256 greedy tokens decoded from the cache, against the transformers model with full logits."""
     model = policies.model
     for ids in prompts(2, 63, LONGEST - 1):
-        served = live.run(live.engine.prompt_logprobs(ids))
+        served = live.run(live.engine.score(ids))
         assert np.abs(served - logprobs(model, np.asarray(ids), 1.0)).max() <= TOLERANCE
 
     asked = prompts(3, 17, 60, 60)

@@ -57,7 +57,7 @@ class RecordingControl:
         if method == "init_weight_transfer":
             path = Path(arguments[0][0]["path"])
             self.mapped = [torch.from_file(str(path), shared=True, size=path.stat().st_size, dtype=torch.uint8)]
-        if method == "prompt_logprobs":
+        if method == "score":
             return [np.zeros(len(arguments[0][0]) - 1, dtype=np.float32)] * self.engines
         return [None] * self.engines
 
@@ -95,7 +95,7 @@ def test_a_version_goes_through_its_stages_in_order_and_is_stamped_last(tmp_path
         "update_weights",
         "finish_weight_update",
         "resume",
-        "prompt_logprobs",
+        "score",
     ]
     assert control.calls[4][1] == (7,)
     assert report.nbytes == 4 * (4 * 6 + 6 + 6 * 2 + 2)
