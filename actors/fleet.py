@@ -1,6 +1,6 @@
 """Engines and verifiers taken together: requests go in, sampled groups and verdicts come out.
 
-A group's arrays stay in the object store, from the engine to the buffer; the driver sees texts, verdicts and small facts.
+A group's arrays stay in the object store on their way from engine to buffer; the driver sees texts and verdicts.
 """
 
 from __future__ import annotations

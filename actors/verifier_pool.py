@@ -348,7 +348,7 @@ class VerifierPool:
         return True
 
     async def _watch(self, number: int) -> tuple[Loss, str]:
-        """Returns when the actor has died, does not answer any more, or has to be killed: how it was lost, and in words."""
+        """Returns when the actor has died, does not answer or has to be killed: how it was lost, and in words."""
         alive = asyncio.ensure_future(self._actors[number].alive.remote())
         checks = asyncio.create_task(self._check(number))
         killing = self._to_be_killed[number]

@@ -7,8 +7,9 @@ start until it is consumed or closed. With the next batch at version n, all can 
     for all k >= 0:  #(open groups with a latest version <= n - 1 + k)  <=  k * F
 
 (k batches are left until version n - 1 + k; k = 0 says that none is overdue). Taking the earliest latest versions first
-then consumes all in time. A group may start if this still holds with it. The learner may take its batch if this still holds without that
-batch and with n + 1 for n; if it does not, a group that is still in flight is due, and the learner waits for it.
+then consumes all in time. A group may start if this still holds with it. The learner may take its batch if this still
+holds without that batch and with n + 1 for n; if it does not, a group that is still in flight is due, and the learner
+waits for it.
 
 Nothing is ever dropped for its age, and no wait lasts forever. While the learner waits at version n, groups in flight
 end. If all are ready and there are F of them, taking the earliest F leaves the condition true. If fewer than F are

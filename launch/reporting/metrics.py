@@ -1,7 +1,7 @@
 """Every number a run reports: what it is called, in which unit, what it means, and the file that keeps it.
 
-`METRICS` is the one table. `python -m reprise.launch.reporting.metrics > docs/metrics.md` prints the page from it, and a
-line with a name outside it, or without a core name, is refused, so that a renamed metric cannot vanish unnoticed.
+`METRICS` is the one table. `python -m reprise.launch.reporting.metrics > docs/metrics.md` prints the page from it, and
+a line with a name outside it, or without a core name, is refused, so that a renamed metric cannot vanish unnoticed.
 """
 
 from __future__ import annotations

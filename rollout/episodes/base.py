@@ -53,5 +53,5 @@ class Episode(Protocol):
     """One way of answering a task with an engine: in one turn, or in many with an environment's."""
 
     async def run(self, engine: RolloutEngine, request: SampleRequest) -> tuple[Group, Responses]:
-        """A group without verdicts. `TaskDoesNotFit` if the task's prompt leaves no room; raises what the engine does."""
+        """A group without verdicts. `TaskDoesNotFit` if the prompt leaves no room; raises what the engine raises."""
         ...
