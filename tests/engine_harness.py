@@ -1,4 +1,4 @@
-"""Drives a real `VllmEngine` from synchronous tests, in the place that an actor has in a run."""
+"""Drives a real `VllmEngine` and its episode from synchronous tests, in the place that an actor has in a run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reprise.core.types import Task, Trajectory
+from reprise.core.types import Group, Task, Trajectory
 from reprise.learner.publishing.control import EngineCallError
-from reprise.rollout.engine import Episode, SampleRequest
+from reprise.rollout.episodes.base import SampleRequest
+from reprise.rollout.episodes.single_turn import SingleTurn
 from reprise.rollout.settings import EngineSettings, RolloutSettings
 
 Dtype = Literal["float32", "bfloat16"]
@@ -34,6 +35,7 @@ class LiveEngine:
 
     def __init__(self, policy_dir: Path, settings: RolloutSettings = SETTINGS, dtype: Dtype = "float32") -> None:
         self.settings, self.dtype = settings, dtype
+        self.episode = SingleTurn(settings, policy_dir, seed=0)
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.engine = self.run(self._start(policy_dir), timeout=300.0)
@@ -50,12 +52,13 @@ class LiveEngine:
         return self.submit(work).result(timeout)
 
     def sample(self, prompts: Sequence[str], group_size: int = 4) -> Any:
-        """A future of the episodes of these prompts, sampled side by side."""
+        """A future of the groups of these prompts, sampled side by side."""
 
-        async def everything() -> list[Episode]:
+        async def everything() -> list[Group]:
             tasks = [Task(f"t{i}", prompt, "test", "exact") for i, prompt in enumerate(prompts)]
             requests = [SampleRequest(task, f"{task.id}#0", 0, group_size) for task in tasks]
-            return await asyncio.gather(*(self.engine.sample(r) for r in requests))
+            sampled = await asyncio.gather(*(self.episode.run(self.engine, request) for request in requests))
+            return [group for group, _ in sampled]
 
         return self.submit(everything())
 
@@ -86,5 +89,5 @@ class LiveEngine:
         self.loop.call_soon_threadsafe(self.loop.stop)
 
 
-def trajectories(episodes: Sequence[Episode]) -> list[Trajectory]:
-    return [t for episode in episodes for t in episode.group.trajectories]
+def trajectories(groups: Sequence[Group]) -> list[Trajectory]:
+    return [t for group in groups for t in group.trajectories]
