@@ -82,15 +82,15 @@ class Bench:
     def round(self) -> Batch:
         """Add as many groups as a batch has fresh ones, and take a batch."""
         arriving = [next(self._groups) for _ in range(self._fresh)]
+        ids = [group.id for group in arriving]
         started = time.perf_counter()
         for group in arriving:
             self._buffer.add(group)
         added = time.perf_counter()
-        batch = self._buffer.take(self._version)
+        batch = self._buffer.take(self._version, ids)
         self._seconds["take"].append(time.perf_counter() - added)
         self._seconds["add"].append((added - started) / self._fresh)
         self._version += 1
-        assert batch is not None
         return batch
 
     def rates(self) -> Rates:
@@ -99,7 +99,7 @@ class Bench:
 
 
 def groups(rng: np.random.Generator) -> Iterator[Group]:
-    """Endless judged groups, each with arrays and scores of its own."""
+    """Endless groups with verdicts, each with arrays and scores of its own."""
     number = 0
     while True:
         task = Task(f"t{number}", "1+1=", "bench", "exact", "2")

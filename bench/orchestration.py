@@ -2,7 +2,7 @@
 
 The real cluster with the real sampler, fleet, rollout actor, codec, verifier actor, buffer actor and learner group.
 Only vLLM itself is replaced, by answers made before, and the learner's training, by nothing. What the verifier measures
-of its own judging is taken off.
+of its own work is taken off.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from rows import Aim, Row
 from stack import Stack, stack
 from stand_ins import ANSWER, InstantLearnerActor, InstantRolloutActor
 
-from reprise.actors.buffer import Added
-from reprise.actors.sampler import Sampler
+from reprise.actors.sampler import Finished, Sampler
 from reprise.core.types import Task
 from reprise.rollout.admission import Admission
 
@@ -39,7 +38,7 @@ async def _measure(running: Stack, batches: int) -> list[Row]:
     recipe, cluster = running.recipe, running.cluster
     (engine,) = cluster.fleet.engines
     await engine.finish_weight_update.remote(0)
-    groups: list[Added] = []
+    groups: list[Finished] = []
     sampler = Sampler(
         cluster.fleet,
         cluster.buffer,
@@ -47,7 +46,7 @@ async def _measure(running: Stack, batches: int) -> list[Row]:
         _tasks(),
         group_size=recipe.rollout.group_size,
         take_deadline_s=recipe.buffer.take_deadline_s,
-        on_added=groups.append,
+        on_finished=groups.append,
         on_failure=cluster.fail,
     )
     sampler.published(0)
@@ -63,7 +62,7 @@ async def _measure(running: Stack, batches: int) -> list[Row]:
     wall = time.monotonic() - started
     cpu = {kind: used - cpu_before.get(kind, 0.0) for kind, used in cpu_seconds().items()}
     trajectories = len(groups) * recipe.rollout.group_size
-    verifying = sum(added.verify_seconds for added in groups)
+    verifying = sum(group.verify_seconds for group in groups)
     await sampler.stop()
 
     where = {kind: 1e3 * used / trajectories for kind, used in sorted(cpu.items(), key=lambda item: -item[1])}

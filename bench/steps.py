@@ -24,15 +24,15 @@ from processes import cpu_seconds, of_actor, one_core
 from rows import Aim, Row
 from stack import Stack, stack
 
-from reprise.actors.buffer import Added, BufferActor
+from reprise.actors.buffer import BufferActor
 from reprise.actors.learner import LearnerActor
 from reprise.actors.rollout import RolloutActor
-from reprise.actors.sampler import BatchOnItsWay, Sampler
+from reprise.actors.sampler import Finished, Sampler, TakenBatch
 from reprise.data.stream import TaskStream
 from reprise.launch.training.warm_start import warm_start
 from reprise.rollout.admission import Admission
 from reprise.rollout.chat import ChatCodec
-from reprise.rollout.engine import SampleRequest
+from reprise.rollout.episodes.base import SampleRequest
 
 AIM = Aim(at_most=1.25)
 _FILLING = 2  # steps before the clock starts: the queue fills, and reuse begins with the second batch
@@ -114,7 +114,7 @@ async def _steps(running: Stack, max_staleness: int, first: int, count: int) -> 
     recipe, cluster = running.recipe, running.cluster
     buffer: Any = ray.remote(BufferActor).options(num_cpus=0, max_concurrency=1000)
     buffer = buffer.remote(recipe.buffer, recipe.seed, recipe.learner.epochs)
-    added: list[Added] = []
+    finished: list[Finished] = []
     sampler = Sampler(
         cluster.fleet,
         buffer,
@@ -122,18 +122,18 @@ async def _steps(running: Stack, max_staleness: int, first: int, count: int) -> 
         TaskStream(running.tasks.train, running.tasks.weights, recipe.seed),
         group_size=recipe.rollout.group_size,
         take_deadline_s=recipe.buffer.take_deadline_s,
-        on_added=added.append,
+        on_finished=finished.append,
         on_failure=cluster.fail,
     )
     sampler.published(first)
-    batches: list[BatchOnItsWay] = []
+    batches: list[TakenBatch] = []
     learn: list[float] = []
     publish: list[float] = []
     started, cpu = 0.0, {}
     for version in range(first, first + _FILLING + count):
         if version == first + _FILLING:
             started, cpu = time.monotonic(), cpu_seconds()
-            added.clear()
+            finished.clear()
         batch = await sampler.batch(version)
         trained = await cluster.learner.train(batch.groups, version)
         published = await cluster.learner.publish(version + 1)
@@ -144,7 +144,7 @@ async def _steps(running: Stack, max_staleness: int, first: int, count: int) -> 
         publish.append(published.seconds)
     wall = time.monotonic() - started
     used = {kind: (seconds - cpu.get(kind, 0.0)) / count for kind, seconds in cpu_seconds().items()}
-    groups = len(added)
+    groups = len(finished)
     await sampler.stop()
     await _idle(running)
     ray.kill(buffer)
@@ -170,7 +170,7 @@ async def _idle(running: Stack) -> None:
 
 
 async def _generate_alone(running: Stack, groups: int) -> float:
-    """Seconds to sample (and judge) as many groups, with the recipe's number in flight."""
+    """Seconds to sample and verify as many groups, with the recipe's number in flight."""
     recipe, fleet = running.recipe, running.cluster.fleet
     stream = TaskStream(running.tasks.train, running.tasks.weights, recipe.seed)
     in_flight = asyncio.Semaphore(recipe.rollout.max_concurrent_groups)
@@ -178,7 +178,8 @@ async def _generate_alone(running: Stack, groups: int) -> float:
     async def sample(number: int) -> None:
         async with in_flight:
             task = next(stream)
-            await fleet.judged([SampleRequest(task, f"{task.id}#alone{number}", 0, recipe.rollout.group_size)])
+            request = SampleRequest(task, f"{task.id}#alone{number}", 0, recipe.rollout.group_size)
+            await fleet.verify(task, (await fleet.sample(request)).responses)
 
     with one_core(of_actor(RolloutActor), core=_cores()[0]):
         started = time.monotonic()

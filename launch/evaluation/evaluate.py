@@ -53,8 +53,8 @@ async def evaluate(
 ) -> Evaluated:
     """pass@1 of the policy that the engines hold, at the rollout's temperature.
 
-    A response passes with a score of at least 1. Unparseable ones have not passed; responses that could not be verified,
-    by no fault of theirs, are left out; RunError, with the cause, if that leaves none. A task's noise is the same in
+    A response passes with a score of at least 1. Unparseable ones have not passed; responses that could not be verified
+    by no fault of theirs are left out; RunError, with the cause, if that leaves none. A task's noise is the same in
     every evaluation of a run, so that two of them differ by the policy alone.
 
     Args:

@@ -10,7 +10,6 @@ from small_groups import settings
 
 from reprise.actors.buffer import BatchInfo, BufferActor
 from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
-from reprise.rollout.engine import Episode
 
 SETTINGS = settings(max_uses=1, batch_groups=1, fresh_fraction=1.0, truncated="mask")
 
@@ -18,19 +17,19 @@ SETTINGS = settings(max_uses=1, batch_groups=1, fresh_fraction=1.0, truncated="m
 def taken(versions: list[int], trainable: list[bool], truncated: bool) -> BatchInfo:
     """A group of two responses with scores 0 and 1, taken at version 2: one of these tokens, one of version 0."""
 
-    def response(versions: list[int], trainable: list[bool], score: float, finish: FinishReason) -> Trajectory:
+    def response(versions: list[int], trainable: list[bool], finish: FinishReason) -> Trajectory:
         ids = np.array(versions, np.int32)
         logprobs = np.full(len(ids), -1, np.float32)
-        return Trajectory("t", "g", ids, ids, logprobs, ids, np.array(trainable), finish, Verdict.scored(score))
+        return Trajectory("t", "g", ids, ids, logprobs, ids, np.array(trainable), finish)
 
     finish = FinishReason.LENGTH if truncated else FinishReason.STOP
-    pair = (response(versions, trainable, 1.0, finish), response([0], [True], 0.0, FinishReason.STOP))
+    pair = (response(versions, trainable, finish), response([0], [True], FinishReason.STOP))
     group = Group("g", Task("t", "?", "d", "exact"), pair, 0)
 
     async def run() -> BatchInfo:
         buffer = BufferActor(SETTINGS, seed=0, uses_per_take=1)
-        await buffer.add([Episode(group, ("", ""), 0.1)])
-        return (await buffer.take(2, 1))[1]
+        await buffer.add(group, [Verdict.scored(1.0), Verdict.scored(0.0)])
+        return (await buffer.take(2, ["g"]))[1]
 
     return asyncio.run(run())
 

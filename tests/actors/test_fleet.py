@@ -1,4 +1,4 @@
-"""The fleet and the rollout actor: what becomes of a task whose prompt leaves no room."""
+"""The fleet and the rollout actor: what becomes of a request, and of a task whose prompt leaves no room."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorDiedError
 
-from reprise.actors.fleet import Fleet, FleetStats
+from reprise.actors.errors import ActorFailure
+from reprise.actors.fleet import Fleet, FleetStats, Sampled
 from reprise.actors.rollout import RolloutActor
-from reprise.actors.verifier_pool import PoolCounts
-from reprise.core.types import Group, Task
-from reprise.rollout.engine import EngineStats, Episode, SampleRequest, TaskDoesNotFit
+from reprise.actors.verifier_pool import PoolCounts, Verified
+from reprise.core.types import Group, Task, Verdict
+from reprise.rewards.base import Answer
+from reprise.rollout.engine import EngineStats, RolloutEngine
+from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 from reprise.rollout.settings import RolloutSettings
 
 
-class Engine:
-    async def sample(self, request: SampleRequest) -> Episode:
+class Episode:
+    async def run(self, engine: RolloutEngine, request: SampleRequest) -> tuple[Group, Responses]:
         if request.task.id == "long":
             raise TaskDoesNotFit("task 'long': no room")
-        return Episode(Group(request.group_id, request.task, (), 0), (), 0.0)
+        if request.task.id == "deadly":
+            raise ActorDiedError
+        return Group(request.group_id, request.task, (), 0), Responses(("a", "b"), (False, True), (3, 5), 0.5)
 
 
 class Handle:
@@ -30,12 +36,15 @@ class Handle:
 
     def __init__(self) -> None:
         self._actor = RolloutActor(RolloutSettings(), Path("."), "float32", "none", 0)
-        self._actor._engine = Engine()  # type: ignore[assignment]
-        self.sample = SimpleNamespace(options=lambda num_returns: SimpleNamespace(remote=self._sample))
+        self._actor._engine = None  # type: ignore[assignment]
+        self._actor._episode = Episode()
+        self.asked: list[str] = []
+        self.sample = SimpleNamespace(remote=self._sample)
         self.stats = SimpleNamespace(remote=self._stats)
 
-    def _sample(self, requests: Sequence[SampleRequest]) -> tuple[Any, Any]:
-        answer = asyncio.ensure_future(self._actor.sample(requests))
+    def _sample(self, request: SampleRequest) -> tuple[Any, Any]:
+        self.asked.append(request.task.id)
+        answer = asyncio.ensure_future(self._actor.sample(request))
 
         async def part(index: int) -> Any:
             return (await answer)[index]
@@ -48,52 +57,72 @@ class Handle:
 
 class Pool:
     def __init__(self) -> None:
-        self.asked: list[tuple[int, int]] = []
+        self.asked: list[Sequence[Answer]] = []
 
-    async def judged(self, episodes: Any, answers: int, groups: int) -> Any:
-        self.asked.append((answers, groups))
-        return [episode.group.task.id for episode in await episodes]
+    async def verify(self, answers: Sequence[Answer]) -> Verified:
+        self.asked.append(answers)
+        return Verified([Verdict.scored(float(answer.text == "a")) for answer in answers], 0.0, 0.0)
 
     def counts(self) -> PoolCounts:
         return PoolCounts()
 
 
-def requests(*ids: str) -> list[SampleRequest]:
-    return [SampleRequest(Task(i, "?", "sums", "mine"), f"{i}#1", 0, 4) for i in ids]
+def request(task: str) -> SampleRequest:
+    return SampleRequest(Task(task, "?", "sums", "mine"), f"{task}#1", 0, 2)
 
 
-def test_the_others_are_judged_and_why_it_was_left_out_is_told_once() -> None:
-    async def run() -> tuple[Any, FleetStats, FleetStats]:
-        fleet = Fleet([Handle()], {"mine": pool})  # type: ignore[dict-item]
-        return await fleet.judged(requests("a", "long", "b")), await fleet.stats(), await fleet.stats()
+def fleet(pool: Pool, *engines: Handle) -> Fleet:
+    return Fleet(engines or [Handle()], {"mine": pool, "other": Pool()})  # type: ignore[dict-item]
+
+
+def test_why_a_task_was_left_out_is_reported_once_and_others_are_sampled() -> None:
+    async def run() -> tuple[list[Any], FleetStats, FleetStats]:
+        made = fleet(pool)
+        sampled = await asyncio.gather(*(made.sample(request(i)) for i in ("a", "long", "b")), return_exceptions=True)
+        return sampled, await made.stats(), await made.stats()
 
     pool = Pool()
-    judged, first, second = asyncio.run(run())
-    assert judged == ["a", "b"]
-    assert pool.asked == [(8, 2)]
+    (a, left_out, b), first, second = asyncio.run(run())
+    assert [a.responses.texts, b.responses.texts] == [("a", "b")] * 2
+    assert isinstance(left_out, TaskDoesNotFit)
+    assert str(left_out) == "task 'long': no room"
     assert (first.left_out, second.left_out) == (["task 'long': no room"], [])
-
-
-def test_where_none_is_left_no_verifier_is_asked() -> None:
-    pool = Pool()
-
-    async def run() -> None:
-        await Fleet([Handle()], {"mine": pool}).judged(requests("long"))  # type: ignore[dict-item]
-
-    with pytest.raises(TaskDoesNotFit, match="task 'long': no room"):
-        asyncio.run(run())
     assert pool.asked == []
 
 
 def test_a_group_that_is_only_sampled_is_shown_to_no_verifier() -> None:
+    async def run() -> tuple[Sampled, Group]:
+        sampled = await fleet(pool).sample(request("a"))
+        return sampled, await sampled.fetched()
+
     pool = Pool()
-
-    async def run() -> Episode:
-        fleet = Fleet([Handle()], {"mine": pool})  # type: ignore[dict-item]
-        episode = await fleet.sampled(requests("a")[0])
-        with pytest.raises(TaskDoesNotFit):
-            await fleet.sampled(requests("long")[0])
-        return episode
-
-    assert asyncio.run(run()).group.id == "a#1"
+    sampled, group = asyncio.run(run())
+    assert group.id == "a#1"
+    assert (sampled.responses.tokens, sampled.responses.seconds) == ((3, 5), 0.5)
     assert pool.asked == []
+
+
+def test_a_task_s_own_verifier_sees_its_responses_and_which_were_truncated() -> None:
+    async def run() -> Verified:
+        made = fleet(pool)
+        sampled = await made.sample(asked)
+        return await made.verify(asked.task, sampled.responses)
+
+    pool, asked = Pool(), request("a")
+    assert [verdict.score for verdict in asyncio.run(run()).verdicts] == [1.0, 0.0]
+    assert pool.asked == [[Answer(asked.task, "a", False), Answer(asked.task, "b", True)]]
+
+
+def test_an_engine_that_fails_is_named_and_whatever_becomes_of_a_request_its_engine_is_free_again() -> None:
+    async def run() -> None:
+        made = fleet(Pool(), *engines)
+        with pytest.raises(ActorFailure, match="engine 0 has failed"):
+            await made.sample(request("deadly"))
+        with pytest.raises(TaskDoesNotFit):
+            await made.sample(request("long"))
+        await made.sample(request("a"))
+        await asyncio.gather(made.sample(request("b")), made.sample(request("c")))
+
+    engines = Handle(), Handle()
+    asyncio.run(run())
+    assert [engine.asked for engine in engines] == [["deadly", "long", "a", "b"], ["c"]]

@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 from small_groups import settings
 
-from reprise.actors.buffer import Added, BufferActor
-from reprise.actors.sampler import Sampler
+from reprise.actors.buffer import BufferActor
+from reprise.actors.fleet import Sampled
+from reprise.actors.sampler import Finished, Sampler, TakenBatch
+from reprise.actors.verifier_pool import Verified
 from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
 from reprise.rollout.admission import Admission
-from reprise.rollout.engine import Episode, SampleRequest, TaskDoesNotFit
+from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 
 SETTINGS = settings(max_uses=1, batch_groups=2, fresh_fraction=1.0, take_deadline_s=5)
 
 
-def episode(request: SampleRequest, scores: Sequence[float] = (0.0, 1.0)) -> Episode:
+def sampled_group(request: SampleRequest, scores: Sequence[float]) -> Sampled:
+    """Each response's text is the score that it will get. The group stands for a reference to it."""
     one = np.ones(1, dtype=np.int32)
     version = np.full(1, request.start_version, dtype=np.int32)
     trajectories = tuple(
@@ -32,22 +35,23 @@ def episode(request: SampleRequest, scores: Sequence[float] = (0.0, 1.0)) -> Epi
             versions=version,
             trainable=np.ones(1, dtype=np.bool_),
             finish_reason=FinishReason.STOP,
-            verdict=Verdict.scored(score),
         )
-        for score in scores
+        for _ in scores
     )
-    return Episode(Group(request.group_id, request.task, trajectories, request.start_version), ("a", "b"), 0.1)
+    group = Group(request.group_id, request.task, trajectories, request.start_version)
+    return Sampled(group, Responses(tuple(map(str, scores)), (False,) * len(scores), (1,) * len(scores), seconds=0.1))
 
 
 class Remote:
     """Calls a coroutine function as if through Ray: the work is done at once, the answer may come later."""
 
-    def __init__(self, method: Callable[..., Awaitable[Any]], delay: Callable[..., Awaitable[None]] | None = None):
-        self._method, self._delay, self._returns = method, delay, 1
-
-    def options(self, num_returns: int) -> Remote:
-        self._returns = num_returns
-        return self
+    def __init__(
+        self,
+        method: Callable[..., Awaitable[Any]],
+        delay: Callable[..., Awaitable[None]] | None = None,
+        returns: int = 1,
+    ) -> None:
+        self._method, self._delay, self._returns = method, delay, returns
 
     def remote(self, *arguments: Any) -> Any:
         answer = asyncio.ensure_future(self._call(*arguments))
@@ -69,7 +73,7 @@ class Remote:
 class Buffer:
     def __init__(self, delay: Callable[..., Awaitable[None]] | None = None) -> None:
         actor = BufferActor(SETTINGS, seed=0, uses_per_take=1)
-        self.add, self.take = Remote(actor.add, delay), Remote(actor.take)
+        self.add, self.take = Remote(actor.add, delay), Remote(actor.take, returns=2)
 
 
 class Fleet:
@@ -79,12 +83,13 @@ class Fleet:
         self.gates: dict[str, asyncio.Future[Any]] = {}
         self.requests: list[SampleRequest] = []
 
-    async def judged(self, requests: Sequence[SampleRequest]) -> Any:
-        (request,) = requests
+    async def sample(self, request: SampleRequest) -> Sampled:
         self.requests.append(request)
         gate = self.gates[request.task.id] = asyncio.get_running_loop().create_future()
-        scores = await gate
-        return [episode(request, scores)]
+        return sampled_group(request, await gate)
+
+    async def verify(self, task: Task, responses: Responses) -> Verified:
+        return Verified([Verdict.scored(float(text)) for text in responses.texts], queue_seconds=0.2, seconds=0.3)
 
     async def finish(self, task_id: str, scores: Sequence[float] = (0.0, 1.0)) -> None:
         while task_id not in self.gates:
@@ -107,9 +112,9 @@ def make(
     deadline_s: float = 5,
     concurrent: int = 8,
     groups_before: int = 0,
-    on_added: Callable[[Added], None] | None = None,
-) -> tuple[Sampler, list, list]:
-    added: list[Added] = []
+    on_finished: Callable[[Finished], None] | None = None,
+) -> tuple[Sampler, list[Finished], list[BaseException]]:
+    finished: list[Finished] = []
     failures: list[BaseException] = []
     sampler = Sampler(
         fleet,  # type: ignore[arg-type]
@@ -118,39 +123,79 @@ def make(
         tasks(),
         group_size=2,
         take_deadline_s=deadline_s,
-        on_added=on_added or added.append,
+        on_finished=on_finished or finished.append,
         on_failure=failures.append,
         groups_before=groups_before,
     )
-    return sampler, added, failures
+    return sampler, finished, failures
 
 
-def test_a_batch_is_the_first_groups_to_finish_and_new_ones_start_in_their_place() -> None:
+async def ids(batch: TakenBatch) -> list[str]:
+    return [group.id for group in await batch.groups]
+
+
+def test_a_batch_is_the_groups_that_have_finished_and_new_ones_start_in_their_place() -> None:
     async def run() -> None:
         fleet = Fleet()
-        sampler, added, failures = make(fleet, Buffer(), staleness=1)
+        sampler, finished, failures = make(fleet, Buffer(), staleness=1)
         sampler.published(0)
         await asyncio.sleep(0.01)
         assert sorted(fleet.gates) == ["t0", "t1", "t2", "t3"]  # (1 + 1) x 2 may be open
         await fleet.finish("t3")
         await fleet.finish("t1")
         batch = await sampler.batch(0)
-        assert set(batch.info.fresh_ids) == {"t3#4", "t1#2"}
-        assert [a.reason for a in added] == [None, None]
+        assert set(await ids(batch)) == {"t3#4", "t1#2"}
+        assert [group.added.reason for group in finished] == [None, None]
+        assert failures == []
+        await asyncio.sleep(0.01)
+        assert sorted(fleet.gates) == ["t0", "t1", "t2", "t3"]  # two of version 0 are in flight, the batch of 1 is theirs
+        sampler.published(1)
+        await asyncio.sleep(0.01)
+        assert sorted(fleet.gates) == ["t0", "t1", "t2", "t3", "t4", "t5"]
+        await sampler.stop()
+
+    asyncio.run(run())
+
+
+def test_of_groups_of_one_version_those_that_started_first_are_in_the_batch() -> None:
+    async def run() -> None:
+        fleet = Fleet()
+        sampler, _, failures = make(fleet, Buffer(), staleness=1)
+        sampler.published(0)
+        for task in ("t3", "t2", "t0"):
+            await fleet.finish(task)
+        assert set(await ids(await sampler.batch(0))) == {"t0#1", "t2#3"}
         assert failures == []
         await sampler.stop()
 
     asyncio.run(run())
 
 
+def test_a_finished_group_is_reported_with_its_verifier_the_seconds_of_its_stages_and_the_totals() -> None:
+    async def run() -> Finished:
+        fleet = Fleet()
+        sampler, finished, _ = make(fleet, Buffer(), staleness=0)
+        sampler.published(0)
+        await fleet.finish("t0")
+        await sampler.stop()
+        [group] = finished
+        return group
+
+    group = asyncio.run(run())
+    assert group.verifier == "exact"
+    assert (group.generate_seconds, group.queue_seconds, group.verify_seconds) == (0.1, 0.2, 0.3)
+    assert group.added.counters["groups/admitted"] == 1
+    assert group.added.answers["d"]["scored"] == 2
+
+
 def test_a_group_that_teaches_nothing_makes_room_for_another() -> None:
     async def run() -> None:
         fleet = Fleet()
-        sampler, added, _ = make(fleet, Buffer(), staleness=0)
+        sampler, finished, _ = make(fleet, Buffer(), staleness=0)
         sampler.published(0)
         await fleet.finish("t0", scores=(1.0, 1.0))
         assert sorted(fleet.gates) == ["t0", "t1", "t2"]
-        assert [a.reason for a in added] == ["zero_variance"]
+        assert [group.added.reason for group in finished] == ["zero_variance"]
         await sampler.stop()
 
     asyncio.run(run())
@@ -166,37 +211,37 @@ def test_fewer_groups_at_once_than_a_batch_has_still_fill_it(staleness: int) -> 
             sampler.published(version)
             for task in (2 * version, 2 * version + 1):
                 await fleet.finish(f"t{task}")
-            assert len((await sampler.batch(version)).info.fresh_ids) == 2
+            assert len(await ids(await sampler.batch(version))) == 2
         assert failures == []
         await sampler.stop()
 
     asyncio.run(run())
 
 
-def test_a_group_given_away_before_its_arrival_was_announced_is_counted_once() -> None:
-    """The buffer stores it and hands it out while its answer to `add` is still on the way."""
+def test_a_group_whose_answer_is_still_on_the_way_is_in_a_later_batch() -> None:
+    """The buffer holds it already; a batch is made of what the driver knows to be stored."""
 
     async def run() -> None:
         answered = asyncio.Event()
 
-        async def late(episodes: list[Episode]) -> None:
-            if episodes[0].group.task.id == "t0":
+        async def late(group: Group, verdicts: Sequence[Verdict]) -> None:
+            if group.task.id == "t0":
                 await answered.wait()
 
         fleet = Fleet()
-        sampler, added, failures = make(fleet, Buffer(delay=late), staleness=2)
+        sampler, finished, failures = make(fleet, Buffer(delay=late), staleness=2)
         sampler.published(0)
         for task in ("t0", "t1", "t2"):  # t0 is the first in the buffer and unknown to the driver
             await fleet.finish(task)
         batch = await sampler.batch(0)
-        assert set(batch.info.fresh_ids) == {"t0#1", "t1#2"}
+        assert set(await ids(batch)) == {"t1#2", "t2#3"}
         answered.set()
         await asyncio.sleep(0.01)
-        assert len(added) == 3
+        assert len(finished) == 3
         assert failures == []
         sampler.published(1)
         await fleet.finish("t3")
-        assert set((await sampler.batch(1)).info.fresh_ids) == {"t2#3", "t3#4"}
+        assert set(await ids(await sampler.batch(1))) == {"t0#1", "t3#4"}
         await sampler.stop()
 
     asyncio.run(run())
@@ -236,13 +281,13 @@ def test_what_goes_wrong_after_a_group_was_stored_is_reported_too() -> None:
 
     async def run() -> None:
         fleet = Fleet()
-        sampler, _, failures = make(fleet, Buffer(), staleness=0, on_added=full_disk)
+        sampler, _, failures = make(fleet, Buffer(), staleness=0, on_finished=full_disk)
         sampler.published(0)
         await fleet.finish("t0")
         assert [str(error) for error in failures] == ["no space left"]
         await sampler.stop()
 
-    def full_disk(added: Added) -> None:
+    def full_disk(finished: Finished) -> None:
         raise OSError("no space left")
 
     asyncio.run(run())
@@ -279,7 +324,7 @@ def test_unfinished_tasks_are_those_started_and_neither_trained_on_nor_rejected(
             await fleet.finish(task)
         assert sampler.unfinished() == ["t0", "t2", "t3", "t4"]  # three are ready, and none was trained on
         batch = await sampler.batch(0)
-        trained = {group_id.partition("#")[0] for group_id in batch.info.fresh_ids}
+        trained = {group_id.partition("#")[0] for group_id in await ids(batch)}
         assert sampler.unfinished() == [t for t in ("t0", "t2", "t3", "t4") if t not in trained]
         assert sampler.groups_started == 5
         await sampler.stop()
@@ -287,17 +332,17 @@ def test_unfinished_tasks_are_those_started_and_neither_trained_on_nor_rejected(
     asyncio.run(run())
 
 
-def test_a_task_whose_prompt_leaves_no_room_makes_room_for_another() -> None:
+def test_in_place_of_a_task_whose_prompt_does_not_fit_another_starts() -> None:
     async def run() -> None:
         fleet = Fleet()
-        sampler, added, failures = make(fleet, Buffer(), staleness=0)
+        sampler, finished, failures = make(fleet, Buffer(), staleness=0)
         sampler.published(0)
         await asyncio.sleep(0.01)
-        fleet.gates["t0"].set_exception(TaskDoesNotFit("task 't0': no room"))
+        fleet.gates["t0"].set_exception(TaskDoesNotFit("task 't0' does not fit"))
         await fleet.finish("t1")
         await fleet.finish("t2")
-        assert set((await sampler.batch(0)).info.fresh_ids) == {"t1#2", "t2#3"}
-        assert (len(added), failures, sampler.unfinished()) == (2, [], [])
+        assert set(await ids(await sampler.batch(0))) == {"t1#2", "t2#3"}
+        assert (len(finished), failures, sampler.unfinished()) == (2, [], [])
         await sampler.stop()
 
     asyncio.run(run())

@@ -13,7 +13,7 @@ from reprise.rewards.base import Answer, Verifier
 
 
 class Trying(Verifier):
-    """Scores 1 for the text `right`; other texts do to their judge what they say.
+    """Scores 1 for the text `right`; other texts do to their verifier what they say.
 
     barrier  so many calls of `judge` have to be at work together before any goes on
     """
@@ -23,9 +23,9 @@ class Trying(Verifier):
 
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         self._barrier.wait(30)
-        return [self._judge(answer.text) for answer in answers]
+        return [self._verdict(answer.text) for answer in answers]
 
-    def _judge(self, text: str) -> Verdict:
+    def _verdict(self, text: str) -> Verdict:
         if text == "hang":
             time.sleep(1e6)
         if text == "hold":

@@ -28,7 +28,7 @@ def run_python(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], list]:
-    """Puts a function in the place of `launch.train.train`; gives the list of recipes it is called with."""
+    """Puts a function in the place of `reprise.launch.training.rl.train`; gives the list of recipes it is called with."""
 
     def replace(train: Callable) -> list:
         recipes: list = []

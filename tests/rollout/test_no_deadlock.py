@@ -1,14 +1,14 @@
 """Every interleaving of sampler, admission and buffer in small runs: the learner never waits for nothing.
 
 The search drives the real classes. In any state each of these may come next: a group in flight is stored (the buffer's
-answer is there at once, or later), rejected or lost; a late answer arrives; the learner asks for its batch after a
-pause of any length (an evaluation, say), takes it, and publishes after any time. States that differ only by names and
-by a shift of all versions count as one.
+answer is there at once, or later: until then admission counts a group in flight that the buffer holds), rejected or
+lost; a late answer arrives; the learner asks for its batch after a pause of any length (an evaluation, say), takes it,
+and publishes after any time. States that differ only by names and by a shift of all versions count as one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeVar
@@ -16,10 +16,10 @@ from typing import TypeVar
 import pytest
 from small_groups import group, settings
 
-from reprise.buffer.trajectory_buffer import Admitted, TrajectoryBuffer
+from reprise.buffer.trajectory_buffer import Batch, TrajectoryBuffer
 from reprise.core.types import Task
 from reprise.rollout.admission import Admission
-from reprise.rollout.engine import SampleRequest
+from reprise.rollout.episodes.base import SampleRequest
 from reprise.rollout.lead import Lead
 from reprise.rollout.open_groups import OpenGroups
 
@@ -44,7 +44,7 @@ class ForgetsStored(OpenGroups):
     """Fills no slot that a stored group leaves: the mistake that the search is to find."""
 
     def stored(self, group_id: str) -> list[SampleRequest]:
-        self._is_ready(group_id)
+        self._admission.stored(group_id)
         return []
 
 
@@ -54,14 +54,12 @@ class Fixed(Lead):
 
 
 @cache
-def given_away(fresh: int, starts: tuple[int, ...]) -> tuple[int, ...]:
-    """Which of the fresh groups that arrived with these start versions the buffer puts into the next batch."""
-    buffer = TrajectoryBuffer(settings(max_uses=1, batch_groups=fresh, fresh_fraction=1.0), seed=0)
-    for arrival, start in enumerate(starts):
-        assert buffer.add(group(str(arrival), start=start)) == Admitted()
-    batch = buffer.take(max(starts), fresh)
-    assert batch is not None
-    return tuple(int(group.id) for group in batch.groups)
+def batch_of(starts: tuple[int, ...], asked_for: tuple[int, ...]) -> Batch:
+    """What a buffer makes of these of its groups; start versions are counted from the batch's."""
+    buffer = TrajectoryBuffer(settings(max_uses=1, batch_groups=len(asked_for), fresh_fraction=1.0), seed=0)
+    for place, start in enumerate(starts):
+        assert buffer.add(group(str(place), start=start)) is None
+    return buffer.take(0, [str(place) for place in asked_for])
 
 
 def twin_of(thing: T, collections: tuple[str, ...]) -> T:
@@ -73,6 +71,11 @@ def twin_of(thing: T, collections: tuple[str, ...]) -> T:
     return twin
 
 
+def any_of_each_version(groups: Iterable[Named]) -> list[Named]:
+    """Groups of one version are interchangeable."""
+    return list({start: (name, start) for name, start in groups}.values())
+
+
 @dataclass
 class State:
     """The run at one moment.
@@ -80,8 +83,8 @@ class State:
     learner   "trains" (and then publishes), "pauses", or "asks" for its batch
     waited    whether it asked in vain
     sampling  groups in flight of which the buffer knows nothing
-    buffered  fresh groups in the buffer, in order of arrival
-    late      groups in the buffer, or given away, whose answer is on its way
+    late      groups that the buffer holds and admission counts in flight: the answer is on its way
+    stored    groups that the buffer holds and admission counts as ready
     """
 
     open: OpenGroups
@@ -90,50 +93,61 @@ class State:
     version: int = 0
     waited: bool = False
     sampling: list[Named] = field(default_factory=list)
-    buffered: list[Named] = field(default_factory=list)
-    late: set[str] = field(default_factory=set)
+    late: list[Named] = field(default_factory=list)
+    stored: list[Named] = field(default_factory=list)
 
     def copy(self) -> State:
-        twin = twin_of(self, ("sampling", "buffered", "late"))
-        twin.open = twin_of(self.open, ("_in_flight", "_unfinished"))
+        twin = twin_of(self, ("sampling", "late", "stored"))
+        twin.open = twin_of(self.open, ("_unfinished",))
         twin.open._lead = twin_of(self.open._lead, ())
-        twin.admission = twin_of(self.admission, ("_in_flight", "_ready", "_in_flight_due", "_ready_due"))
-        twin.open._admission = twin.admission
+        collections = ("_in_flight", "_ready", "_started", "_in_flight_due", "_ready_due")
+        twin.admission = twin.open._admission = twin_of(self.admission, collections)
         return twin
 
     def key(self) -> tuple[object, ...]:
         now = self.admission.next_take
-        sampling = tuple(sorted(start - now for _, start in self.sampling))
-        earliest_first = sorted(self.buffered, key=lambda group: group[1])  # arrival matters among equals only
-        buffered = tuple((start - now, name in self.late) for name, start in earliest_first)
-        gone = len(self.late - {name for name, _ in self.buffered})
-        return self.learner, now - self.version, self.waited, self.open._lead.groups, sampling, buffered, gone
+        starts = (tuple(sorted(start - now for _, start in g)) for g in (self.sampling, self.late, self.stored))
+        return self.learner, now - self.version, self.waited, self.open._lead.groups, *starts
 
     def start(self, requests: list[SampleRequest]) -> None:
         self.sampling += [(request.group_id, request.start_version) for request in requests]
 
+    def check(self) -> None:
+        """Admission knows where every group is."""
+        assert self.admission._in_flight == dict(self.sampling + self.late)
+        assert self.admission._ready == dict(self.stored)
+
+    def take(self) -> None:
+        """The buffer gives away what admission asks it for, none of it too old."""
+        held = sorted(self.late + self.stored, key=lambda group: group[1])
+        names, starts = [name for name, _ in held], tuple(start - self.version for _, start in held)
+        group_ids, requests = self.open.take(self.version, self.waited)
+        batch = batch_of(starts, tuple(sorted(map(names.index, group_ids))))
+        assert {names[int(group.id)] for group in batch.groups} == set(group_ids)
+        assert len(batch.groups) == self.admission.fresh_per_batch
+        assert max(batch.ages) <= self.admission.max_staleness
+        self.learner = "trains"
+        self.stored = [(name, start) for name, start in self.stored if name not in group_ids]
+        self.start(requests)
+
 
 def successors(state: State, ends: tuple[str, ...]) -> Iterator[State]:
     """What may come next; `ends` are the ways in which a group in flight may end."""
-    distinct = {start: (name, start) for name, start in state.sampling}  # groups of one version are interchangeable
-    for named in distinct.values():
-        name, _ = named
+    for named in any_of_each_version(state.sampling):
         for end in ends:
-            if end == "late" and state.late:
-                continue  # one answer on its way at once
             after = state.copy()
             after.sampling.remove(named)
-            if end in ("stored", "late"):
-                after.buffered.append(named)
             if end == "late":
-                after.late.add(name)
+                after.late.append(named)
             else:
-                after.start(getattr(after.open, end)(name))
+                after.stored += [named] if end == "stored" else []
+                after.start(getattr(after.open, end)(named[0]))
             yield after
-    for name in state.late:
+    for named in any_of_each_version(state.late):
         after = state.copy()
-        after.late.remove(name)
-        after.start(after.open.stored(name))
+        after.late.remove(named)
+        after.stored.append(named)
+        after.start(after.open.stored(named[0]))
         yield after
     after = state.copy()
     if state.learner == "trains":
@@ -144,12 +158,7 @@ def successors(state: State, ends: tuple[str, ...]) -> Iterator[State]:
         after.learner, after.waited = "asks", not state.admission.may_take(state.version)
         yield after
     elif state.admission.may_take(state.version):
-        fresh = state.admission.fresh_in_next_batch
-        chosen = [state.buffered[i] for i in given_away(fresh, tuple(start for _, start in state.buffered))]
-        assert all(state.version - start <= state.admission.max_staleness for _, start in chosen)
-        after.learner = "trains"
-        after.buffered = [group for group in state.buffered if group not in chosen]
-        after.start(after.open.taken(state.version, [name for name, _ in chosen], state.waited))
+        after.take()
         yield after
 
 
@@ -162,6 +171,7 @@ def search(first: State, ends: tuple[str, ...] = ENDS) -> str:
         if not after:
             return "the learner waits, nothing is in flight and nothing may start"
         for state in after:
+            state.check()
             if (key := state.key()) not in seen:
                 seen.add(key)
                 frontier.append(state)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import virtual_time
 
+from reprise.actors.fleet import Sampled
 from reprise.core.types import FinishReason, Group, Task, Trajectory
 from reprise.launch.evaluation.mismatch import sampled_mismatch
-from reprise.rollout.engine import Episode, SampleRequest, TaskDoesNotFit
+from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 
 TASK = Task("t", "?", "sums", "mine")
 
@@ -25,14 +26,17 @@ class Fleet:
         self.requests: list[SampleRequest] = []
         self._seconds, self._fits = seconds, fits
 
-    async def sampled(self, request: SampleRequest) -> Episode:
+    async def sample(self, request: SampleRequest) -> Sampled:
         self.requests.append(request)
         if not self._fits:
             raise TaskDoesNotFit("no room")
         await asyncio.sleep(self._seconds)
         ids, minus_one = np.ones(4, np.int32), np.full(4, -1, np.float32)
         one = Trajectory("t", "g", ids, ids, minus_one, ids, np.ones(4, bool), FinishReason.LENGTH)
-        return Episode(Group("g", TASK, (one,) * request.group_size, 0), ("",), self._seconds)
+        fetched = asyncio.get_running_loop().create_future()
+        fetched.set_result(Group("g", TASK, (one,) * request.group_size, 0))
+        of_each = request.group_size
+        return Sampled(fetched, Responses(("",) * of_each, (True,) * of_each, (4,) * of_each, self._seconds))
 
 
 class Learner:
@@ -43,7 +47,7 @@ class Learner:
 
 
 def mismatch(fleet: Fleet) -> tuple[dict[str, float], float]:
-    """What is told, and the seconds it took."""
+    """The metrics, and the seconds they took."""
 
     async def run() -> tuple[dict[str, float], float]:
         found = await sampled_mismatch(fleet, Learner(), TASK, group_size=3, version=7)  # type: ignore[arg-type]
@@ -63,11 +67,11 @@ def test_it_is_the_k3_estimate_over_tokens_that_the_engine_samples_now() -> None
     assert request.group_id == "t#mismatch-7"  # noise of its own at each version
 
 
-def test_an_engine_that_has_no_room_for_it_is_not_waited_for() -> None:
+def test_an_engine_that_is_full_is_not_waited_for() -> None:
     found, seconds = mismatch(Fleet(seconds=60))
     assert found == {}
     assert seconds == pytest.approx(2)
 
 
-def test_a_task_without_room_tells_nothing() -> None:
+def test_a_task_that_does_not_fit_has_no_metrics() -> None:
     assert mismatch(Fleet(fits=False))[0] == {}

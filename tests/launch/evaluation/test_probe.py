@@ -10,32 +10,33 @@ import numpy as np
 import pytest
 import virtual_time
 
+from reprise.actors.fleet import Sampled
 from reprise.core.errors import RunError
-from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
+from reprise.core.types import FinishReason, Group, Task, Trajectory
 from reprise.launch.evaluation.probe import MismatchError, probe
-from reprise.rollout.engine import Episode, SampleRequest, TaskDoesNotFit
+from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 
 TASKS = [Task(str(n), "?", "sums", "mine") for n in range(8)]
 
 
 class Fleet:
-    """Each group takes a minute; every token has a log-probability of -1."""
+    """Each group takes a minute; every token has a log-probability of -1. There are no verifiers."""
 
     def __init__(self, too_long: Sequence[str] = ()) -> None:
         self.requests: list[SampleRequest] = []
         self._too_long = too_long
 
-    async def judged(self, requests: Sequence[SampleRequest]) -> Any:
-        (request,) = requests
+    async def sample(self, request: SampleRequest) -> Sampled:
         self.requests.append(request)
         if request.task.id in self._too_long:
             raise TaskDoesNotFit("no room")
         await asyncio.sleep(60)
         ids, minus_one = np.ones(4, np.int32), np.full(4, -1, np.float32)
-        one = Trajectory("t", "g", ids, ids, minus_one, ids, np.ones(4, bool), FinishReason.STOP, Verdict.scored(1.0))
-        answer = asyncio.get_running_loop().create_future()
-        answer.set_result([Episode(Group("g", request.task, (one,) * request.group_size, 0), ("",), 60.0)])
-        return answer
+        one = Trajectory("t", "g", ids, ids, minus_one, ids, np.ones(4, bool), FinishReason.STOP)
+        fetched = asyncio.get_running_loop().create_future()
+        fetched.set_result(Group("g", request.task, (one,) * request.group_size, 0))
+        of_each = request.group_size
+        return Sampled(fetched, Responses(("",) * of_each, (False,) * of_each, (4,) * of_each, 60.0))
 
 
 class Learner:
@@ -70,7 +71,7 @@ def test_a_disagreement_ends_the_run(off_by: float) -> None:
         probed(Fleet(), off_by)
 
 
-def test_a_prompt_that_leaves_no_room_is_left_out() -> None:
+def test_a_prompt_that_does_not_fit_is_left_out() -> None:
     assert probed(Fleet(too_long=["3"]), off_by=0)[0] == 0
     with pytest.raises(RunError, match="no room"):
         probed(Fleet(too_long=[task.id for task in TASKS]), off_by=0)

@@ -13,11 +13,11 @@ from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
 
 ROOT = Path(__file__).parents[3]
-ROOMS = ("actors", "buffer", "data", "launch", "learner", "models", "rewards", "rollout")
+PACKAGES = ("actors", "buffer", "core", "data", "launch", "learner", "models", "rewards", "rollout", "sandbox")
 SECTIONS = "|".join(name for name, field in Recipe.model_fields.items() if hasattr(field.annotation, "model_fields"))
 NAMED = re.compile(rf"(?<![\w./-])(?:{SECTIONS})(?:\.[a-z_]+)+(?![\w(:/]|\.\w)")
 MODULES = {"data.reasoning_gym_tasks", "rewards.worker_process"}  # called by their names in sentences too
-SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
 def sentences(source: str) -> list[str]:
@@ -33,12 +33,12 @@ def is_key(name: str) -> bool:
     return name in MODULES or any(field_at(keys, kind) or model_at(keys, kind) for kind in (Recipe, SftRecipe))
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_keys_in_sentences_are_keys(room: str) -> None:
+@pytest.mark.parametrize("package", PACKAGES)
+def test_keys_in_sentences_are_keys(package: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in SOURCES
-        if path.relative_to(ROOT).parts[0] == room
+        if path.relative_to(ROOT).parts[0] == package
         for text in sentences(path.read_text())
         for name in NAMED.findall(text)
         if not is_key(name)

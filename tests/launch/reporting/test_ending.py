@@ -12,7 +12,7 @@ from recipe_files import write_recipe
 
 from reprise.actors.buffer import BatchInfo
 from reprise.actors.learner import Trained
-from reprise.actors.sampler import BatchOnItsWay
+from reprise.actors.sampler import TakenBatch
 from reprise.buffer.trajectory_buffer import TrajectoryBuffer
 from reprise.launch.recipe.loading import load
 from reprise.launch.reporting.metrics import CORE
@@ -28,10 +28,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
 
 
 def end(run: RunFolder, tmp_path: Path, error: BaseException) -> None:
-    """A run whose learner did step 3 of which nothing else was told; then `error`."""
+    """A run whose learner did step 3 of which nothing else is recorded; then `error`."""
     recipe = load(write_recipe(tmp_path, tracking={"wandb": "disabled"}))
     counts = TrajectoryBuffer(recipe.buffer, 0, 1).counters()
-    batch = BatchOnItsWay(None, BatchInfo((), True, dict.fromkeys(CORE, 0.5), counts), 0.0)
+    batch = TakenBatch(None, BatchInfo(True, dict.fromkeys(CORE, 0.5), counts), 0.0)
     with suppress(type(error)), Recorder(recipe, run) as recorder:
         recorder.rl_begins()
         recorder.trained(3, batch, Trained({"policy/entropy": 1.5, "optim/skipped": 0}, 0.0, 1.0))

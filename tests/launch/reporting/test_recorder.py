@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from recipe_files import write_recipe
 
 from reprise.actors.buffer import Added
 from reprise.actors.fleet import FleetStats
+from reprise.actors.sampler import Finished
 from reprise.actors.verifier_pool import PoolCounts
 from reprise.core.errors import Starvation, UserError
 from reprise.core.types import Task
@@ -29,7 +30,6 @@ from reprise.rollout.engine import EngineStats
 
 TRACE = "Traceback (most recent call last):\n  File \"bad_reward.py\", line 7, in judge\nKeyError: 'x'"
 RAISED = InfraError("mine KeyError", "verifier 'mine' raised KeyError: 'x' (bad_reward.py:7)", TRACE, 4, True)
-CUT = {"trajectories/truncated": 7}
 FLEET = FleetStats([EngineStats(busy=[], tokens=0, recomputed_tokens=0)], PoolCounts())
 
 
@@ -50,9 +50,15 @@ def recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...
     return record
 
 
-def added(**answers: int) -> Added:
-    counters = dict.fromkeys([f"trajectories/{count.name}" for count in fields(TrajectoryCounts)], 0)
-    return Added("too_few_scored", "mine", 0.1, 0.0, 0.1, counters | {"groups/zero_variance": 0}, {"sums": answers})
+COUNTERS = dict.fromkeys([f"trajectories/{each.name}" for each in fields(TrajectoryCounts)], 0)
+
+
+def finished(**answers: int) -> Finished:
+    return Finished("mine", 0.1, 0.0, 0.1, added({"sums": answers}))
+
+
+def added(answers: dict[str, dict[str, int]], **counters: int) -> Added:
+    return Added("too_few_scored", COUNTERS | {"groups/zero_variance": 0} | counters, answers)
 
 
 def test_a_verifier_that_raises_before_any_step_is_told_at_once_in_the_table_the_summary_and_the_report(
@@ -61,7 +67,7 @@ def test_a_verifier_that_raises_before_any_step_is_told_at_once_in_the_table_the
     def run(recorder: Recorder) -> None:
         recorder.verifier_failed([RAISED])
         recorder.verifier_failed([RAISED])
-        recorder.added(added(infra_error=8))
+        recorder.finished(finished(infra_error=8))
         raise Starvation("nothing is learned")
 
     summary, screen, report = recorded(run)
@@ -79,7 +85,7 @@ def test_a_verifier_that_raises_before_any_step_is_told_at_once_in_the_table_the
 
 
 def test_a_run_whose_verifiers_never_failed_says_nothing_of_it(recorded) -> None:
-    summary, screen, report = recorded(lambda recorder: recorder.added(added(scored=8)))
+    summary, screen, report = recorded(lambda recorder: recorder.finished(finished(scored=8)))
     assert (summary["infra_errors"], summary["warnings"]) == ([], [])
     assert "failures      none" in screen
     assert "could not be judged" not in report
@@ -130,8 +136,8 @@ def test_responses_that_were_cut_off_and_tasks_that_were_left_out_are_told(recor
 
     def run(recorder: Recorder) -> None:
         recorder.tasks(TaskSets(((task,) * 3,), (1.0,), (task,), excluded=2))
-        of_group = added(scored=8)
-        recorder.added(replace(of_group, counters=of_group.counters | {"trajectories/sampled": 8} | CUT))
+        counts = added({"sums": {"scored": 8}}, **{"trajectories/sampled": 8, "trajectories/truncated": 7})
+        recorder.finished(Finished("mine", 0.1, 0.0, 0.1, counts))
 
     summary, screen, report = recorded(run)
     [warning] = summary["warnings"]
@@ -167,7 +173,7 @@ def test_names_from_data_reach_no_terminal_as_commands(recorded) -> None:
         passed = [EvalRecord(domain, str(i), 0, True, True, False, 9) for i in range(7)]
         recorder.evaluated(0, Evaluated(Evaluation.of(passed), None, [], {domain: (1, 8)}), FLEET, "before")
         recorder.verifier_lost(domain)
-        recorder.added(Added(None, "m", 0, 0, 0, added().counters, {domain: {"scored": 1, "infra_error": 9}}))
+        recorder.finished(Finished("m", 0, 0, 0, added({domain: {"scored": 1, "infra_error": 9}})))
 
     _, screen, _ = recorded(run)
     assert "\x1b" not in screen

@@ -95,7 +95,7 @@ def test_a_bad_record_is_named_by_file_and_line(tmp_path: Path, lines: list[obje
             {"rewards": {"verifiers": {"exact": {"use": "exakt"}}}},
             "there is no verifier 'exakt'; did you mean 'exact'?",
         ),
-        ({"policy": {"build": "models.huge:build"}}, "policy.build: cannot import 'models.huge:build'"),
+        ({"policy": {"build": "reprise.models.huge:build"}}, "policy.build: cannot import 'reprise.models.huge:build'"),
         ({"policy": {"build": "recipe_files:build_policy", "build_args": {"wdth": 3}}}, "policy.build_args"),
         ({"policy": {"path": "/nowhere/policy"}}, "policy.path: /nowhere/policy lacks the folder itself"),
         ({"warm_start": {"traces": "recipe_files:nothing", "steps": 100}}, "warm_start.traces: 'recipe_files:nothing'"),
