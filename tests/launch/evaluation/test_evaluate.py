@@ -130,7 +130,9 @@ def test_tasks_whose_prompts_do_not_fit_are_left_out() -> None:
 
 
 def test_if_nothing_could_be_verified_the_cause_is_named() -> None:
-    with pytest.raises(RunError, match="none of 10 held-out responses could be verified: verifier 'mine' raised KeyErr"):
+    with pytest.raises(
+        RunError, match="none of 10 held-out responses could be verified: verifier 'mine' raised KeyErr"
+    ):
         evaluated([RAISED] * 10)
 
 
