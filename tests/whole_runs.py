@@ -25,7 +25,7 @@ SMALL = {
     "rollout.engine.start_deadline_s": 400,
     "cluster.start_deadline_s": 400,
 }
-# Random weights never solve a task, so this run samples and judges until something stops it. A few steps of imitation
+# Random weights never solve a task, so this run samples and verifies until something stops it. A few steps of imitation
 # make the first published weights others than those that the engine has loaded.
 IMITATE = {"warm_start.steps": 3, "warm_start.warmup_steps": 0}
 ENDLESS = SMALL | IMITATE | {"buffer.starvation_groups": 10**9, "eval.final_tasks_per_domain": 2}

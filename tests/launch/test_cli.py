@@ -28,7 +28,7 @@ def run_python(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], list]:
-    """Puts a function in the place of `reprise.launch.training.rl.train`; gives the list of recipes it is called with."""
+    """Puts a function in the place of `launch/training/rl.py: train`; gives the list of recipes it is called with."""
 
     def replace(train: Callable) -> list:
         recipes: list = []
@@ -65,7 +65,7 @@ def test_help_and_dry_run_import_nothing_heavy(tmp_path: Path) -> None:
         assert ran.stdout.endswith("IMPORTED\n"), ran.stdout + ran.stderr
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
@@ -117,7 +117,7 @@ def test_a_dry_run_plans_for_a_cluster_that_is_not_here(tmp_path: Path, capsys) 
     assert out.count("0 / 8") == 2
 
 
-def test_tasks_that_are_held_out_too_and_memory_that_is_assumed_are_told(tmp_path: Path, capsys) -> None:
+def test_tasks_that_are_held_out_too_and_memory_that_is_assumed_are_reported(tmp_path: Path, capsys) -> None:
     line = '{"id": "%s", "prompt": "2+2?", "domain": "sums", "verifier": "exact", "answer": "4"}\n'
     (tmp_path / "train.jsonl").write_text("".join(line.replace("2+2", f"{n}+2") % n for n in range(5)))
     (tmp_path / "held_out.jsonl").write_text(line % "other")

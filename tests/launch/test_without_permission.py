@@ -44,9 +44,9 @@ def open_folder(tmp_path: Path) -> Path:
 
 
 def refused(what: Callable[..., Any], *arguments: Any) -> str:
-    with as_nobody(), pytest.raises(UserError) as told:
+    with as_nobody(), pytest.raises(UserError) as refused:
         what(*arguments)
-    return str(told.value)
+    return str(refused.value)
 
 
 @pytest.mark.parametrize(("part", "said"), [

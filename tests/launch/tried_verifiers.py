@@ -1,4 +1,4 @@
-"""Verifiers as they are tried before a run: broken ones, and ones that cannot judge here."""
+"""Verifiers as they are tried before a run: broken ones, and ones that cannot verify here."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -56,7 +56,7 @@ class AsksNotToBe(Raises):
 
 
 class RaisesLater(Fine):
-    """Judges the answer that it is tried on before a run, and no other."""
+    """Verifies the answer that it is tried on before a run, and no other."""
 
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
         if all(answer.text == "I do not know." for answer in answers):

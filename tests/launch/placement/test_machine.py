@@ -44,7 +44,7 @@ def test_engines_on_one_gpu_each_need_no_shared_memory() -> None:
     assert shared_memory_needed(load(DEMO, gpus), weights=1e9) == 0
 
 
-def test_another_machine_is_not_judged_by_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_machine_is_not_measured_by_this_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load(DEMO)
     with_free(monkeypatch, 64, 63)
     check_shared_memory(recipe, plan(recipe, [Node(16, 0, 2**36, f"host {i}") for i in range(2)]), weights=0)

@@ -15,6 +15,6 @@ def test_a_node_is_its_host_and_its_address() -> None:
     assert labels([node("here")]) == ["here"]
 
 
-def test_several_nodes_of_one_machine_are_told_apart() -> None:
+def test_several_nodes_of_one_machine_are_distinguished() -> None:
     same = node("here", "127.0.0.1")
     assert labels([same, node("there"), same]) == ["here (127.0.0.1) #1", "there", "here (127.0.0.1) #2"]

@@ -61,7 +61,7 @@ def test_two_nodes_of_one_host_share_its_memory_so_the_engine_may_move(recipe) -
     assert (placed["learner 0"], placed["engine 0"]) == (0, 1)
 
 
-def test_the_other_host_is_taken_if_only_that_has_room(recipe) -> None:
+def test_the_other_host_is_taken_if_only_that_is_large_enough(recipe) -> None:
     placed = where(recipe("learner.world_size=2"), Node(1, 0, 16 * GIB, "head"), Node(2, 0, 16 * GIB, "b"))
     assert placed["learner 0"] == placed["engine 0"] == 1
     assert placed["driver"] == placed["learner 1"] == 0
@@ -251,7 +251,7 @@ def test_no_gpu_is_counted_that_the_process_may_not_see(monkeypatch: pytest.Monk
     assert counted == [2, 0, 0, 1, 2, 2]
 
 
-def test_ranks_that_share_rows_are_on_one_host_where_it_has_room() -> None:
+def test_ranks_that_share_rows_are_on_one_host_where_they_fit() -> None:
     recipe = load(ROOT / "recipes" / "motif2_12p7b" / "rl_64k.yaml")
     made = plan(recipe, [Node(96, 8, 1500 * 2**30, f"host {i}") for i in range(4)])
     hosts = [made.nodes[p.node].host for p in made.of("learner")]

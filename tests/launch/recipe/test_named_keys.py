@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 PACKAGES = ("actors", "buffer", "core", "data", "launch", "learner", "models", "rewards", "rollout", "sandbox")
 SECTIONS = "|".join(name for name, field in Recipe.model_fields.items() if hasattr(field.annotation, "model_fields"))
 NAMED = re.compile(rf"(?<![\w./-])(?:{SECTIONS})(?:\.[a-z_]+)+(?![\w(:/]|\.\w)")
-MODULES = {"data.reasoning_gym_tasks", "rewards.worker_process"}  # called by their names in sentences too
+MODULES = {"data.reasoning_gym_tasks"}  # called by its name in a sentence
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 

@@ -29,7 +29,7 @@ def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").rglob("*.yaml")), ids=lambda p: p.name)
-def test_every_recipe_of_the_house_is_valid(path: Path) -> None:
+def test_every_recipe_of_the_repository_is_valid(path: Path) -> None:
     if "stages:" in path.read_text():
         assert load_as(SftRecipe, path).stages
     else:

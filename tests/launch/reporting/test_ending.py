@@ -45,7 +45,7 @@ def test_the_step_that_a_checkpoint_may_hold_has_its_line(run: RunFolder, tmp_pa
     assert json.loads(run.summary.read_text())["steps"] == 3
 
 
-def test_the_command_that_goes_on_is_told_where_there_is_a_checkpoint(
+def test_the_command_that_goes_on_is_shown_where_there_is_a_checkpoint(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commit(begin(run.checkpoints, 3), {"format": 1})
@@ -54,7 +54,7 @@ def test_the_command_that_goes_on_is_told_where_there_is_a_checkpoint(
     assert json.loads(run.summary.read_text())["resume"] == "reprise train --resume runs/small"
 
 
-def test_no_command_is_told_where_nothing_can_go_on(
+def test_no_command_is_shown_where_nothing_can_go_on(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     end(run, tmp_path, KeyboardInterrupt())

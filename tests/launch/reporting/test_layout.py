@@ -53,7 +53,7 @@ def test_a_line_ends_between_two_texts(width: int) -> None:
     assert "  ".join(line.strip() for line in lines) == "  ".join(parts)
 
 
-def test_a_log_has_a_width_of_its_own_unless_it_is_told_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_has_a_width_of_its_own_unless_it_is_given_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     assert console(io.StringIO()).width == 120
     monkeypatch.setenv("COLUMNS", "60")

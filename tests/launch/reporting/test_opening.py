@@ -11,7 +11,7 @@ from reprise.core.errors import UserError
 from reprise.launch.reporting.opening import Opening, refuse_beside_a_loop
 
 
-def test_a_notebook_is_told_at_once_how_to_start_a_run() -> None:
+def test_a_notebook_says_at_once_how_to_start_a_run() -> None:
     async def cell() -> None:
         refuse_beside_a_loop("reprise train")
 

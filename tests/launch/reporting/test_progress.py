@@ -163,7 +163,7 @@ def test_only_phases_that_will_come_are_shown_as_such_and_none_when_it_is_over(l
     assert "export" not in rows(progress)[1]
 
 
-def test_an_echoed_ctrl_c_finds_room_beside_the_panel(clock, monkeypatch):
+def test_an_echoed_ctrl_c_finds_space_beside_the_panel(clock, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
     progress = Progress("demo", stream=Terminal(), clock=clock)

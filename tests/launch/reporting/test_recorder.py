@@ -1,4 +1,4 @@
-"""What a run tells of its verifiers' failures: at once, in its summary and in its report, with and without steps."""
+"""What a run reports of its verifiers' failures: at once, in its summary and in its report, with and without steps."""
 
 import json
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def added(answers: dict[str, dict[str, int]], **counters: int) -> Added:
     return Added("too_few_scored", COUNTERS | {"groups/zero_variance": 0} | counters, answers)
 
 
-def test_a_verifier_that_raises_before_any_step_is_told_at_once_in_the_table_the_summary_and_the_report(
+def test_a_verifier_that_raises_before_any_step_is_reported_at_once_in_the_table_the_summary_and_the_report(
     recorded,
 ) -> None:
     def run(recorder: Recorder) -> None:
@@ -75,7 +75,7 @@ def test_a_verifier_that_raises_before_any_step_is_told_at_once_in_the_table_the
     for shown in (at_once, table, report.replace("&#x27;", "'").replace("&quot;", '"')):
         assert "verifier 'mine' raised KeyError: 'x' (bad_reward.py:7)" in shown
         assert 'File "bad_reward.py", line 7, in judge' in shown
-    assert at_once.count("Traceback") == 1, "told once for each kind"
+    assert at_once.count("Traceback") == 1, "shown once for each kind"
     assert "8 answers: verifier 'mine' raised" in table
     assert summary["infra_errors"] == [{"what": RAISED.what, "answers": 8, "traceback": TRACE}]
     assert summary["failures"]["trajectories/infra_error"] == 8
@@ -131,7 +131,7 @@ def test_summary_and_table_can_be_looked_at_while_the_run_goes_on(recorded, tmp_
     assert summary["status"] == "finished"
 
 
-def test_responses_that_were_cut_off_and_tasks_that_were_left_out_are_told(recorded) -> None:
+def test_responses_that_were_cut_off_and_tasks_that_were_left_out_are_reported(recorded) -> None:
     task = Task("1", "?", "sums", "exact")
 
     def run(recorder: Recorder) -> None:
@@ -208,7 +208,7 @@ def test_a_resumed_run_knows_which_evaluation_it_has_missed(tmp_path: Path, save
         assert recorder.evaluated_at == saved
 
 
-def test_tasks_left_out_and_groups_sampled_again_are_told_and_counted(recorded) -> None:
+def test_tasks_left_out_and_groups_sampled_again_are_reported_and_counted(recorded) -> None:
     engine = EngineStats(busy=(), tokens=0, recomputed_tokens=0, sampled_again=2)
     passed = Evaluation.of([EvalRecord("sums", "1", 0, True, True, False, 9)])
 

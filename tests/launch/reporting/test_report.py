@@ -188,9 +188,9 @@ def test_what_verifiers_did_has_its_own_curves_and_warnings_are_shown(tmp_path):
     run = RunFolder.create(tmp_path, "two domains")
     with MetricsLog(run.metrics) as log:
         for step in (1, 2, 3):
-            judged = {f"unparseable/{domain}": 0.1 * step for domain in ("maths", "code")}
-            judged |= {f"verify/seconds_{q}/{verifier}": 0.2 for q in ("p50", "p95") for verifier in ("math", "code")}
-            log.write(step, dict.fromkeys(CORE, 0.5) | judged)
+            metrics = {f"unparseable/{domain}": 0.1 * step for domain in ("maths", "code")}
+            metrics |= {f"verify/seconds_{q}/{verifier}": 0.2 for q in ("p50", "p95") for verifier in ("math", "code")}
+            log.write(step, dict.fromkeys(CORE, 0.5) | metrics)
     summary = Summary("two domains", warnings=["step 3: maths: <30%> unreadable"])
     summary.answers = {"maths": {"scored": 70, "unparseable": 30, "infra_error": 0}}
     summary.verifiers = {"math": Latency(100, p50=0.25, p95=1.5, queue=0.0)}

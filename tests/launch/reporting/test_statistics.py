@@ -205,9 +205,9 @@ def test_all_is_over_every_task_and_keeps_tasks_of_different_domains_apart():
     assert (everything.tasks, everything.samples, everything.pass_at_1.value) == (2, 2, 0.5)
 
 
-def test_before_and_after_are_compared_over_the_tasks_that_were_judged_in_both():
+def test_before_and_after_are_compared_over_the_tasks_that_were_verified_in_both():
     before, after = records("maths", singles(5, 10)), records("maths", singles(5, 10))
-    # The policy has not changed, but right answers could not be judged before, and wrong ones after.
+    # The policy has not changed, but right answers could not be verified before, and wrong ones after.
     before, after = Evaluation.of(before[2:], {"maths": 10}), Evaluation.of(after[:7], {"maths": 10})
     assert before.pass_at_1["maths"] < after.pass_at_1["maths"]
     before, after = compared(before, after)
@@ -215,7 +215,7 @@ def test_before_and_after_are_compared_over_the_tasks_that_were_judged_in_both()
     assert changes(before, after)["maths"].value == 0
 
 
-def test_a_domain_judged_on_one_side_only_is_compared_with_nothing():
+def test_a_domain_verified_on_one_side_only_is_compared_with_nothing():
     before = Evaluation.of([*records("maths", singles(1, 2)), *records("code", singles(1, 2))])
     before, after = compared(before, Evaluation.of(records("maths", singles(2, 2))))
     assert set(before.domains) == set(after.domains) == {"maths", "all"}

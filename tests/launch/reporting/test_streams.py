@@ -143,7 +143,7 @@ def test_a_dry_run_ends_well_wherever_its_lines_go(tmp_path: Path, shell: str) -
     assert b"Exception ignored" not in ran.stderr
 
 
-def test_a_recipe_that_finds_no_room_is_an_error_of_one_line(tmp_path: Path) -> None:
+def test_a_recipe_that_finds_a_full_disk_is_an_error_of_one_line(tmp_path: Path) -> None:
     ran = reprise("recipe", str(write_recipe(tmp_path)), shell=">/dev/full")
     assert ran.returncode == 1
     assert ran.stderr.count(b"\n") == 1, ran.stderr

@@ -89,7 +89,7 @@ def test_what_was_not_measured_is_a_dash_and_no_zero() -> None:
     assert "0 tokens/s" not in printed(SftSummary("early").table())
 
 
-def test_how_much_was_cut_off_and_what_was_left_out_of_training_is_told() -> None:
+def test_how_much_was_cut_off_and_what_was_left_out_of_training_is_shown() -> None:
     text = printed(summary().table())
     assert "11,924, 50% of those sampled" in text
     assert "12 left out of training: they are held out" in text

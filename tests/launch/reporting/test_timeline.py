@@ -40,7 +40,7 @@ def test_overlap_is_the_share_of_busy_seconds_in_which_the_other_ran(busy, other
 
 
 @given(schedules, st.randoms())
-def test_a_timeline_does_not_depend_on_the_order_of_what_it_is_told(intervals, random):
+def test_a_timeline_does_not_depend_on_the_order_of_what_is_added(intervals, random):
     in_order, shuffled = Timeline(), Timeline()
     in_order.extend("generate", "engine-0", intervals)
     random.shuffle(intervals)

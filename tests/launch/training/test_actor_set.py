@@ -55,14 +55,14 @@ class Actors(ActorSet):
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happened, in order."""
-    told: list[str] = []
+    happened: list[str] = []
 
     async def explain(failure: ActorFailure, log: Path, *_: Any) -> None:
-        told.append(f"{failure.actor} is explained by {log}")
+        happened.append(f"{failure.actor} is explained by {log}")
 
     monkeypatch.setattr(actor_set, "explain", explain)
-    monkeypatch.setattr(actor_set.ray, "kill", lambda actor: told.append("kill"))
-    return told
+    monkeypatch.setattr(actor_set.ray, "kill", lambda actor: happened.append("kill"))
+    return happened
 
 
 def ends(events: list[str], body: Callable[[Actors], Awaitable[None]]) -> BaseException | None:
@@ -96,7 +96,7 @@ def test_a_run_that_reaches_its_end_saves_nothing_more(events: list[str]) -> Non
     assert events == CLOSED
 
 
-def test_when_an_engine_dies_the_run_is_saved_closed_and_told_with_its_log(events: list[str]) -> None:
+def test_when_an_engine_dies_the_run_is_saved_closed_and_explained_by_its_log(events: list[str]) -> None:
     async def body(actors: Actors) -> None:
         actors["engine 0"].dies.set_exception(RuntimeError("the engine's core process has died"))
         await asyncio.Event().wait()
@@ -179,7 +179,7 @@ def test_an_actor_that_is_still_starting_is_killed_and_not_asked_to_close(events
 
 
 @pytest.mark.parametrize("error", [ActorFailure("learner 1", RuntimeError("no such layer")), UserError("no such file")])
-def test_a_rank_that_cannot_start_is_told_as_what_it_is_for_all_ranks(events: list[str], error: Exception) -> None:
+def test_a_rank_that_cannot_start_is_raised_as_what_it_is_for_all_ranks(events: list[str], error: Exception) -> None:
     class Failing(Actors):
         def _begin(self) -> None:
             super()._begin()
@@ -190,12 +190,12 @@ def test_a_rank_that_cannot_start_is_told_as_what_it_is_for_all_ranks(events: li
         async with Failing(events):
             await asyncio.Event().wait()
 
-    with pytest.raises(type(error)) as told:
+    with pytest.raises(type(error)) as raised:
         asyncio.run(go())
-    assert told.value is error
+    assert raised.value is error
 
 
-def test_a_deadline_that_passed_is_told_in_a_sentence(events: list[str]) -> None:
+def test_a_deadline_that_passed_is_explained_in_a_sentence(events: list[str]) -> None:
     async def body(actors: Actors) -> None:
         await actors._within(asyncio.Event().wait(), "engines", "x.start_deadline_s", 0.01)
 

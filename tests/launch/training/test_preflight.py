@@ -144,15 +144,15 @@ def test_a_domain_that_no_metric_could_be_named_after_is_refused_before_anything
         preflight.check_domains([fine, replace(fine, id="2", domain=domain)])
 
 
-def test_a_prompt_that_leaves_no_room_for_a_response_is_named(tmp_path: Path) -> None:
+def test_a_prompt_too_long_for_a_response_is_named(tmp_path: Path) -> None:
     folder = write_policy_folder(tmp_path / "policy")
     tasks = tmp_path / "tasks.jsonl"
     long = {**TASK, "id": "long", "prompt": "word " * 30}
     tasks.write_text("\n".join(map(json.dumps, [TASK, long])))
     file = write_recipe(tmp_path, policy={"path": str(folder)}, data={"train": [{"path": str(tasks)}]})
-    room = ["rollout.max_response_tokens=10", "learner.token_budget=100", "weights.check_tokens=8"]
-    preflight.check(load(file, [*room, "rollout.engine.max_model_len=40"]), NODES)
-    message = refusal(file, *room, "rollout.engine.max_model_len=39")
+    limits = ["rollout.max_response_tokens=10", "learner.token_budget=100", "weights.check_tokens=8"]
+    preflight.check(load(file, [*limits, "rollout.engine.max_model_len=40"]), NODES)
+    message = refusal(file, *limits, "rollout.engine.max_model_len=39")
     assert "task 'long' of domain 'addition' has a prompt of 30 tokens" in message
     assert "max_model_len 39 - rollout.max_response_tokens 10 leaves 29" in message
 

@@ -32,9 +32,9 @@ def with_tokens(folder: Path, *tokens: str) -> Path:
 
 
 def refused(folder: Path, rows: int, *tasks: Task, settings: RolloutSettings = SETTINGS) -> str:
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error:
         check_prompts(settings, folder, rows, tasks)
-    return str(told.value)
+    return str(error.value)
 
 
 def test_a_prompt_with_a_token_that_has_no_embedding_is_refused(tmp_path: Path) -> None:

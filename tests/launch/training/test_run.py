@@ -59,14 +59,14 @@ def test_the_report_has_plots_and_needs_nothing_else(finished: Run) -> None:
     assert "://" not in report.replace("http://www.w3.org", "")
 
 
-def test_domains_that_train_together_are_told_apart_though_their_verifiers_were_killed(finished: Run) -> None:
-    assert finished.output.count("died; it is started again") == 2
+def test_domains_that_train_together_are_kept_apart_though_their_verifiers_were_killed(finished: Run) -> None:
+    assert finished.output.count("died; it is restarted") == 2
     assert finished.summary["failures"]["verifier/restarts"] == 2
     assert sum(line["verifier/restarts"] for line in finished.steps) == 2
     for domain, verifier in (("maths", "math"), ("code", "code")):
-        judged = [line for line in finished.steps if line.get(f"reward/{domain}") is not None]
-        assert judged, finished.output
-        for line in judged:
+        scored = [line for line in finished.steps if line.get(f"reward/{domain}") is not None]
+        assert scored, finished.output
+        for line in scored:
             assert 0 <= line[f"reward/{domain}"] <= 1
             assert 0 <= line[f"unparseable/{domain}"] < 0.5
             assert line[f"infra_error/{domain}"] == 0
@@ -168,13 +168,13 @@ def test_an_interrupted_run_writes_its_report_and_leaves_no_process_behind(inter
     was_interrupted(interrupted)
 
 
-def test_what_a_verifier_failed_with_is_told_at_once_and_in_the_end(interrupted: Run) -> None:
+def test_what_a_verifier_failed_with_is_shown_at_once_and_in_the_end(interrupted: Run) -> None:
     run = interrupted
-    [told] = run.summary["infra_errors"]
-    assert told["what"].startswith("verifier 'rules' raised KeyError: 'later' (tried_verifiers.py:")
-    assert told["answers"] == run.summary["failures"]["trajectories/infra_error"] > 0
+    [error] = run.summary["infra_errors"]
+    assert error["what"].startswith("verifier 'rules' raised KeyError: 'later' (tried_verifiers.py:")
+    assert error["answers"] == run.summary["failures"]["trajectories/infra_error"] > 0
     at_once, table = run.output.split("demo: interrupted")
-    for said in (at_once, table, told["traceback"], html.unescape((run.folder / "report.html").read_text())):
+    for said in (at_once, table, error["traceback"], html.unescape((run.folder / "report.html").read_text())):
         assert 'raise KeyError("later")' in said
     assert "held-out responses could not be judged" in at_once
 
@@ -188,7 +188,7 @@ def test_when_a_learner_dies_the_run_ends_within_a_minute_with_the_cause(start: 
 
 
 @pytest.mark.full  # with stand-ins: test_actor_set.py; and Ctrl-C of a real run is seen above
-def test_a_run_that_is_told_to_end_while_it_starts_ends_as_orderly(start: Callable[..., Run]) -> None:
+def test_a_run_that_is_stopped_while_it_starts_ends_as_orderly(start: Callable[..., Run]) -> None:
     run = start(ENDLESS)
     until = time.monotonic() + 300
     while not run.find("ray::RolloutActor"):

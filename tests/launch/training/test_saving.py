@@ -142,7 +142,7 @@ def test_a_second_stop_ends_the_saving() -> None:
     run(go)
 
 
-def test_saving_that_fails_or_hangs_is_told_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saving_that_fails_or_hangs_is_reported_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DEADLINE_S", 0.02)
 
     async def go() -> None:
@@ -172,7 +172,7 @@ def test_a_learner_that_failed_is_not_asked() -> None:
     run(go)
 
 
-def test_a_step_that_fails_while_the_run_is_stopped_is_told_as_what_it_is() -> None:
+def test_a_step_that_fails_while_the_run_is_stopped_is_raised_as_what_it_is() -> None:
     class Breaks(Learner):
         async def step(self, number: int) -> str:
             await self.goes_on.wait()

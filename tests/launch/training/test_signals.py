@@ -12,7 +12,7 @@ from reprise.launch.reporting.summary import ending
 from reprise.launch.training.signals import cancel_when_told_to_end, interrupt_on_sigterm
 
 
-async def told(number: int) -> str:
+async def signalled(number: int) -> str:
     cancel_when_told_to_end()
     os.kill(os.getpid(), number)
     await asyncio.sleep(0.1)
@@ -20,16 +20,16 @@ async def told(number: int) -> str:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_run_that_is_told_to_end_is_cancelled_and_says_by_what(name: str) -> None:
+def test_a_run_that_is_stopped_is_cancelled_and_says_by_what(name: str) -> None:
     with pytest.raises(asyncio.CancelledError) as stopped:
-        asyncio.run(told(signal.Signals[name]))
+        asyncio.run(signalled(signal.Signals[name]))
     assert ending(KeyboardInterrupt(*stopped.value.args)) == ("interrupted", name)
 
 
 def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert asyncio.run(told(signal.SIGHUP)) == "went on"
+        assert asyncio.run(signalled(signal.SIGHUP)) == "went on"
     finally:
         signal.signal(signal.SIGHUP, before)
 

@@ -1,4 +1,4 @@
-"""A verifier that cannot work is found before a run, by a harmless answer; one that cannot work *here* is only told."""
+"""A verifier that cannot work is found before a run, by a harmless answer; one that cannot *here* is only noted."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def tried(**uses: str | dict[str, Any]) -> list[str]:
     return try_verifiers(settings, TaskSets((tasks[:1],), (1.0,), tasks[1:], 0))
 
 
-def test_what_cannot_judge_here_is_told_and_what_must_not_be_tried_is_not() -> None:
+def test_what_cannot_verify_here_is_noted_and_what_must_not_be_tried_is_not() -> None:
     part = {"use": "compose", "args": {"parts": {"judge": JUDGE}}}
     gpu = {"use": "tried_verifiers:Raises", "gpus": 0.5}
     said = tried(
@@ -38,10 +38,10 @@ def test_what_cannot_judge_here_is_told_and_what_must_not_be_tried_is_not() -> N
         assert (
             f"Verifier {name} was not tried on an answer: it needs a GPU, a resource or a service of the run's." in said
         )
-    told = "\n".join(said)
-    assert "verifier 'offline' raised RuntimeError: the grader does not answer (tried_verifiers.py:" in told
-    assert "verifier 'late' cannot start: RuntimeError: no GPU here" in told
-    assert 'raise RuntimeError("no GPU here")' in told
+    notes = "\n".join(said)
+    assert "verifier 'offline' raised RuntimeError: the grader does not answer (tried_verifiers.py:" in notes
+    assert "verifier 'late' cannot start: RuntimeError: no GPU here" in notes
+    assert 'raise RuntimeError("no GPU here")' in notes
     assert len(said) == 6
 
 

@@ -1,4 +1,4 @@
-"""Files of answers for tests, and a verifier that leaves a trace of every answer it judges."""
+"""Files of answers for tests, and a verifier that leaves a trace of every answer it verifies."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Traced(Verifier):
         return ["leaves a trace"]
 
     def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
-        return [self._judge(answer) for answer in answers]
+        return [self._verdict(answer) for answer in answers]
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _verdict(self, answer: Answer) -> Verdict:
         with open(self._trace, "a") as trace:
             trace.write(f"{answer.task.id}\n")
         time.sleep(self._seconds)

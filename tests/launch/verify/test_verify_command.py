@@ -38,7 +38,7 @@ def mixed(n: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_file_is_judged_in_its_order_with_a_table_by_domain(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_file_is_verified_in_its_order_with_a_table_by_domain(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     source = write(tmp_path / "a.jsonl", mixed(60))
     assert main(["verify", *files(source)]) == 0
     found = verdicts(tmp_path / "v.jsonl")
@@ -54,7 +54,7 @@ def test_a_file_is_judged_in_its_order_with_a_table_by_domain(tmp_path: Path, ca
 
 
 @pytest.mark.slow
-def test_a_recipe_says_who_judges_and_how_and_need_say_nothing_else(tmp_path: Path) -> None:
+def test_a_recipe_says_who_verifies_and_how_and_need_say_nothing_else(tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text("rewards: {verifiers: {mine: {use: exact, args: {tag: answer}}}}")
     source = write(tmp_path / "a.jsonl", [answer(response="<answer>4</answer>", verifier="mine")])
@@ -74,13 +74,13 @@ def test_what_stands_in_a_file_of_answers_commands_no_terminal(tmp_path: Path, c
         tmp_path / "a.jsonl", [answer(domain=f"sums{evil}"), answer(evil, verifier="code", answer={evil: 1})]
     )
     assert main(["verify", *files(source)]) == 2
-    told = capsys.readouterr().err
+    notes = capsys.readouterr().err
     source = write(tmp_path / "a.jsonl", [answer(evil, domain=f"sums{evil}")])
     assert main(["verify", "--dry-run", *files(source)]) == 0
     assert main(["verify", *files(source)]) == 0
     assert main(["verify", *files(source)]) == 0
     said = capsys.readouterr()
-    for text in (told, said.out, said.err):
+    for text in (notes, said.out, said.err):
         assert text == printable_lines(text)
     assert "sums�[2J" in said.out
     assert verdicts(tmp_path / "v.jsonl")[0]["id"] == evil, "files keep what was asked"
@@ -111,7 +111,7 @@ def test_a_dry_run_checks_and_counts_and_writes_nothing(tmp_path: Path, capsys: 
         ([answer()], ["--output", "no/folder/v"], "--output no/folder/v: there is no folder no/folder"),
     ],
 )
-def test_bad_input_exits_2_with_a_clear_message_and_judges_nothing(
+def test_bad_input_exits_2_with_a_clear_message_and_verifies_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture, answers: list, arguments: list[str], message: str
 ) -> None:
     source = write(tmp_path / "a.jsonl", answers)
@@ -169,9 +169,9 @@ def test_a_killed_run_goes_on_and_each_answer_has_one_verdict(tmp_path: Path) ->
         process.wait()
         assert n <= count_lines(output) < 600
         time.sleep(0.3)
-        judged = count_lines(trace)
+        verified = count_lines(trace)
         time.sleep(0.3)
-        assert count_lines(trace) == judged, "the verifier's process must end with the one that was killed"
+        assert count_lines(trace) == verified, "the verifier's process must end with the one that was killed"
     with output.open("ab") as file:
         file.write(b'{"id": "t')  # as if the kill had cut a line in two
     before = count_lines(output)
@@ -184,12 +184,12 @@ def test_a_killed_run_goes_on_and_each_answer_has_one_verdict(tmp_path: Path) ->
     times = Counter(trace.read_text().split())
     assert set(times) == {f"t{i}" for i in range(600)}
     assert all(times[f"t{i}"] == 1 for i in range(before, 600) if i > before + 16), (
-        "what was not in hand is judged once"
+        "what was not in hand is verified once"
     )
 
 
 @pytest.mark.slow
-def test_sigterm_keeps_what_is_judged_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_sigterm_keeps_what_is_verified_and_says_how_to_go_on(tmp_path: Path) -> None:
     answers = [answer(f"t{i}", verifier="traced") for i in range(300)]
     process = start([*files(write(tmp_path / "a.jsonl", answers)), *traced(tmp_path, seconds=0.02)])
     wait_for_lines(tmp_path / "v.jsonl", 30)
@@ -227,12 +227,12 @@ def test_an_answer_that_hangs_or_kills_its_verifier_costs_only_itself(tmp_path: 
 
 
 @pytest.mark.slow
-def test_infra_errors_are_judged_again_when_asked_for(tmp_path: Path) -> None:
+def test_infra_errors_are_verified_again_when_asked_for(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [answer("1", "fail", verifier="traced"), answer("2", verifier="exact")])
     code, out, err = finish([*files(source), *traced(tmp_path), "--set", "rewards.retries=0"])
     assert (code, "1 could not be judged (infra_error): --retry-infra" in out) == (0, True), err
     assert "infra_error, 1 answers: verifier 'traced' raised OSError: disk full (answer_files.py:" in out
-    assert 'raise OSError("disk full")' in err, "the traceback is told when it happens"
+    assert 'raise OSError("disk full")' in err, "the traceback is shown when it happens"
     assert [v["status"] for v in verdicts(tmp_path / "v.jsonl")] == ["infra_error", "scored"]
     (tmp_path / "trace").unlink()
     code, out, err = finish([*files(source), *traced(tmp_path), "--set", "rewards.retries=0", "--retry-infra"])

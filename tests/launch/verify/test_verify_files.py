@@ -1,4 +1,4 @@
-"""The two files of `reprise verify`: answers are refused with file, line and field; verdicts tell how far one got."""
+"""The two files of `reprise verify`: answers are refused with file, line and field; verdicts show how far one got."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_answers_are_read_back_in_order_and_ids_may_repeat(tmp_path: Path) -> No
         (json.dumps(answer(answer=None)), "a:2: task '1': answer must be a string or a list"),
     ],
 )
-def test_a_line_that_cannot_be_judged_is_refused_with_its_place_and_field(
+def test_a_line_that_cannot_be_verified_is_refused_with_its_place_and_field(
     tmp_path: Path, line: str, message: str
 ) -> None:
     file = write(tmp_path / "a", [answer()])
@@ -82,12 +82,12 @@ def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         answers.check(tmp_path / "a", VERIFIERS)
 
 
-def test_all_bad_lines_are_told_at_once_but_not_without_end(tmp_path: Path) -> None:
+def test_all_bad_lines_are_named_at_once_but_not_without_end(tmp_path: Path) -> None:
     file = write(tmp_path / "a", [answer(), *[answer(answer=None)] * 30])
     with pytest.raises(UserError) as refused:
         answers.check(file, VERIFIERS)
-    told = str(refused.value).splitlines()
-    assert (len(told), told[0][:10], told[-1]) == (11, str(file)[:10], "... and 20 more lines")
+    lines = str(refused.value).splitlines()
+    assert (len(lines), lines[0][:10], lines[-1]) == (11, str(file)[:10], "... and 20 more lines")
 
 
 def test_a_file_without_answers_is_refused(tmp_path: Path) -> None:

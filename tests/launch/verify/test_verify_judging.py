@@ -51,7 +51,7 @@ class FakeHost:
         return True
 
 
-def judge(
+def verified(
     texts: list[str],
     make: Callable[[str, Events], Host] = lambda name, events: FakeHost(events),
     window: int = 100,
@@ -77,7 +77,7 @@ def judge(
 @pytest.mark.parametrize("verifiers", ["a", "abc"])
 def test_every_answer_gets_its_own_verdict_in_order(window: int, verifiers: str) -> None:
     texts = ["x" * n for n in range(50)]
-    assert [verdict.score for verdict in judge(texts, window=window, verifiers=verifiers)] == list(range(50))
+    assert [verdict.score for verdict in verified(texts, window=window, verifiers=verifiers)] == list(range(50))
 
 
 def test_no_more_answers_are_read_than_the_window_holds() -> None:
@@ -103,7 +103,7 @@ def hosts_of(texts: list[str], **chosen: int) -> tuple[list[FakeHost], list[Verd
         hosts.append(FakeHost(events, slots=chosen.get("concurrency", 1)))
         return hosts[-1]
 
-    return hosts, judge(texts, make, **chosen)
+    return hosts, verified(texts, make, **chosen)
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -141,13 +141,13 @@ def test_a_verifier_that_cannot_start_ends_the_run(user: bool, error: type[Excep
         return hosts[-1]
 
     with pytest.raises(error, match="verifier 'a' cannot start: no such model"):
-        judge(["x"], make)
+        verified(["x"], make)
     assert all(host.closed for host in hosts)
 
 
 def test_a_start_that_never_ends_meets_its_deadline() -> None:
     with pytest.raises(RunError, match=r"cannot start: it did not within 5 s \(start_deadline_s\)"):
-        judge(["x"], lambda name, events: FakeHost(Events()), start_deadline_s=5.0)
+        verified(["x"], lambda name, events: FakeHost(Events()), start_deadline_s=5.0)
 
 
 def test_a_process_that_dies_while_it_starts_ends_the_run() -> None:
@@ -157,4 +157,4 @@ def test_a_process_that_dies_while_it_starts_ends_the_run() -> None:
         return host
 
     with pytest.raises(RunError, match="cannot start: its process ended with exit code 1"):
-        judge(["x"], make)
+        verified(["x"], make)
