@@ -148,7 +148,7 @@ def test_a_batch_is_the_groups_that_have_finished_and_new_ones_start_in_their_pl
         assert [group.added.reason for group in finished] == [None, None]
         assert failures == []
         await asyncio.sleep(0.01)
-        assert sorted(fleet.gates) == ["t0", "t1", "t2", "t3"]  # two of version 0 are in flight, the batch of 1 is theirs
+        assert sorted(fleet.gates) == ["t0", "t1", "t2", "t3"]  # the two in flight are due at version 1
         sampler.published(1)
         await asyncio.sleep(0.01)
         assert sorted(fleet.gates) == ["t0", "t1", "t2", "t3", "t4", "t5"]

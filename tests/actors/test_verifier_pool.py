@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 import ray
@@ -18,11 +17,11 @@ import ray
 from reprise.actors.verifier import VerifierActor
 from reprise.actors.verifier_pool import Checks, VerifierPool
 from reprise.core.errors import UserError
-from reprise.core.types import FinishReason, Group, Status, Task, Trajectory, Verdict
+from reprise.core.types import Status, Task, Verdict
+from reprise.rewards.base import Answer
 from reprise.rewards.infra_errors import InfraError, InfraErrors
 from reprise.rewards.pool.health import Patience
 from reprise.rewards.settings import RewardSettings, VerifierSettings
-from reprise.rollout.engine import Episode
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.timeout(180)]
 
@@ -43,13 +42,13 @@ def cluster() -> Iterator[None]:
 
 
 class Pool:
-    """A pool with what it has told, and the handles of its actors ever made."""
+    """A pool with what it has reported, and the handles of its actors ever made."""
 
     def __init__(self, settings: VerifierSettings) -> None:
         rewards = RewardSettings(verifiers={"mine": settings}, retries=0)
         self.notes: list[str] = []
         self.failures: list[BaseException] = []
-        self.told: list[InfraError] = []
+        self.infra_errors: list[InfraError] = []
         self.handles: list[Any] = []
 
         def create(number: int, again: bool) -> Any:
@@ -57,23 +56,13 @@ class Pool:
             self.handles.append(ray.remote(VerifierActor).options(**options).remote(rewards, "mine"))
             return self.handles[-1]
 
-        tell = (self.notes.append, self.told.extend, self.failures.append)
-        self.pool = VerifierPool("mine", settings, create, *tell, PATIENCE, CHECKS)
+        report = (self.notes.append, self.infra_errors.extend, self.failures.append)
+        self.pool = VerifierPool("mine", settings, create, *report, PATIENCE, CHECKS)
 
-    async def judged(self, *groups: Sequence[str], answer: str = "1") -> list[list[Verdict]]:
-        """The verdicts on some groups, judged as one batch."""
-        episodes = [episode(f"{i}", texts, answer) for i, texts in enumerate(groups)]
-        reference = await self.pool.judged(ray.put(episodes), sum(map(len, groups)), len(groups))
-        judged: list[Episode] = await reference
-        assert [e.group.id for e in judged] == [e.group.id for e in episodes]
-        return [[t.verdict for t in e.group.trajectories if t.verdict is not None] for e in judged]
-
-
-def episode(name: str, texts: Sequence[str], answer: str) -> Episode:
-    task = Task(name, "?", "d", "mine", answer=answer)
-    ids, floats = np.ones(1, np.int32), np.zeros(1, np.float32)
-    one = Trajectory(name, name, ids, ids, floats, ids, np.ones(1, bool), FinishReason.STOP)
-    return Episode(Group(name, task, (one,) * len(texts), 0), tuple(texts), generate_seconds=0.0)
+    async def verify(self, texts: Sequence[str], answer: str = "1") -> Sequence[Verdict]:
+        """The verdicts on the answers of a group."""
+        task = Task("t", "?", "d", "mine", answer=answer)
+        return (await self.pool.verify([Answer(task, text, False) for text in texts])).verdicts
 
 
 @contextlib.asynccontextmanager
@@ -110,15 +99,15 @@ def test_killing_an_actor_loses_no_item_and_leaves_no_process() -> None:
             # Each batch keeps a live worker of the maths verifier busy: sympy never finishes with the first answer.
             groups = [["e^{e^{e^{e^{e}}}}", f"{n}^{{1/2}}", rf"\sqrt{{{n}}}"] for n in (2, 3, 5, 7)]
             boxed = [[rf"\boxed{{{text}}}" for text in group] for group in groups]
-            judging = [made.judged(texts, answer=group[-1]) for texts, group in zip(boxed, groups, strict=True)]
-            waiting = [asyncio.create_task(one) for one in judging]
+            verifying = [made.verify(texts, answer=group[-1]) for texts, group in zip(boxed, groups, strict=True)]
+            waiting = [asyncio.create_task(one) for one in verifying]
             await asyncio.sleep(0.7)
             victim = actors()[0]
             children = victim.children(recursive=True)
             assert any("reprise.rewards.workers.process" in " ".join(child.cmdline()) for child in children)
             os.kill(victim.pid, signal.SIGKILL)
-            for judged in await asyncio.gather(*waiting):
-                assert summed_up(judged[0]) == [(0.0, "timeout"), (1.0, "correct"), (1.0, "correct")]
+            for verdicts in await asyncio.gather(*waiting):
+                assert summed_up(verdicts) == [(0.0, "timeout"), (1.0, "correct"), (1.0, "correct")]
             _, alive = psutil.wait_procs([victim, *children], timeout=5)
             assert alive == []
             counts = made.pool.counts()
@@ -126,9 +115,9 @@ def test_killing_an_actor_loses_no_item_and_leaves_no_process() -> None:
             assert counts.rejudged == 3  # of the one batch that it was working on
             [note] = made.notes
             assert "died" in note
-            assert "started again" in note
+            assert "restarted" in note
             await made.pool.started()
-            assert await made.judged([r"\boxed{1}"])
+            assert summed_up(await made.verify([r"\boxed{1}"])) == [(1.0, "correct")]
 
     run(test)
 
@@ -136,12 +125,9 @@ def test_killing_an_actor_loses_no_item_and_leaves_no_process() -> None:
 def test_only_the_answer_that_hangs_alone_too_scores_0() -> None:
     async def test() -> None:
         async with running(workers=2, deadline_s=1.5) as made:
-            hung, fine = await asyncio.gather(
-                made.judged(["right", "hang", "wrong"], ["right"]), made.judged(["right", "wrong"])
-            )
-            assert summed_up(hung[0]) == [(1.0, "correct"), (0.0, "timeout"), (0.0, "wrong")]
-            assert summed_up(hung[1]) == [(1.0, "correct")]
-            assert summed_up(fine[0]) == [(1.0, "correct"), (0.0, "wrong")]
+            hung, fine = await asyncio.gather(made.verify(["right", "hang", "wrong"]), made.verify(["right", "wrong"]))
+            assert summed_up(hung) == [(1.0, "correct"), (0.0, "timeout"), (0.0, "wrong")]
+            assert summed_up(fine) == [(1.0, "correct"), (0.0, "wrong")]
             assert "missed its deadline (1.5 s a group)" in made.notes[0]
             assert made.pool.counts().restarts == 2
 
@@ -152,7 +138,7 @@ def test_only_the_answer_that_hangs_alone_too_scores_0() -> None:
 def test_a_verifier_that_hangs_on_everything_gives_infra_errors_and_no_zeros() -> None:
     async def test() -> None:
         async with running(deadline_s=1.0) as made:
-            [verdicts] = await made.judged(["hang", "hang"])
+            verdicts = await made.verify(["hang", "hang"])
             assert [verdict.status for verdict in verdicts] == [Status.INFRA_ERROR] * 2
 
     run(test)
@@ -161,22 +147,22 @@ def test_a_verifier_that_hangs_on_everything_gives_infra_errors_and_no_zeros() -
 def test_an_answer_that_keeps_the_interpreter_to_itself_is_found_by_the_health_check() -> None:
     async def test() -> None:
         async with running() as made:  # with a deadline of minutes
-            [verdicts] = await made.judged(["hold", "right"])
+            verdicts = await made.verify(["hold", "right"])
             assert summed_up(verdicts) == [(0.0, "timeout"), (1.0, "correct")]
             assert "did not answer its health checks" in made.notes[0]
 
     run(test)
 
 
-def test_an_answer_that_its_actor_always_dies_of_is_an_infra_error_and_the_others_are_judged() -> None:
+def test_an_answer_that_its_actor_always_dies_of_is_an_infra_error_and_the_others_are_verified() -> None:
     async def test() -> None:
         async with running(workers=2) as made:
-            [verdicts] = await made.judged(["right", "die", "exit", "wrong"])
+            verdicts = await made.verify(["right", "die", "exit", "wrong"])
             assert summed_up(verdicts) == [(1.0, "correct"), (None, "infra"), (None, "infra"), (0.0, "wrong")]
             assert "died 3 times" in verdicts[1].explanation
             assert "SystemExit" in verdicts[2].explanation
             failures = InfraErrors()
-            failures.add(made.told)
+            failures.add(made.infra_errors)
             [raised] = [failure for failure in failures if "SystemExit" in failure.kind]
             assert "trying_verifiers.py" in raised.traceback
             assert "raise SystemExit" in raised.traceback
@@ -185,24 +171,24 @@ def test_an_answer_that_its_actor_always_dies_of_is_an_infra_error_and_the_other
     run(test)
 
 
-def test_as_many_batches_are_judged_side_by_side_as_the_recipe_says() -> None:
+def test_as_many_batches_are_verified_side_by_side_as_the_recipe_says() -> None:
     async def test() -> None:
         async with running(args={"barrier": 3}, concurrency=3) as made:
-            judged = await asyncio.gather(*(made.judged(["right"]) for _ in range(6)))
-            assert [summed_up(verdicts) for [verdicts] in judged] == [[(1.0, "correct")]] * 6
+            verified = await asyncio.gather(*(made.verify(["right"]) for _ in range(6)))
+            assert [summed_up(verdicts) for verdicts in verified] == [[(1.0, "correct")]] * 6
 
     run(test)
 
 
 @pytest.mark.full  # with stand-ins: rewards/pool/test_dispatch.py
-def test_batches_beyond_the_queue_are_held_back_and_judged_in_the_end() -> None:
+def test_batches_beyond_the_queue_are_held_back_and_verified_in_the_end() -> None:
     async def test() -> None:
         async with running(queue=2) as made:
-            waiting = [asyncio.create_task(made.judged(["slow", "right"])) for _ in range(6)]
+            waiting = [asyncio.create_task(made.verify(["slow", "right"])) for _ in range(6)]
             await asyncio.sleep(0.1)
             counts = made.pool.counts()
             assert (counts.held_back, counts.waiting) == (3, 5)
-            for [verdicts] in await asyncio.gather(*waiting):
+            for verdicts in await asyncio.gather(*waiting):
                 assert summed_up(verdicts) == [(0.0, "wrong"), (1.0, "correct")]
 
     run(test)
@@ -212,13 +198,13 @@ def test_batches_beyond_the_queue_are_held_back_and_judged_in_the_end() -> None:
 def test_who_gives_up_waiting_leaves_the_pool_as_it_was() -> None:
     async def test() -> None:
         async with running() as made:
-            waiting = [asyncio.create_task(made.judged(["slow"])) for _ in range(4)]
+            waiting = [asyncio.create_task(made.verify(["slow"])) for _ in range(4)]
             await asyncio.sleep(0.1)
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
             assert made.pool.counts().waiting == 0
-            assert summed_up((await made.judged(["right"]))[0]) == [(1.0, "correct")]
+            assert summed_up(await made.verify(["right"])) == [(1.0, "correct")]
 
     run(test)
 
