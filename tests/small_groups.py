@@ -17,7 +17,7 @@ INFRA_ERROR = Verdict.infra_error("worker died")
 def trajectory(
     group_id: str, verdict: float | Verdict | None, versions: Sequence[int] = (0,), truncated: bool = False
 ) -> Trajectory:
-    """A response of len(versions) tokens; `verdict` is a score, a verdict or None (not judged)."""
+    """A response of len(versions) tokens; `verdict` is a score, a verdict or None (not verified)."""
     n = len(versions)
     return Trajectory(
         task_id=group_id,

@@ -17,7 +17,7 @@ from small_groups import group, settings
 from reprise.buffer.trajectory_buffer import TrajectoryBuffer
 from reprise.core.types import Task
 from reprise.rollout.admission import Admission
-from reprise.rollout.engine import SampleRequest
+from reprise.rollout.episodes.base import SampleRequest
 from reprise.rollout.open_groups import OpenGroups
 
 
@@ -85,15 +85,15 @@ def simulate(
             waited = True
             next_end()
         ran.waited += now - asked
-        batch = buffer.take(version, fresh)
-        assert batch is not None
+        group_ids, requests = groups.take(version, waited)
+        batch = buffer.take(version, group_ids)
         for each in batch.groups:
             ran.passes[int(each.id.partition("#")[0])] += 1
         taken = [g for g, again in zip(batch.groups, batch.reused) if not again]
         ran.ages.append(float(np.mean([version - g.oldest_version for g in taken])))
         ran.current.append(any((t.versions == version).any() for g in taken for t in g.trajectories))
         ran.reused.append(sum(batch.reused))
-        start(groups.taken(version, [g.id for g in taken], waited))
+        start(requests)
         published = now + learn
         while ends and ends[0][0] <= published:
             next_end()

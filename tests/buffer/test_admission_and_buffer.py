@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from small_groups import INFRA_ERROR, UNPARSEABLE, group, plain, settings
 
 from reprise.buffer.settings import BufferSettings
-from reprise.buffer.trajectory_buffer import Admitted, Batch, TrajectoryBuffer
+from reprise.buffer.trajectory_buffer import Batch, TrajectoryBuffer
 from reprise.core.types import Verdict
 from reprise.rollout.admission import Admission
 
@@ -37,7 +37,7 @@ class Setup:
     max_concurrent: int
     buffer: BufferSettings
     epochs: int
-    tasks: int
+    batches: int
     p_straggler: float
     p_rejected: float
     p_lost: float
@@ -63,7 +63,7 @@ def setups(draw: st.DrawFn) -> Setup:
         max_concurrent=draw(st.integers(1, 20)),
         buffer=buffer,
         epochs=epochs,
-        tasks=draw(st.integers(1, 60)),
+        batches=draw(st.integers(1, 20)),
         p_straggler=draw(share),
         p_rejected=draw(share),
         p_lost=draw(share),
@@ -81,8 +81,8 @@ class Engine:
 
 
 @dataclass
-class Episode:
-    """A group in flight on an engine: ticks left, and the version of the token sampled in each tick so far."""
+class InFlight:
+    """A group on an engine: ticks left, and the version of the token sampled in each tick so far."""
 
     engine: Engine
     start: int
@@ -96,11 +96,10 @@ class Run:
         self.random = random.Random(setup.seed)
         self.buffer = TrajectoryBuffer(setup.buffer, setup.seed, setup.epochs)
         self.admission = self.new_admission(next_take=0)
-        self.episodes: dict[str, Episode] = {}
-        self.tasks_left = setup.tasks
+        self.in_flight: dict[str, InFlight] = {}
         self.engines = [Engine(), Engine()]
         self.started = self.learner_version = self.learner_busy = 0
-        self.stored: set[str] = set()
+        self.stored: dict[str, int] = {}  # start version of each
         self.uses: Counter[str] = Counter()
         self.oldest: dict[str, int] = {}
         self.first_taken: dict[str, int] = {}
@@ -111,7 +110,7 @@ class Run:
         return Admission(setup.max_staleness, setup.buffer.fresh_per_batch, setup.max_concurrent, next_take)
 
     def play(self) -> None:
-        while not self.admission.drained:
+        while len(self.batches) < self.setup.batches:
             self.sample()
             self.start_groups()
             self.learn()
@@ -120,41 +119,38 @@ class Run:
                 self.crash()
 
     def sample(self) -> None:
-        for group_id, episode in self.random.sample(list(self.episodes.items()), len(self.episodes)):
-            episode.versions.append(episode.engine.version)
-            episode.ticks_left -= 1
+        for group_id, flight in self.random.sample(list(self.in_flight.items()), len(self.in_flight)):
+            flight.versions.append(flight.engine.version)
+            flight.ticks_left -= 1
             if self.random.random() < self.setup.p_lost / 10:
                 self.lose(group_id)
-            elif episode.ticks_left <= 0:
-                self.finish(group_id, episode)
+            elif flight.ticks_left <= 0:
+                self.finish(group_id, flight)
 
-    def finish(self, group_id: str, episode: Episode) -> None:
-        del self.episodes[group_id]
+    def finish(self, group_id: str, flight: InFlight) -> None:
+        del self.in_flight[group_id]
         kind = self.random.choice(list(VERDICTS)) if self.random.random() < self.setup.p_rejected else "teaches"
-        made = group(group_id, VERDICTS[kind], episode.start, episode.versions)
-        if isinstance(self.buffer.add(made), Admitted):
-            self.admission.finished(group_id)
-            self.stored.add(group_id)
-            self.oldest[group_id] = min(episode.versions)
+        made = group(group_id, VERDICTS[kind], flight.start, flight.versions)
+        if self.buffer.add(made) is None:
+            self.admission.stored(group_id)
+            self.stored[group_id] = flight.start
+            self.oldest[group_id] = min(flight.versions)
         else:
-            self.admission.rejected(group_id)
+            self.admission.closed(group_id)
 
     def lose(self, group_id: str) -> None:
-        del self.episodes[group_id]
-        self.admission.lost(group_id)
+        del self.in_flight[group_id]
+        self.admission.closed(group_id)
 
     def start_groups(self) -> None:
         engine = self.random.choice(self.engines)
-        while self.tasks_left and self.admission.may_start(engine.version):
+        while self.admission.may_start(engine.version):
             group_id = f"task#{self.started}"
             self.started += 1
-            self.tasks_left -= 1
             straggles = self.random.random() < self.setup.p_straggler
             ticks = self.random.randint(1, 30 if straggles else 3)
-            self.episodes[group_id] = Episode(engine, engine.version, ticks)
+            self.in_flight[group_id] = InFlight(engine, engine.version, ticks)
             self.admission.start(group_id, engine.version)
-        if not self.tasks_left:
-            self.admission.end_of_stream()
 
     def learn(self) -> None:
         for engine in self.engines:
@@ -173,10 +169,11 @@ class Run:
 
     def take(self) -> None:
         available = len(self.reusable())
-        batch = self.buffer.take(self.learner_version, self.admission.fresh_in_next_batch)
-        assert batch is not None, "admission and buffer disagree about what is ready"
+        asked_for = self.admission.take(self.learner_version)
+        batch = self.buffer.take(self.learner_version, asked_for)
         fresh = [g.id for g, again in zip(batch.groups, batch.reused) if not again]
-        self.admission.taken(self.learner_version, fresh)
+        assert sorted(fresh) == sorted(asked_for)
+        assert self.buffer.ready() == self.admission.ready
         self.check(batch, fresh, available)
         self.first_taken |= dict.fromkeys(fresh, self.learner_version)
         self.uses.update({g.id: self.setup.epochs for g in batch.groups})
@@ -205,17 +202,17 @@ class Run:
         assert all(self.learner_version - self.first_taken[i] <= want.reuse.max_age for i in reused)
         assert all(age <= want.reuse.max_age + self.setup.max_staleness for age in batch.ages)
         assert len(fresh) >= want.fresh_fraction * len(ids) - 1e-9
-        assert len(fresh) == want.fresh_per_batch or (not self.tasks_left and not self.admission.in_flight)
-        if not self.buffer.counters()["evicted/memory"] and len(fresh) == want.fresh_per_batch:
+        assert len(fresh) == want.fresh_per_batch
+        if not self.buffer.counters()["evicted/memory"]:
             assert len(reused) == min(available, want.reused_per_batch), "reusable groups were lost"
         held = batch.metrics["buffer/fresh"] + batch.metrics["buffer/reusable"]
         assert held <= want.max_groups or batch.metrics["buffer/reusable"] == 0
 
     def check_nobody_waits_for_ever(self) -> None:
         """With nothing in flight and the engines up to date, somebody can go on."""
-        if self.episodes or self.learner_busy or self.admission.drained or any(e.swap_in for e in self.engines):
+        if self.in_flight or self.learner_busy or any(e.swap_in for e in self.engines):
             return
-        may_start = self.tasks_left > 0 and self.admission.may_start(self.learner_version)
+        may_start = self.admission.may_start(self.learner_version)
         assert may_start or self.admission.may_take(self.learner_version), "deadlock"
 
     def crash(self) -> None:
@@ -229,8 +226,8 @@ class Run:
         self.buffer.restore(saved[0])
         assert plain(self.buffer.state()) == plain(saved[0])
         self.admission = self.new_admission(self.learner_version)
-        assert set(self.admission.restore(saved[1])) == set(self.episodes)
-        self.episodes.clear()
+        assert set(self.admission.restore(saved[1])) == set(self.in_flight)
+        self.in_flight.clear()
 
 
 @given(setups())
@@ -239,12 +236,17 @@ def test_a_random_run_keeps_every_promise(setup: Setup) -> None:
     run = Run(setup)
     run.play()
     trained_fresh = [g.id for b in run.batches for g, again in zip(b.groups, b.reused) if not again]
-    assert sorted(trained_fresh) == sorted(run.stored), "every stored group is trained on as fresh exactly once"
+    waiting = [g["id"] for g in run.buffer.state()["fresh"]]
+    assert sorted(trained_fresh + waiting) == sorted(run.stored), "no stored group is lost or twice trained on as fresh"
+    next_take = run.admission.next_take
+    assert all(run.stored[i] + setup.max_staleness >= next_take for i in waiting), (
+        "none waits beyond its latest version"
+    )
     counts = run.buffer.counters()
     assert counts["groups/admitted"] == len(run.stored)
     # Conservation: what was trained on is reusable still, or evicted for a reason that was counted.
     evicted = counts["evicted/max_uses"] + counts["evicted/max_age"] + counts["evicted/memory"]
-    assert evicted + len(run.buffer.state()["reusable"]) == len(run.stored)
+    assert evicted + len(run.buffer.state()["reusable"]) == len(trained_fresh)
     sampled = sum(batch.metrics["trajectories/sampled"] for batch in run.batches)
     assert sampled <= counts["trajectories/sampled"]
 
@@ -266,19 +268,18 @@ def test_a_restored_buffer_goes_on_exactly_as_the_original(setup: Setup, ticks: 
             assert twin.add(group(f"late#{version}.{n}", start=version)) == run.buffer.add(
                 group(f"late#{version}.{n}", start=version)
             )
-        ours, theirs = run.buffer.take(version), twin.take(version)
-        assert ours is not None
-        assert theirs is not None
+        fresh = [g["id"] for g in twin.state()["fresh"]][: setup.buffer.fresh_per_batch]
+        ours, theirs = run.buffer.take(version, fresh), twin.take(version, fresh)
         assert [g.id for g in ours.groups] == [g.id for g in theirs.groups]
         assert (ours.reused, ours.ages, ours.metrics) == (theirs.reused, theirs.ages, theirs.metrics)
     assert plain(twin.state()) == plain(run.buffer.state())
 
 
-@given(st.integers(1, 6), st.integers(1, 30), st.integers(0, 2**32 - 1))
+@given(st.integers(1, 6), st.integers(1, 10), st.integers(0, 2**32 - 1))
 @hypothesis_settings(max_examples=40, deadline=None)
-def test_without_staleness_and_reuse_every_token_is_on_policy(batch_groups: int, tasks: int, seed: int) -> None:
+def test_without_staleness_and_reuse_every_token_is_on_policy(batch_groups: int, batches: int, seed: int) -> None:
     buffer = settings(batch_groups=batch_groups, fresh_fraction=1.0, max_uses=1)
-    run = Run(Setup(0, 100, buffer, 1, tasks, 0.2, 0.2, 0.0, 0.0, seed))
+    run = Run(Setup(0, 100, buffer, 1, batches, 0.2, 0.2, 0.0, 0.0, seed))
     run.play()
     for batch in run.batches:
         assert not any(batch.reused)

@@ -12,7 +12,7 @@ from reprise.buffer.advantages import Reason, group_advantages, raw_variance, te
 from reprise.core.types import Group, Verdict
 
 
-def judged(made: Group, normalize_std: bool = False, truncated: Literal["keep", "mask"] = "keep") -> Group:
+def with_advantages(made: Group, normalize_std: bool = False, truncated: Literal["keep", "mask"] = "keep") -> Group:
     """The group with its advantages, which are float32 and 0 outside the loss."""
     made = group_advantages(made, normalize_std, truncated)
     assert made.advantages is not None
@@ -33,37 +33,37 @@ def weighted(made: Group) -> list[bool]:
 
 
 def test_advantages_are_centred_and_divided_by_the_population_deviation() -> None:
-    made = judged(group("g", (0.0, 0.0, 0.0, 1.0)), normalize_std=True)
+    made = with_advantages(group("g", (0.0, 0.0, 0.0, 1.0)), normalize_std=True)
     std = np.sqrt(0.25 * 0.75)
     assert advantages(made) == pytest.approx([a / (std + 1e-6) for a in (-0.25, -0.25, -0.25, 0.75)], rel=1e-6)
     assert weighted(made) == [True] * 4
 
 
 def test_without_normalize_std_advantages_are_only_centred() -> None:
-    assert advantages(judged(group("g", (0.0, 3.0)))) == [-1.5, 1.5]
+    assert advantages(with_advantages(group("g", (0.0, 3.0)))) == [-1.5, 1.5]
 
 
 @pytest.mark.parametrize("outside", [UNPARSEABLE, INFRA_ERROR])
 def test_an_unscored_trajectory_is_outside_mean_deviation_and_loss(outside: Verdict) -> None:
-    with_it = judged(group("g", (0.0, outside, 0.5, 1.0)), normalize_std=True)
-    low, mid, high = advantages(judged(group("g", (0.0, 0.5, 1.0)), normalize_std=True))
+    with_it = with_advantages(group("g", (0.0, outside, 0.5, 1.0)), normalize_std=True)
+    low, mid, high = advantages(with_advantages(group("g", (0.0, 0.5, 1.0)), normalize_std=True))
     assert advantages(with_it) == [low, 0, mid, high]
     assert weighted(with_it) == [True, False, True, True]
 
 
 def test_mask_takes_a_truncated_score_out_of_the_loss_and_leaves_it_in_the_baseline() -> None:
-    made = judged(group("g", (0.0, 0.0, 1.0), truncated=[1]), truncated="mask")
+    made = with_advantages(group("g", (0.0, 0.0, 1.0), truncated=[1]), truncated="mask")
     assert advantages(made) == pytest.approx([-1 / 3, 0, 2 / 3], rel=1e-6)
     assert weighted(made) == [True, False, True]
 
 
 def test_keep_trains_on_a_truncated_score() -> None:
-    assert weighted(judged(group("g", (0.0, 1.0), truncated=[0]), truncated="keep")) == [True, True]
+    assert weighted(with_advantages(group("g", (0.0, 1.0), truncated=[0]), truncated="keep")) == [True, True]
 
 
 @pytest.mark.parametrize("rule", ["keep", "mask"])
 def test_a_truncated_response_without_an_answer_stays_unparseable(rule: Literal["keep", "mask"]) -> None:
-    made = judged(group("g", (0.0, 1.0, UNPARSEABLE), truncated=[2]), truncated=rule)
+    made = with_advantages(group("g", (0.0, 1.0, UNPARSEABLE), truncated=[2]), truncated=rule)
     assert advantages(made) == [-0.5, 0.5, 0]
     assert weighted(made) == [True, True, False]
 
@@ -87,17 +87,17 @@ def test_a_truncated_response_without_an_answer_stays_unparseable(rule: Literal[
 def test_why_a_group_teaches_nothing(
     verdicts: tuple[float | Verdict, ...], truncated: list[int], reason: Reason | None
 ) -> None:
-    made = judged(group("g", verdicts, truncated=truncated), normalize_std=True, truncated="mask")
+    made = with_advantages(group("g", verdicts, truncated=truncated), normalize_std=True, truncated="mask")
     assert teaches_nothing(made) == reason
 
 
 def test_a_group_whose_only_advantages_are_on_empty_responses_teaches_nothing() -> None:
-    assert teaches_nothing(judged(group("g", (0.0, 1.0), versions=()))) == Reason.ALL_MASKED
+    assert teaches_nothing(with_advantages(group("g", (0.0, 1.0), versions=()))) == Reason.ALL_MASKED
 
 
-def test_a_trajectory_that_was_not_judged_is_an_error() -> None:
+def test_a_trajectory_without_a_verdict_is_an_error() -> None:
     with pytest.raises(ValueError, match="'g' has a trajectory without a verdict"):
-        judged(group("g", (0.0, None)))
+        with_advantages(group("g", (0.0, None)))
 
 
 scores = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -107,7 +107,7 @@ scores = st.floats(-1e6, 1e6, allow_subnormal=False)
 def test_advantages_sum_to_zero_and_follow_the_order_of_scores(
     verdicts: list[float | Verdict], normalize_std: bool
 ) -> None:
-    made = advantages(judged(group("g", verdicts), normalize_std))
+    made = advantages(with_advantages(group("g", verdicts), normalize_std))
     scored = [(s, a) for s, a in zip(verdicts, made) if isinstance(s, float)]
     scale = max((abs(a) for _, a in scored), default=0.0)
     assert abs(sum(a for _, a in scored)) <= 1e-5 * max(scale, 1.0)

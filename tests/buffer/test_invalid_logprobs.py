@@ -9,7 +9,7 @@ import pytest
 from small_groups import group, settings
 
 from reprise.buffer.advantages import Reason
-from reprise.buffer.trajectory_buffer import Admitted, Rejected, TrajectoryBuffer
+from reprise.buffer.trajectory_buffer import TrajectoryBuffer
 from reprise.core.errors import Starvation
 from reprise.core.types import Group
 
@@ -31,9 +31,8 @@ def recorded(first_logprob: float, members: int = 1, trainable: bool = True) -> 
 @pytest.mark.parametrize("logprob", [-np.inf, np.inf, np.nan, 0.5])
 def test_a_trajectory_whose_log_probabilities_cannot_be_is_masked_and_counted(logprob: float) -> None:
     buffer = TrajectoryBuffer(settings(batch_groups=1, fresh_fraction=1.0), seed=0)
-    assert buffer.add(recorded(logprob)) == Admitted()
-    batch = buffer.take(0)
-    assert batch is not None
+    assert buffer.add(recorded(logprob)) is None
+    batch = buffer.take(0, ["a"])
     (taken,) = batch.groups
     assert taken.weighted is not None
     assert taken.advantages is not None
@@ -59,6 +58,6 @@ def test_tokens_that_are_not_trained_on_may_have_any() -> None:
 
 def test_an_engine_that_records_nothing_else_ends_the_run_with_that_cause() -> None:
     buffer = TrajectoryBuffer(settings(starvation_groups=2), seed=0)
-    assert buffer.add(recorded(np.nan, members=3)) == Rejected(Reason.ALL_MASKED)
+    assert buffer.add(recorded(np.nan, members=3)) == Reason.ALL_MASKED
     with pytest.raises(Starvation, match=r"not finite or above 0 for 6 of them.*see policy.dtype"):
         buffer.add(recorded(np.nan, members=3))

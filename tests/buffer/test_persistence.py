@@ -22,10 +22,10 @@ def test_a_group_round_trips_exactly() -> None:
 
 
 def test_advantages_and_weights_round_trip() -> None:
-    judged = group_advantages(group("g", (0.0, 1.0, UNPARSEABLE)), normalize_std=True, truncated="keep")
-    again = group_from_plain(group_to_plain(judged))
-    np.testing.assert_array_equal(again.advantages, judged.advantages)
-    np.testing.assert_array_equal(again.weighted, judged.weighted)
+    made = group_advantages(group("g", (0.0, 1.0, UNPARSEABLE)), normalize_std=True, truncated="keep")
+    again = group_from_plain(group_to_plain(made))
+    np.testing.assert_array_equal(again.advantages, made.advantages)
+    np.testing.assert_array_equal(again.weighted, made.weighted)
 
 
 def test_the_plain_form_holds_nothing_but_plain_values_and_arrays() -> None:

@@ -44,13 +44,13 @@ def test_among_equals_the_younger_is_reused_first_and_then_the_lot_decides() -> 
 def test_the_lot_is_seeded_and_independent_of_arrival() -> None:
     def reused(seed: int) -> list[str]:
         made = TrajectoryBuffer(settings(batch_groups=40), seed)
-        for n in range(20):
-            made.add(group(f"{n:02}"))
-        made.take(0)
-        for n in range(20, 40):
-            made.add(group(f"{n:02}", start=1))
-        batch = made.take(1)
-        assert batch is not None
+        first, second = ([f"{n:02}" for n in range(start, start + 20)] for start in (0, 20))
+        for group_id in first:
+            made.add(group(group_id))
+        made.take(0, first)
+        for group_id in second:
+            made.add(group(group_id, start=1))
+        batch = made.take(1, second)
         return [g.id for g, again in zip(batch.groups, batch.reused) if again]
 
     assert reused(seed=1) == reused(seed=1) != reused(seed=2)

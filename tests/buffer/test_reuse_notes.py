@@ -32,7 +32,7 @@ def test_plain_settings_need_no_note() -> None:
         ({"max_groups": 7}, r"max_groups 7 leaves less than the 2 .* \+ 1\) x 2 = 6 fresh ones may wait"),
     ],
 )
-def test_settings_that_leave_reuse_out_are_told(changes: dict[str, Any], said: str) -> None:
+def test_settings_that_leave_reuse_out_are_named(changes: dict[str, Any], said: str) -> None:
     (note,) = notes(**changes)
     assert re.search(said, note)
 

@@ -6,7 +6,7 @@ import pytest
 from small_groups import INFRA_ERROR, UNPARSEABLE, group, settings
 
 from reprise.buffer.advantages import Reason
-from reprise.buffer.trajectory_buffer import Admitted, Batch, Rejected, TrajectoryBuffer
+from reprise.buffer.trajectory_buffer import Batch, TrajectoryBuffer
 from reprise.core.errors import Starvation, UserError
 from reprise.core.types import Verdict
 
@@ -17,34 +17,31 @@ def buffer(epochs: int = 1, **changes: Any) -> TrajectoryBuffer:
 
 def fill(made: TrajectoryBuffer, *ids: str, start: int = 0) -> None:
     for group_id in ids:
-        assert made.add(group(group_id, start=start)) == Admitted()
-
-
-def taken(made: TrajectoryBuffer, version: int, fresh: int | None = None) -> Batch:
-    batch = made.take(version, fresh)
-    assert batch is not None
-    return batch
+        assert made.add(group(group_id, start=start)) is None
 
 
 def ids(batch: Batch, reused: bool) -> list[str]:
     return [g.id for g, again in zip(batch.groups, batch.reused) if again == reused]
 
 
-def test_a_batch_waits_for_enough_fresh_groups() -> None:
+def test_fresh_groups_wait_until_they_are_asked_for_by_name() -> None:
     made = buffer()
-    fill(made, "a")
+    fill(made, "a", "b", "c")
+    assert made.ready() == 3
+    assert ids(made.take(0, ["c", "a"]), reused=False) == ["a", "c"]
     assert made.ready() == 1
-    assert made.take(0) is None
-    fill(made, "b")
-    assert ids(taken(made, 0), reused=False) == ["a", "b"]
+    assert ids(made.take(1, ["b"]), reused=False) == ["b"]
     assert made.ready() == 0
 
 
-def test_fresh_groups_leave_earliest_start_version_first_then_in_order_of_arrival() -> None:
-    made = buffer(batch_groups=3, fresh_fraction=1.0)
-    for group_id, start in [("late", 2), ("first", 0), ("mid", 1), ("second", 0)]:
-        fill(made, group_id, start=start)
-    assert set(ids(taken(made, 2), reused=False)) == {"first", "second", "mid"}
+def test_only_fresh_groups_that_are_there_can_be_asked_for() -> None:
+    made = buffer()
+    fill(made, "a", "b")
+    made.take(0, ["a", "b"])
+    fill(made, "c")
+    with pytest.raises(ValueError, match=r"does not hold as fresh cannot be taken: \['a', 'd'\]"):
+        made.take(1, ["a", "d"])
+    assert made.take(1, ["c"]).metrics["buffer/fresh"] == 0, "a refused request changes nothing"
 
 
 def test_a_batch_of_the_same_groups_is_the_same_whoever_arrived_first() -> None:
@@ -52,9 +49,9 @@ def test_a_batch_of_the_same_groups_is_the_same_whoever_arrived_first() -> None:
     for first, second in (("abc", "def"), ("cab", "fed")):
         made = buffer(batch_groups=5, fresh_fraction=0.6)
         fill(made, *first)
-        taken(made, 0)
+        made.take(0, first)
         fill(made, *second, start=1)
-        batches.append([g.id for g in taken(made, 1).groups])
+        batches.append([g.id for g in made.take(1, second).groups])
     assert batches[0] == batches[1]
     assert len(batches[0]) == 5
 
@@ -62,19 +59,19 @@ def test_a_batch_of_the_same_groups_is_the_same_whoever_arrived_first() -> None:
 def test_groups_in_a_batch_carry_advantages() -> None:
     made = buffer()
     fill(made, "a", "b")
-    assert all(g.advantages is not None and g.weighted is not None for g in taken(made, 0).groups)
+    assert all(g.advantages is not None and g.weighted is not None for g in made.take(0, "ab").groups)
 
 
 def test_a_group_without_variance_is_counted_and_not_stored() -> None:
     made = buffer()
-    assert made.add(group("a", (1.0, 1.0))) == Rejected(Reason.ZERO_VARIANCE)
+    assert made.add(group("a", (1.0, 1.0))) == Reason.ZERO_VARIANCE
     assert made.ready() == 0
     assert made.counters()["groups/zero_variance"] == 1
 
 
 def test_a_group_with_too_few_scored_members_is_counted_and_not_stored() -> None:
     made = buffer()
-    assert made.add(group("a", (1.0, UNPARSEABLE, INFRA_ERROR))) == Rejected(Reason.TOO_FEW_SCORED)
+    assert made.add(group("a", (1.0, UNPARSEABLE, INFRA_ERROR))) == Reason.TOO_FEW_SCORED
     assert made.ready() == 0
     counts = made.counters()
     assert (counts["groups/too_few_scored"], counts["trajectories/unparseable"]) == (1, 1)
@@ -90,9 +87,9 @@ def test_truncation_is_counted_whatever_the_verdict() -> None:
 def test_reused_groups_fill_the_batch_and_are_marked_with_their_ages() -> None:
     made = buffer()
     fill(made, "a", "b")
-    assert taken(made, 0).reused == (False, False)
+    assert made.take(0, "ab").reused == (False, False)
     fill(made, "c", "d", start=1)
-    batch = taken(made, 2)
+    batch = made.take(2, "cd")
     assert batch.reused == (False, False, True, True)
     assert batch.ages == (1, 1, 2, 2)
     assert set(ids(batch, reused=True)) == {"a", "b"}
@@ -104,13 +101,13 @@ def test_reused_groups_fill_the_batch_and_are_marked_with_their_ages() -> None:
 def test_age_counts_from_the_lowest_token_version() -> None:
     made = buffer(batch_groups=1, fresh_fraction=1.0)
     made.add(group("a", start=1, versions=(3, 2, 4)))
-    assert taken(made, 5).ages == (3,)
+    assert made.take(5, "a").ages == (3,)
 
 
 def test_a_group_is_evicted_after_max_uses() -> None:
     made = buffer(max_uses=2, batch_groups=2)
     fill(made, "a", "b", "c")
-    reused = [ids(taken(made, version), reused=True) for version in range(3)]
+    reused = [ids(made.take(version, fresh), reused=True) for version, fresh in enumerate("abc")]
     assert reused == [[], ["a"], ["b"]]
     assert made.counters()["evicted/max_uses"] == 2
 
@@ -118,10 +115,10 @@ def test_a_group_is_evicted_after_max_uses() -> None:
 def test_every_epoch_over_a_batch_is_a_use() -> None:
     made = buffer(epochs=2, max_uses=4, batch_groups=2)
     fill(made, "a", "b", "c")
-    taken(made, 0)
-    assert ids(taken(made, 1), reused=True) == ["a"]
+    made.take(0, "a")
+    assert ids(made.take(1, "b"), reused=True) == ["a"]
     assert made.counters()["evicted/max_uses"] == 1
-    assert ids(taken(made, 2), reused=True) == ["b"]
+    assert ids(made.take(2, "c"), reused=True) == ["b"]
 
 
 def test_epochs_beyond_max_uses_are_refused() -> None:
@@ -132,11 +129,11 @@ def test_epochs_beyond_max_uses_are_refused() -> None:
 def test_a_group_is_not_reused_more_than_max_age_versions_after_its_first_batch() -> None:
     made = buffer(max_age=2, max_uses=9)
     fill(made, "a", "b")
-    taken(made, 0)
+    made.take(0, "ab")
     fill(made, "c", "d", start=2)
-    assert set(ids(taken(made, 2), reused=True)) == {"a", "b"}
+    assert set(ids(made.take(2, "cd"), reused=True)) == {"a", "b"}
     fill(made, "e", "f", start=3)
-    assert set(ids(taken(made, 3), reused=True)) == {"c", "d"}
+    assert set(ids(made.take(3, "ef"), reused=True)) == {"c", "d"}
     assert made.counters()["evicted/max_age"] == 2
 
 
@@ -145,44 +142,44 @@ def test_a_group_that_took_long_is_reused_like_the_others_of_its_first_batch() -
     made = buffer(max_age=1, max_uses=9, batch_groups=2)
     made.add(group("long", start=0, versions=(0, 1, 2, 3)))
     fill(made, "short", start=3)
-    assert ids(taken(made, 3), reused=False) == ["long"]
-    assert ids(taken(made, 4), reused=True) == ["long"]
+    assert ids(made.take(3, ["long"]), reused=False) == ["long"]
+    assert ids(made.take(4, ["short"]), reused=True) == ["long"]
 
 
 def test_memory_is_bounded_by_evicting_reusable_groups_never_fresh_ones() -> None:
     made = buffer(max_groups=4)
     fill(made, "a", "b")
-    taken(made, 0)
-    fill(made, *(f"fresh{n}" for n in range(6)), start=1)
+    made.take(0, "ab")
+    fill(made, *"uvwxyz", start=1)
     assert made.ready() == 6
     assert made.counters()["evicted/memory"] == 2
-    assert ids(taken(made, 1), reused=True) == []
+    assert ids(made.take(1, "uv"), reused=True) == []
 
 
 def test_memory_is_bounded_in_bytes() -> None:
     one = group("x").nbytes
     made = buffer(max_bytes_mb=3 * one / 1e6)
     fill(made, "a", "b")
-    taken(made, 0)
+    made.take(0, "ab")
     fill(made, "c", start=1)
     assert made.counters()["evicted/memory"] == 0
     fill(made, "d", start=1)
     assert made.counters()["evicted/memory"] == 1
-    assert taken(made, 1).metrics["buffer/bytes"] <= 3 * one
+    assert made.take(1, "cd").metrics["buffer/bytes"] <= 3 * one
 
 
 def test_without_reuse_nothing_is_kept() -> None:
     made = buffer(fresh_fraction=1.0, batch_groups=2, max_uses=5)
     fill(made, "a", "b")
-    assert taken(made, 0).metrics["buffer/reusable"] == 0
+    assert made.take(0, "ab").metrics["buffer/reusable"] == 0
 
 
-def test_a_smaller_last_batch_keeps_the_fresh_fraction() -> None:
+def test_a_smaller_batch_keeps_the_fresh_fraction() -> None:
     made = buffer(batch_groups=6, max_uses=9)
     fill(made, "a", "b", "c")
-    taken(made, 0)
-    fill(made, "last", start=1)
-    batch = taken(made, 1, fresh=1)
+    made.take(0, "abc")
+    fill(made, "d", start=1)
+    batch = made.take(1, "d")
     assert batch.reused == (False, True)
 
 
@@ -190,10 +187,10 @@ def test_metrics_count_what_came_since_the_batch_before() -> None:
     made = buffer()
     made.add(group("dull", (1.0, 1.0)))
     fill(made, "a", "b")
-    first = taken(made, 0).metrics
+    first = made.take(0, "ab").metrics
     assert (first["groups/zero_variance"], first["trajectories/sampled"], first["trajectories/trained"]) == (1, 6, 4)
     fill(made, "c", "d", start=1)
-    second = taken(made, 1).metrics
+    second = made.take(1, "cd").metrics
     assert (second["groups/zero_variance"], second["trajectories/sampled"]) == (0, 4)
     assert (second["trajectories/trained"], second["trajectories/reused"]) == (8, 4)
     assert made.counters()["trajectories/trained"] == 12
@@ -202,22 +199,22 @@ def test_metrics_count_what_came_since_the_batch_before() -> None:
 def test_only_trajectories_in_the_loss_count_as_trained() -> None:
     made = buffer(batch_groups=1)
     made.add(group("a", (0.0, 1.0, UNPARSEABLE)))
-    assert taken(made, 0).metrics["trajectories/trained"] == 2
+    assert made.take(0, "a").metrics["trajectories/trained"] == 2
 
 
 def test_versions_must_rise_from_take_to_take() -> None:
     made = buffer(batch_groups=1)
     fill(made, "a", "b")
-    taken(made, 3)
+    made.take(3, "a")
     with pytest.raises(ValueError, match="taken at version 3 already: 3 is not a later one"):
-        made.take(3)
+        made.take(3, "b")
 
 
 def test_a_token_from_the_future_is_an_error() -> None:
     made = buffer(batch_groups=1)
     fill(made, "a", start=2)
     with pytest.raises(ValueError, match="version 1 has tokens of version 2"):
-        made.take(1)
+        made.take(1, "a")
 
 
 def test_the_same_group_cannot_be_added_twice() -> None:
@@ -225,15 +222,17 @@ def test_the_same_group_cannot_be_added_twice() -> None:
     fill(made, "a", "b")
     with pytest.raises(ValueError, match="'a' was added twice"):
         made.add(group("a"))
-    taken(made, 0)
+    made.take(0, "ab")
     with pytest.raises(ValueError, match="'b' was added twice"):
         made.add(group("b"))
 
 
-@pytest.mark.parametrize("fresh", [0, 3])
-def test_a_batch_cannot_be_asked_for_an_impossible_number_of_fresh_groups(fresh: int) -> None:
-    with pytest.raises(ValueError, match="1 to 2 fresh groups"):
-        buffer().take(0, fresh)
+@pytest.mark.parametrize("fresh", ["", "abc"])
+def test_a_batch_cannot_be_asked_for_an_impossible_number_of_fresh_groups(fresh: str) -> None:
+    made = buffer()
+    fill(made, *"abc")
+    with pytest.raises(ValueError, match=f"1 to 2 fresh groups, not {len(fresh)}"):
+        made.take(0, fresh)
 
 
 def test_restore_wants_a_new_buffer() -> None:
@@ -246,7 +245,7 @@ def test_restore_wants_a_new_buffer() -> None:
 def test_a_restored_buffer_evicts_what_its_settings_no_longer_allow() -> None:
     made = buffer(max_uses=4)
     fill(made, "a", "b")
-    taken(made, 0)
+    made.take(0, "ab")
     smaller = buffer(max_uses=4, fresh_fraction=1.0)
     smaller.restore(made.state())
     assert smaller.state()["reusable"] == []
@@ -295,14 +294,14 @@ def test_what_the_verifiers_failed_with_comes_before_every_other_advice() -> Non
     assert "max_response_tokens" not in message
 
 
-def test_a_few_answers_that_could_not_be_judged_are_named_beside_the_other_advice() -> None:
+def test_a_few_answers_that_could_not_be_verified_are_named_beside_the_other_advice() -> None:
     with pytest.raises(Starvation) as caught:
         buffer(starvation_groups=1).add(group("a", (0.0, 0.0, 0.0, RAISED)))
     assert "raised KeyError" in str(caught.value)
     assert "easier ones if the mean score is low" in str(caught.value)
 
 
-def test_a_verifier_whose_every_failure_is_new_is_told_within_bounds() -> None:
+def test_a_verifier_whose_every_failure_is_new_is_named_within_bounds() -> None:
     made = buffer(starvation_groups=3)
     verdicts = [Verdict.infra_error("infra", f"no {'x' * n}") for n in range(1, 200)]
     for name in "ab":
