@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reprise.core.types import Group
+from reprise.rollout.episodes.base import Responses, SampleRequest
+from reprise.rollout.episodes.single_turn import SingleTurn
 from reprise.rollout.settings import EngineSettings, RolloutSettings
 
 if TYPE_CHECKING:
@@ -86,7 +90,18 @@ class StandInLlm:
         self._going.set()
 
 
-def engine_on(monkeypatch: pytest.MonkeyPatch, policy: Path, llm: StandInLlm, **settings: Any) -> VllmEngine:
+@dataclass
+class Played:
+    """An engine and what is played with it, as in a rollout actor."""
+
+    engine: VllmEngine
+    episode: SingleTurn
+
+    async def sample(self, request: SampleRequest) -> tuple[Group, Responses]:
+        return await self.episode.run(self.engine, request)
+
+
+def engine_on(monkeypatch: pytest.MonkeyPatch, policy: Path, llm: StandInLlm, **settings: Any) -> Played:
     """The real `VllmEngine` with `llm` in vLLM's place."""
     import reprise.rollout.vllm_engine as module  # imports vLLM, which takes seconds
 
@@ -96,4 +111,5 @@ def engine_on(monkeypatch: pytest.MonkeyPatch, policy: Path, llm: StandInLlm, **
 
     monkeypatch.setattr(module.AsyncLLM, "from_engine_args", from_engine_args)
     rollout = RolloutSettings(group_size=2, max_response_tokens=16, engine=EngineSettings(max_model_len=64, **settings))
-    return module.VllmEngine(rollout, policy, dtype="float32", weight_backend="reprise_shared_memory", seed=0)
+    engine = module.VllmEngine(rollout, policy, dtype="float32", weight_backend="reprise_shared_memory", seed=0)
+    return Played(engine, SingleTurn(rollout, policy, seed=0))

@@ -1,4 +1,4 @@
-"""What vLLM is told, without starting it."""
+"""What vLLM is started with, without starting it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ def arguments(monkeypatch: pytest.MonkeyPatch, dtype: Any) -> dict[str, Any]:
         given.update(arguments)
         raise _Stop
 
-    monkeypatch.setattr(vllm_engine, "ChatCodec", lambda *_: None)
     monkeypatch.setattr(vllm_engine, "AsyncEngineArgs", stop)
     with pytest.raises(_Stop):
         vllm_engine.VllmEngine(RolloutSettings(), Path("policy"), dtype=dtype, weight_backend="nccl", seed=0)

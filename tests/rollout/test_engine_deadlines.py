@@ -5,51 +5,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import virtual_time
-from stand_in_llm import StandInLlm, engine_on
+from stand_in_llm import Played, StandInLlm, engine_on
 
+from reprise.actors.fleet import Sampled
+from reprise.actors.verifier_pool import Verified
 from reprise.core.types import FinishReason, Task, Verdict
 from reprise.launch.evaluation.evaluate import Evaluated, evaluate
-from reprise.rollout.engine import Episode, SampleRequest, TaskDoesNotFit
-
-if TYPE_CHECKING:
-    from reprise.rollout.vllm_engine import VllmEngine
+from reprise.rollout.episodes.base import Responses, SampleRequest
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]  # they import vLLM
 
 TASKS = [Task(str(n), "?", "sums", "exact") for n in range(6000)]
 
 
-async def ready(engine: VllmEngine) -> VllmEngine:
-    await engine.finish_weight_update(0)
-    return engine
+async def ready(played: Played) -> Played:
+    await played.engine.finish_weight_update(0)
+    return played
 
 
-def request(number: int = 0, prompt: str = "?", **more: Any) -> SampleRequest:
-    return SampleRequest(Task(str(number), prompt, "sums", "exact"), f"{number}#1", 0, 2, **more)
+def request(number: int = 0) -> SampleRequest:
+    return SampleRequest(Task(str(number), "?", "sums", "exact"), f"{number}#1", 0, 2)
 
 
 class OneEngine:
     """A fleet of one engine, whose answers are all right."""
 
-    def __init__(self, engine: VllmEngine) -> None:
-        self._engine = engine
+    def __init__(self, played: Played) -> None:
+        self._played = played
 
-    async def judged(self, requests: Sequence[SampleRequest]) -> Any:
-        episodes = await asyncio.gather(*map(self._engine.sample, requests))
-        future = asyncio.get_running_loop().create_future()
-        future.set_result([self._right(episode) for episode in episodes])
-        return future
+    async def sample(self, request: SampleRequest) -> Sampled:
+        return Sampled(*await self._played.sample(request))
 
-    @staticmethod
-    def _right(episode: Episode) -> Episode:
-        group = episode.group
-        judged = tuple(t.judged(Verdict.scored(1.0)) for t in group.trajectories)
-        return Episode(type(group)(group.id, group.task, judged, 0), episode.texts, 0.0)
+    async def verify(self, task: Task, responses: Responses) -> Verified:
+        return Verified([Verdict.scored(1.0) for _ in responses.answers(task)], 0.0, 0.0)
 
 
 def evaluated_after_queueing(
@@ -59,10 +52,11 @@ def evaluated_after_queueing(
     llm = StandInLlm(slots, seconds=0.05)
 
     async def run() -> Evaluated:
-        engine = await ready(engine_on(monkeypatch, policy, llm, group_deadline_s=2))
-        monkeypatch.setattr(engine.codec, "prompt_ids", lambda task: np.ones(1, np.int32))  # 6,000 take a second
-        monkeypatch.setattr(engine.codec, "text", lambda prompt, response: "")
-        fleet: Any = OneEngine(engine)
+        played = await ready(engine_on(monkeypatch, policy, llm, group_deadline_s=2))
+        codec = played.episode.codec
+        monkeypatch.setattr(codec, "prompt_ids", lambda task: np.ones(1, np.int32))  # 6,000 take a second
+        monkeypatch.setattr(codec, "text", lambda prompt, response: "")
+        fleet: Any = OneEngine(played)
         return await evaluate(fleet, {"sums": TASKS[:tasks]}, samples=1, at_once=at_once, version=0)
 
     result = virtual_time.run(run())
@@ -70,7 +64,7 @@ def evaluated_after_queueing(
     return result
 
 
-def test_6000_tasks_are_judged_though_each_may_take_only_2_seconds(
+def test_6000_tasks_are_verified_though_each_may_take_only_2_seconds(
     motif2_policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = evaluated_after_queueing(monkeypatch, motif2_policy, tasks=6000, slots=64, at_once=128)
@@ -90,9 +84,9 @@ def test_a_group_that_takes_too_long_from_its_first_token_ends_and_is_aborted(
     llm = StandInLlm(slots=2, seconds=100)
 
     async def run() -> float:
-        engine = await ready(engine_on(monkeypatch, motif2_policy, llm, group_deadline_s=20))
+        played = await ready(engine_on(monkeypatch, motif2_policy, llm, group_deadline_s=20))
         with pytest.raises(TimeoutError, match=r"request-1 did not finish within 20 s of its first token"):
-            await engine.sample(request())
+            await played.sample(request())
         await asyncio.sleep(0)
         return asyncio.get_running_loop().time()
 
@@ -102,23 +96,23 @@ def test_a_group_that_takes_too_long_from_its_first_token_ends_and_is_aborted(
 
 def test_a_request_that_never_starts_ends_too(motif2_policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
-        engine = await ready(engine_on(monkeypatch, motif2_policy, StandInLlm(slots=0, seconds=1), group_deadline_s=20))
+        played = await ready(engine_on(monkeypatch, motif2_policy, StandInLlm(slots=0, seconds=1), group_deadline_s=20))
         with pytest.raises(TimeoutError, match="request-1 did not begin, and the engine began and ended no other"):
-            await engine.sample(request())
+            await played.sample(request())
 
     virtual_time.run(run())
 
 
 def test_a_pause_for_new_weights_counts_for_nobody(motif2_policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> float:
-        engine = await ready(
+        played = await ready(
             engine_on(monkeypatch, motif2_policy, StandInLlm(slots=2, seconds=15), group_deadline_s=20)
         )
-        groups = [asyncio.ensure_future(engine.sample(request(n))) for n in range(2)]  # one runs, one waits
+        groups = [asyncio.ensure_future(played.sample(request(n))) for n in range(2)]  # one runs, one waits
         await asyncio.sleep(5)
-        await engine.pause()
+        await played.engine.pause()
         await asyncio.sleep(1000)
-        await engine.resume()
+        await played.engine.resume()
         await asyncio.gather(*groups)
         return asyncio.get_running_loop().time()
 
@@ -133,10 +127,11 @@ def test_a_response_that_the_engine_broke_off_is_sampled_again_and_counted(
     llm.reasons = ["stop", reason, "length", "stop"]
 
     async def run() -> None:
-        engine = await ready(engine_on(monkeypatch, motif2_policy, llm))
-        episode = await engine.sample(request())
-        assert [t.finish_reason for t in episode.group.trajectories] == [FinishReason.LENGTH, FinishReason.STOP]
-        assert [engine.stats().sampled_again, engine.stats().sampled_again] == [1, 0]
+        played = await ready(engine_on(monkeypatch, motif2_policy, llm))
+        group, responses = await played.sample(request())
+        assert [t.finish_reason for t in group.trajectories] == [FinishReason.LENGTH, FinishReason.STOP]
+        assert responses.truncated == (True, False)
+        assert [played.engine.stats().sampled_again, played.engine.stats().sampled_again] == [1, 0]
 
     virtual_time.run(run())
 
@@ -148,9 +143,9 @@ def test_an_engine_that_breaks_off_every_time_ends_the_run_and_says_how(
     llm.reasons = ["stop", "error"] * 3
 
     async def run() -> None:
-        engine = await ready(engine_on(monkeypatch, motif2_policy, llm))
+        played = await ready(engine_on(monkeypatch, motif2_policy, llm))
         with pytest.raises(RuntimeError, match=r"ended responses of group 0#1 with error instead .*, 3 times in a row"):
-            await engine.sample(request())
+            await played.sample(request())
 
     virtual_time.run(run())
 
@@ -162,9 +157,9 @@ def test_a_groups_noise_does_not_depend_on_when_or_where_it_is_sampled(
         llm = StandInLlm(slots=2, seconds=1)
 
         async def run() -> None:
-            engine = await ready(engine_on(monkeypatch, motif2_policy, llm))
+            played = await ready(engine_on(monkeypatch, motif2_policy, llm))
             for number in order:
-                await engine.sample(request(number))
+                await played.sample(request(number))
 
         virtual_time.run(run())
         return dict(zip(order, llm.seeds, strict=True))
@@ -186,12 +181,3 @@ def test_on_cpu_no_prompt_is_computed_in_parts(
     virtual_time.run(run())
     assert llm.arguments.enable_chunked_prefill is False
     assert llm.arguments.max_num_batched_tokens == {None: None, 8: 64, 4096: 4096}[batched]
-
-
-def test_a_prompt_that_leaves_no_room_is_refused_by_name(motif2_policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run() -> None:
-        engine = await ready(engine_on(monkeypatch, motif2_policy, StandInLlm(slots=2, seconds=1)))
-        with pytest.raises(TaskDoesNotFit, match=r"task '7': a prompt of \d+ tokens leaves no room"):
-            await engine.sample(request(7, prompt="1+" * 40))
-
-    virtual_time.run(run())

@@ -85,7 +85,7 @@ def test_a_truncated_response_is_marked_and_a_stopped_one_ends_with_the_end_toke
     live_engine: LiveEngine, policies: Policies
 ) -> None:
     policies.publish(max(policies.at_version) + 1)
-    ends = set(live_engine.engine.codec.stop_ids)
+    ends = set(live_engine.episode.codec.stop_ids)
     sampled = trajectories(live_engine.sample(PROMPTS * 2).result(120))
     for trajectory in sampled:
         ended = int(trajectory.response_ids[-1]) in ends
@@ -112,7 +112,7 @@ def test_a_groups_time_begins_with_its_first_token(
     policies.publish(max(policies.at_version) + 1)
     began, ended = [], []
 
-    class Told(GroupDeadlines):
+    class Noted(GroupDeadlines):
         def begin(self, group: str, now: float) -> None:
             if group in self._waiting:
                 began.append(now)
@@ -123,7 +123,7 @@ def test_a_groups_time_begins_with_its_first_token(
             super().end(group, now)
 
     monkeypatch.setattr("reprise.rollout.vllm_engine._LOOK_S", 0.02)
-    monkeypatch.setattr(live_engine.engine, "_deadlines", Told(600.0))
+    monkeypatch.setattr(live_engine.engine, "_deadlines", Noted(600.0))
     many = live_engine.settings.engine.max_num_seqs + 32
     live_engine.sample([f"what comes after {n}?" for n in range(many)], group_size=1).result(250)
     assert len(ended) == many

@@ -142,7 +142,7 @@ def test_a_library_call_that_never_returns_meets_a_deadline(tmp_path: Path) -> N
 
 
 @pytest.mark.timeout(30)
-def test_an_engine_s_error_is_told_though_the_sender_goes_on_waiting_for_that_engine(tmp_path: Path) -> None:
+def test_an_engine_s_error_is_reported_though_the_sender_goes_on_waiting_for_that_engine(tmp_path: Path) -> None:
     """As NCCL's does: the call is made in a thread of its own, the sender waits in the broadcast."""
     sender = publisher(RecordingControl(fails="update_weights"), tmp_path)  # whose deadlines are ten minutes
     for_ever = threading.Event()
