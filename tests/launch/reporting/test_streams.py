@@ -121,10 +121,11 @@ def test_the_streams_are_what_they_were_afterwards(stdout) -> None:
 
 def reprise(*arguments: str, shell: str = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
     command = f'"{sys.executable}" -m reprise "$@" {shell}'
+    path = os.pathsep.join(["tests", *filter(None, [os.environ.get("PYTHONPATH")])])
     # bash leaves SIGPIPE as it finds it, and Python ignores it.
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command, "reprise", *arguments],
-        env=os.environ | {"PYTHONPATH": "tests"} | environment, cwd=ROOT, capture_output=True, check=False, timeout=60,
+        env=os.environ | {"PYTHONPATH": path} | environment, cwd=ROOT, capture_output=True, check=False, timeout=60,
     )  # fmt: skip
 
 

@@ -25,6 +25,6 @@ def test_a_trace_that_cannot_be_imitated_is_named_with_its_generator(
     )
     with pytest.raises(
         UserError,
-        match=r"warm_start\.traces: data\.demo\.traces:traces, task 'addition/\S+': .* never closes the reasoning",
+        match=r"warm_start\.traces: reprise\.data\.demo\.traces:traces, task 'addition/\S+': .* never closes the reaso",
     ):
         next(warm_start._tokenised(settings, 0, ChatCodec(tmp_path)))
