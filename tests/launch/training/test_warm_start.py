@@ -25,6 +25,7 @@ def test_a_trace_that_cannot_be_imitated_is_named_with_its_generator(
     )
     with pytest.raises(
         UserError,
-        match=r"warm_start\.traces: reprise\.data\.demo\.traces:traces, task 'addition/\S+': .* never closes the reaso",
+        match=r"warm_start\.traces: reprise\.data\.demo\.traces:traces, task 'addition/\S+': "
+        r".* never closes the reasoning",
     ):
         next(warm_start._tokenised(settings, 0, ChatCodec(tmp_path)))
