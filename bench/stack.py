@@ -16,6 +16,7 @@ from reprise.launch.training import preflight
 from reprise.launch.training.cluster import Cluster
 from reprise.launch.training.ray_session import ray_nodes
 from reprise.models.policy import prepare_policy
+from reprise.rewards.infra_errors import InfraError
 
 DEMO = Path(__file__).resolve().parent.parent / "recipes" / "demo.yaml"
 
@@ -44,5 +45,10 @@ async def stack(folder: Path, overrides: Sequence[str], **stand_ins: type) -> As
     with ExitStack() as patched:
         for name, stand_in in stand_ins.items():
             patched.enter_context(mock.patch.object(rl_cluster, name, stand_in))
-        async with Cluster(recipe, plan, node_ids, policy_dir, folder / "logs", print, print) as cluster:
+        async with Cluster(recipe, plan, node_ids, policy_dir, folder / "logs", print, _show) as cluster:
             yield Stack(recipe, cluster, ready.tasks, policy_dir)
+
+
+def _show(failures: Sequence[InfraError]) -> None:
+    for failure in failures:
+        print(failure)

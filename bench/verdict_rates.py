@@ -1,4 +1,4 @@
-"""Verdicts a second of one core: code, maths, instruction and tools, each with one worker and nothing judged twice.
+"""Verdicts a second of one core: code, maths, instruction and tools, each with one worker and nothing verified twice.
 
 A core's second is a CPU second of the verifier and all its processes together, so that a busy machine changes little.
 """

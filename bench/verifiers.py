@@ -67,7 +67,7 @@ def main() -> None:
                 with _runner(runner, at_a_time) as run:
                     slow = runner in ("subprocess", "oneshot")
                     measured.append(_latencies(runner, run, at_a_time, count // 2 if slow else count))
-        status.update("measuring programs judged by the code verifier")
+        status.update("measuring verdicts on programs")
         rows = [_half(measured), _code_verifier(count)]
         status.update("measuring deadlines of hostile programs")
         rows += [_deadlines(backend, arguments.quick) for backend in BACKENDS]
@@ -150,7 +150,7 @@ def _half(measured: Sequence[Latencies]) -> Row:
 
 
 def _code_verifier(count: int) -> Row:
-    """Whole verdicts, one test each: a distinct program every time, so that none is judged for another."""
+    """Whole verdicts, one test each: a distinct program every time, so that none has the verdict of another."""
     verifier = CodeVerifier(sandbox={"slots": 2})
     verifier.start()
     task = Task("t", "?", "code", "code", {"function": "f", "tests": [{"args": [5], "expected": 10}]})

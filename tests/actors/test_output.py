@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from reprise.actors.output import last_process, log_file
 
-ROOT = Path(__file__).resolve().parents[2]
 ACTOR = """
 import logging, os, sys
 from pathlib import Path
@@ -30,9 +28,8 @@ os.kill(os.getpid(), 9)
 
 
 def act(log: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", ACTOR, str(log)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_all_that_an_actor_and_its_processes_write_is_in_its_log_though_it_is_killed(tmp_path: Path) -> None:

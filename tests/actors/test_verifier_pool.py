@@ -35,7 +35,8 @@ CHECKS = Checks(period_s=0.3, deadline_s=1.5)
 def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         # Inherited, and not in a `runtime_env`, for which Ray would start processes of its own.
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1])]))
+        path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        patch.setenv("PYTHONPATH", path)
         ray.init(address="local", include_dashboard=False, num_cpus=2, log_to_driver=False, logging_level="ERROR")
         yield
         ray.shutdown()
