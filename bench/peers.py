@@ -83,7 +83,10 @@ def run_trl(args: argparse.Namespace, recipe: Recipe, tasks: TaskSets, policy: P
         lines = "".join(json.dumps(asdict(task)) + "\n" for task in stream)
         (folder / "tasks.jsonl").write_text(lines, encoding="utf-8")
         quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
-        ours_and_all_cores = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(settings["threads"])}
+        importable = folder / "importable"  # TRL's interpreter has no reprise installed
+        importable.mkdir()
+        (importable / "reprise").symlink_to(ROOT, target_is_directory=True)
+        ours_and_all_cores = {"PYTHONPATH": str(importable.absolute()), "OMP_NUM_THREADS": str(settings["threads"])}
         command = [args.trl_python, str(ROOT / "bench" / "peers_trl.py"), str(folder)]
         subprocess.run(command, env=os.environ | quiet | ours_and_all_cores, check=True)
     return json.loads((folder / "steps.json").read_text(encoding="utf-8"))
