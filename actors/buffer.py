@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import ray
 
+from reprise.actors.remote import in_two
 from reprise.buffer.settings import BufferSettings
 from reprise.buffer.trajectory_buffer import TrajectoryBuffer
 from reprise.core.types import Group, Verdict
@@ -60,7 +60,7 @@ class BufferActor:
         reason = self._buffer.add(group.verified(verdicts))
         return Added(None if reason is None else str(reason), self._buffer.counters(), self._tally.totals())
 
-    @ray.method(num_returns=2)
+    @in_two
     async def take(self, version: int, group_ids: Sequence[str]) -> tuple[list[Group], BatchInfo]:
         """The batch of `version` with these fresh groups, in two parts: the groups for the learner, the rest for the
         driver."""

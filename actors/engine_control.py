@@ -8,13 +8,15 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
+from reprise.actors.remote import Actor
+from reprise.actors.rollout import RolloutActor
 from reprise.learner.publishing.control import EngineCallError
 
 
 class RayEngineControl:
     """Calls the same method on every rollout actor and waits for all of them, one deadline for all."""
 
-    def __init__(self, engines: Sequence[Any], workers_per_engine: int) -> None:
+    def __init__(self, engines: Sequence[Actor[RolloutActor]], workers_per_engine: int) -> None:
         self._engines = list(engines)
         self.workers_per_engine = workers_per_engine
 
@@ -24,7 +26,7 @@ class RayEngineControl:
 
     def call(self, method: str, arguments: Sequence[tuple[Any, ...]], deadline_s: float) -> list[Any]:
         pairs = zip(self._engines, arguments, strict=True)
-        references = [getattr(engine, method).remote(*args) for engine, args in pairs]
+        references = [getattr(engine.handle, method).remote(*args) for engine, args in pairs]
         _, waiting = ray.wait(references, num_returns=len(references), timeout=deadline_s)
         if waiting:
             late = references.index(waiting[0])

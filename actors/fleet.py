@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ray.exceptions import RayError
 
 from reprise.actors.errors import ActorFailure, unwrapped
+from reprise.actors.remote import Actor, Ref
+from reprise.actors.rollout import RolloutActor
 from reprise.actors.verifier_pool import PoolCounts, Verified, VerifierPool
 from reprise.core.types import Group, Task
 from reprise.rollout.engine import EngineStats
@@ -35,13 +36,8 @@ class FleetStats:
 class Sampled:
     """A group without verdicts: a reference to it, and its responses."""
 
-    group: Any
+    group: Ref[Group]
     responses: Responses
-
-    async def fetched(self) -> Group:
-        """The group itself, here."""
-        group: Group = await self.group
-        return group
 
 
 class Fleet:
@@ -52,7 +48,7 @@ class Fleet:
         verifiers: pools of verifier actors by the name that tasks use.
     """
 
-    def __init__(self, engines: Sequence[Any], verifiers: Mapping[str, VerifierPool]) -> None:
+    def __init__(self, engines: Sequence[Actor[RolloutActor]], verifiers: Mapping[str, VerifierPool]) -> None:
         self.engines = list(engines)
         self._routing = LeastLoaded(len(engines))
         self._verifiers = dict(verifiers)
@@ -65,7 +61,7 @@ class Fleet:
         """
         engine = self._routing.assign(request.group_size)
         try:
-            group, responses = self.engines[engine].sample.remote(request)
+            group, responses = self.engines[engine].call_in_two(RolloutActor.sample, request)
             return Sampled(group, await responses)
         except TaskDoesNotFit as error:
             self._left_out.append(str(unwrapped(error)))
@@ -82,6 +78,6 @@ class Fleet:
     async def stats(self) -> FleetStats:
         """What engines and verifiers did since the last call."""
         async with asyncio.timeout(_STATS_DEADLINE_S):
-            engines = await asyncio.gather(*(engine.stats.remote() for engine in self.engines))
+            engines = await asyncio.gather(*(engine.call(RolloutActor.stats) for engine in self.engines))
         left_out, self._left_out = self._left_out, []
         return FleetStats(engines, sum((pool.counts() for pool in self._verifiers.values()), PoolCounts()), left_out)

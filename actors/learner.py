@@ -14,8 +14,11 @@ import ray
 
 from reprise.actors.engine_control import RayEngineControl
 from reprise.actors.node import check_sees_policy
+from reprise.actors.remote import Actor
+from reprise.actors.rollout import RolloutActor
 from reprise.actors.threaded import ThreadedActor
 from reprise.core.types import Float32, Group, Int32
+from reprise.learner.publishing.report import PublishReport
 from reprise.learner.publishing.settings import PublishSettings
 from reprise.learner.settings import EngineSettings, LearnerSettings, SaveSettings, WarmStartSettings
 
@@ -81,7 +84,11 @@ class LearnerActor(ThreadedActor):
         self._learner = await self._run(build)
 
     async def connect(
-        self, settings: PublishSettings, engines: Sequence[Any], workers_per_engine: int, master: tuple[str, int]
+        self,
+        settings: PublishSettings,
+        engines: Sequence[Actor[RolloutActor]],
+        workers_per_engine: int,
+        master: tuple[str, int],
     ) -> None:
         """Agree with the engines on how weights will travel."""
         from reprise.learner.publishing.publisher import Publisher
@@ -199,8 +206,8 @@ class LearnerActor(ThreadedActor):
 
         return await self._run(work)
 
-    async def publish(self, version: int) -> Any:
-        """Give the engines the current weights as `version`; a `PublishReport`."""
+    async def publish(self, version: int) -> PublishReport:
+        """Give the engines the current weights as `version`."""
         return await self._run(lambda: self._publisher.publish(version))
 
     async def logprobs(self, sequences: Sequence[tuple[Int32, Int32]]) -> list[Float32]:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import ray
 from ray.exceptions import RayError
 
 from reprise.actors.errors import ActorFailure, unwrapped
-from reprise.actors.learner import SftStep, Trained
+from reprise.actors.learner import LearnerActor, SftStep, Trained
+from reprise.actors.remote import Actor, Method, Ref, passed
+from reprise.actors.rollout import RolloutActor
 from reprise.core.errors import RunError, UserError
-from reprise.core.types import Float32, Int32
+from reprise.core.types import Float32, Group, Int32
 from reprise.learner.publishing.control import PublishError
+from reprise.learner.publishing.report import PublishReport
 from reprise.learner.publishing.settings import PublishSettings
 from reprise.learner.settings import EngineSettings, SaveSettings, WarmStartSettings
 
 if TYPE_CHECKING:
     from reprise.learner.packing import Document
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class LearnerGroup:
@@ -28,85 +34,98 @@ class LearnerGroup:
     A rank that raises is reported at once, though the others may still wait for it in a collective.
     """
 
-    def __init__(self, ranks: Sequence[Any], settings: EngineSettings) -> None:
+    def __init__(self, ranks: Sequence[Actor[LearnerActor]], settings: EngineSettings) -> None:
         self._ranks = list(ranks)
         self._settings = settings
         self.failed = False  # a call did, for which no engine can be blamed
 
     async def start(self, policy_dir: Path, dtype: str, temperature: float, seed: int, port: int | None) -> None:
         """All ranks join each other at rank 0's node and load the policy."""
-        address = await self._ranks[0].address.remote()
-        master = (address, port or await self._ranks[0].free_port.remote())
-        await asyncio.gather(
-            *(
-                self._of_rank(i, rank.start.remote(self._settings, policy_dir, dtype, temperature, i, master, seed))
-                for i, rank in enumerate(self._ranks)
-            )
+        master = await self._meeting_point(port)
+        starts = (
+            rank.call(LearnerActor.start, self._settings, policy_dir, dtype, temperature, i, master, seed)
+            for i, rank in enumerate(self._ranks)
+        )
+        await asyncio.gather(*(self._of_rank(i, start) for i, start in enumerate(starts)))
+
+    async def _meeting_point(self, port: int | None = None) -> tuple[str, int]:
+        """Rank 0's address, and a port there."""
+        first = self._ranks[0]
+        return (
+            await first.call(LearnerActor.address),
+            port if port is not None else await first.call(LearnerActor.free_port),
         )
 
-    async def connect(self, settings: PublishSettings, engines: Sequence[Any], workers_per_engine: int) -> None:
+    async def connect(
+        self, settings: PublishSettings, engines: Sequence[Actor[RolloutActor]], workers_per_engine: int
+    ) -> None:
         """Agree with the engines on how weights will travel."""
-        master = (await self._ranks[0].address.remote(), await self._ranks[0].free_port.remote())
-        await self._call("connect", settings, engines, workers_per_engine, master, deadline_s=None)
+        master = await self._meeting_point()
+        await self._unhurried(LearnerActor.connect, settings, engines, workers_per_engine, master)
 
     async def warm_start(
         self, settings: WarmStartSettings, traces: Sequence[tuple[Int32, Int32]], last: bool
     ) -> dict[str, float]:
         """Supervised steps; see `learner.warm_start`."""
-        return await self._call("warm_start", settings, traces, last)
+        return await self._call(LearnerActor.warm_start, settings, traces, last)
 
     async def sft_step(self, documents: Sequence[Document], lr: float) -> SftStep:
         """One supervised optimiser step; every rank gets all documents."""
-        return await self._call("sft_step", ray.put(documents), lr)
+        return await self._call(LearnerActor.sft_step, passed(ray.put(documents)), lr)
 
-    async def sft_evaluate(self, documents: Any) -> dict[str, float]:
-        """Mean negative log-likelihood by domain, nats a token; `documents` is a reference."""
-        return await self._call("sft_evaluate", documents)
+    async def sft_evaluate(self, documents: Mapping[str, Sequence[Document]]) -> dict[str, float]:
+        """Mean negative log-likelihood by domain, nats a token; `documents` may be `passed` by reference."""
+        return await self._call(LearnerActor.sft_evaluate, documents)
 
     async def hold_reference(self, folder: Path) -> None:
         """Hold the policy in this folder for the KL term."""
-        await self._call("hold_reference", folder)
+        await self._call(LearnerActor.hold_reference, folder)
 
     async def keep_checkpoints(self, folder: Path, settings: SaveSettings, resume: Path | None = None) -> Any:
         """Be ready to `save`; with `resume` go on from that checkpoint: what was given to `save` for it."""
-        return await self._call("keep_checkpoints", folder, settings, resume)
+        return await self._call(LearnerActor.keep_checkpoints, folder, settings, resume)
 
     async def save(self, step: int, driver: Any) -> None:
         """Begin a checkpoint of this step, with what the driver needs to go on from it (JSON-able)."""
-        await self._call("save", step, driver)
+        await self._call(LearnerActor.save, step, driver)
 
     async def saved(self) -> None:
         """Wait until the last checkpoint is complete."""
-        await self._call("saved")
+        await self._call(LearnerActor.saved)
 
-    async def train(self, groups: Any, version: int) -> Trained:
-        """One batch; `groups` is a reference."""
-        return await self._call("train", groups, version)
+    async def train(self, groups: Ref[list[Group]], version: int) -> Trained:
+        """One batch."""
+        return await self._call(LearnerActor.train, passed(groups), version)
 
-    async def publish(self, version: int) -> Any:
-        """Give every engine the current weights as `version`; a `PublishReport`. Each stage has its own deadline."""
-        return await self._call("publish", version, deadline_s=None)
+    async def publish(self, version: int) -> PublishReport:
+        """Give every engine the current weights as `version`. Each stage has its own deadline."""
+        return await self._unhurried(LearnerActor.publish, version)
 
     async def logprobs(self, sequences: Sequence[tuple[Int32, Int32]]) -> list[Float32]:
         """Log-probabilities of responses, at the recipe's temperature."""
-        return await self._call("logprobs", sequences)
+        return await self._call(LearnerActor.logprobs, sequences)
 
     async def export(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder."""
-        await self._call("export", folder)
+        await self._call(LearnerActor.export, folder)
 
-    async def _call(self, method: str, *arguments: Any, **options: float | None) -> Any:
-        """Rank 0's answer, within `deadline_s` (the recipe's `learner.step_deadline_s` if not given)."""
-        deadline_s = options.get("deadline_s", self._settings.step_deadline_s)
-        calls = [self._of_rank(i, getattr(r, method).remote(*arguments)) for i, r in enumerate(self._ranks)]
+    async def _call(self, method: Method[LearnerActor, P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Rank 0's answer, within the recipe's `learner.step_deadline_s`."""
+        deadline_s = self._settings.step_deadline_s
         try:
             async with asyncio.timeout(deadline_s):
-                return (await asyncio.gather(*calls))[0]
+                return await self._unhurried(method, *args, **kwargs)
         except TimeoutError:
             self.failed = True
-            raise TimeoutError(f"the learner did not finish `{method}` within {deadline_s:g} s") from None
+            what = f"the learner did not finish `{method.__name__}` within {deadline_s:g} s"
+            raise TimeoutError(what) from None
 
-    async def _of_rank(self, rank: int, call: Awaitable[Any]) -> Any:
+    async def _unhurried(self, method: Method[LearnerActor, P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Rank 0's answer to a call of all ranks that has deadlines of its own."""
+        calls = [rank.call(method, *args, **kwargs) for rank in self._ranks]
+        return (await asyncio.gather(*(self._of_rank(i, call) for i, call in enumerate(calls))))[0]
+
+    async def _of_rank(self, rank: int, call: Ref[R]) -> R:
         try:
             return await call
         except RayError as error:

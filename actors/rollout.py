@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from reprise.actors.node import check_sees_policy
+from reprise.actors.remote import in_two
 from reprise.core.types import Float32, Group
 from reprise.rollout.engine import EngineStats, RolloutEngine
 from reprise.rollout.entry_points import check_entry_points
@@ -49,7 +48,7 @@ class RolloutActor:
             await asyncio.sleep(_HEALTH_PERIOD_S)
             self._engine.check_health()
 
-    @ray.method(num_returns=2)
+    @in_two
     async def sample(self, request: SampleRequest) -> tuple[Group, Responses]:
         """In two parts: the group for the buffer, the rest for the driver."""
         return await self._episode.run(self._engine, request)

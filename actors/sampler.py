@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from reprise.actors.buffer import Added, BatchInfo
+from reprise.actors.buffer import Added, BatchInfo, BufferActor
 from reprise.actors.fleet import Fleet
-from reprise.core.types import Task
+from reprise.actors.remote import Actor, Ref, passed
+from reprise.core.types import Group, Task
 from reprise.rollout.admission import Admission
 from reprise.rollout.episodes.base import SampleRequest, TaskDoesNotFit
 from reprise.rollout.open_groups import OpenGroups
@@ -30,7 +30,7 @@ class Finished:
 class TakenBatch:
     """A batch for the learner. `groups` is a reference: the arrays never pass the driver."""
 
-    groups: Any
+    groups: Ref[list[Group]]
     info: BatchInfo
     waited_seconds: float
 
@@ -56,7 +56,7 @@ class Sampler:
     def __init__(
         self,
         fleet: Fleet,
-        buffer: Any,
+        buffer: Actor[BufferActor],
         admission: Admission,
         tasks: Iterator[Task],
         *,
@@ -98,7 +98,7 @@ class Sampler:
                     await self._changed.wait()
                 group_ids, started_now = self._open.take(version, waited)
                 self._start(started_now)
-                groups, info = self._buffer.take.remote(version, group_ids)
+                groups, info = self._buffer.call_in_two(BufferActor.take, version, group_ids)
                 return TakenBatch(groups, await info, loop.time() - started)
         except TimeoutError:
             raise TimeoutError(self._starved(version)) from None
@@ -147,7 +147,7 @@ class Sampler:
         except TaskDoesNotFit:  # counted by the fleet
             return False
         verified = await self._fleet.verify(request.task, sampled.responses)
-        added: Added = await self._buffer.add.remote(sampled.group, verified.verdicts)
+        added = await self._buffer.call(BufferActor.add, passed(sampled.group), verified.verdicts)
         times = sampled.responses.seconds, verified.queue_seconds, verified.seconds
         self._on_finished(Finished(request.task.verifier, *times, added))
         return added.reason is None

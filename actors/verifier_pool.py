@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
-import ray
 from ray.exceptions import (
     ActorDiedError,
     ActorUnschedulableError,
@@ -23,6 +22,8 @@ from ray.exceptions import (
 )
 
 from reprise.actors.errors import ActorFailure, noted, shortly, unwrapped
+from reprise.actors.remote import Actor, Ref
+from reprise.actors.verifier import VerifierActor
 from reprise.core.errors import UserError
 from reprise.core.types import Status, Verdict
 from reprise.rewards.base import Answer
@@ -32,6 +33,8 @@ from reprise.rewards.pool.dispatch import Dispatch, Recycle
 from reprise.rewards.pool.health import Health, Patience, State
 from reprise.rewards.scoring import Judgement
 from reprise.rewards.settings import VerifierSettings
+
+R = TypeVar("R")
 
 # What says that a call has failed because its actor is gone, not because of what it was asked.
 _DEATHS = (
@@ -110,29 +113,27 @@ class VerifierPool:
         failed: called with what kept answers from being verified.
         fail: called with what ends the run: an actor that cannot be restarted, or starts with a UserError.
         patience, checks: when an actor is given up.
-        kill: ends an actor at once.
     """
 
     def __init__(
         self,
         name: str,
         settings: VerifierSettings,
-        create: Callable[[int, bool], Any],
+        create: Callable[[int, bool], Actor[VerifierActor]],
         note: Callable[[str], None],
         failed: Callable[[Sequence[InfraError]], None],
         fail: Callable[[BaseException], None],
         patience: Patience | None = None,
         checks: Checks | None = None,
-        kill: Callable[[Any], None] = ray.kill,
     ) -> None:
         self.name = name
         self.notes: list[str] = []  # what the actors' verifiers said when they started, each once
         self._settings = settings
-        self._create, self._note, self._failed, self._fail, self._kill = create, note, failed, fail, kill
+        self._create, self._note, self._failed, self._fail = create, note, failed, fail
         self._checks = checks or Checks()
         self._dispatch = Dispatch(settings.workers, settings.concurrency, settings.queue)
         self._health = [Health(patience or Patience()) for _ in range(settings.workers)]
-        self._actors: dict[int, Any] = {}
+        self._actors: dict[int, Actor[VerifierActor]] = {}
         self._first_starts = [asyncio.Event() for _ in range(settings.workers)]
         self._to_be_killed: dict[int, asyncio.Future[Loss]] = {}  # set when an actor has to be
         self._lost: dict[int, asyncio.Future[Loss]] = {}  # set when it is, for what it was working on
@@ -182,7 +183,7 @@ class VerifierPool:
             now.waiting,
         )
 
-    async def close(self) -> list[Any]:
+    async def close(self) -> list[Actor[VerifierActor]]:
         """Verify and restart nothing more; the actors that are left, for the caller to close and kill."""
         tasks = list(self._tasks)
         for task in tasks:
@@ -240,17 +241,20 @@ class VerifierPool:
 
     async def _ask(self, actor: int, answers: Sequence[Answer]) -> Judgement | Loss:
         """What the actor answers within the deadline, or how it was lost."""
-        outcome = await self._outcome(actor, self._actors[actor].verify.remote(answers), self._settings.deadline_s)
+        outcome = await self._outcome(
+            actor, self._actors[actor].call(VerifierActor.verify, answers), self._settings.deadline_s
+        )
         if not isinstance(outcome, Loss):
             self._scored += sum(verdict.status is Status.SCORED for verdict in outcome.verdicts)
             self._failed(outcome.failures)
         return outcome
 
-    async def _outcome(self, actor: int, reference: Any, deadline_s: float) -> Any:
+    async def _outcome(self, actor: int, reference: Ref[R], deadline_s: float) -> R | Loss:
         """What the actor answers within the deadline, or how it was lost."""
-        call, lost = asyncio.ensure_future(reference), self._lost[actor]
+        call, lost = _future(reference), self._lost[actor]
         try:
-            await asyncio.wait({call, lost}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {call, lost}
+            await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
             if call.done() and call.exception() is None:
                 self._health[actor].judged()
                 return call.result()
@@ -260,6 +264,7 @@ class VerifierPool:
                 self._kill_and_restart(actor, Loss.LATE)
                 return Loss.LATE
             error = call.exception()
+            assert error is not None
             if not isinstance(error, _DEATHS):
                 raise ActorFailure(f"verifier {self.name} {actor}", error) from error
             self._kill_and_restart(actor, Loss.DIED)
@@ -321,13 +326,13 @@ class VerifierPool:
         health, deadline_s = self._health[number], self._settings.start_deadline_s
         while True:
             try:
-                notes = await _within(deadline_s, self._actors[number].start.remote(), "start")
+                notes = await _within(deadline_s, self._actors[number].call(VerifierActor.start), "start")
                 break
             except UserError as error:
                 self._fail(unwrapped(error))
                 return False
             except Exception as error:  # noqa: BLE001 - whatever it is, a few more attempts and it ends the run
-                self._kill(self._actors[number])
+                self._actors[number].kill()
                 health.start_failed()
                 if health.given_up:
                     self._fail(ActorFailure(f"verifier {self.name} {number}", error))
@@ -349,11 +354,12 @@ class VerifierPool:
 
     async def _watch(self, number: int) -> tuple[Loss, str]:
         """Returns when the actor has died, does not answer or has to be killed: how it was lost, and in words."""
-        alive = asyncio.ensure_future(self._actors[number].alive.remote())
+        alive = _future(self._actors[number].call(VerifierActor.alive))
         checks = asyncio.create_task(self._check(number))
         killing = self._to_be_killed[number]
         try:
-            await asyncio.wait({alive, checks, killing}, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {alive, checks, killing}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if killing.done() and killing.result() is not Loss.DIED:
                 late = f"missed its deadline ({self._settings.deadline_s:g} s a group)"
                 return killing.result(), late if killing.result() is Loss.LATE else ""
@@ -372,7 +378,7 @@ class VerifierPool:
         while health.state is not State.DEAD:
             await asyncio.sleep(self._checks.period_s)
             try:
-                await _within(self._checks.deadline_s, actor.ping.remote(), "answer")
+                await _within(self._checks.deadline_s, actor.call(VerifierActor.ping), "answer")
                 health.answered()
                 self._dispatch.resume(number)
             except Exception:  # noqa: BLE001 - no answer is no answer
@@ -384,7 +390,7 @@ class VerifierPool:
         """Kill what is left of the actor; what it worked on is told."""
         self._dispatch.down(number)
         self._lost[number].set_result(Loss.KILLED if self._to_be_killed[number].done() and why is Loss.LATE else why)
-        self._kill(self._actors[number])
+        self._actors[number].kill()
         self._health[number].died(by_itself=why is Loss.DIED)
         if words:  # else it was well, and made room for a fresh one
             self._restarts += 1
@@ -396,7 +402,11 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def _within(deadline_s: float, call: Awaitable[Any], what: str) -> Any:
+def _future(ref: Ref[R]) -> asyncio.Future[R]:
+    return asyncio.ensure_future(cast(Awaitable[R], ref))
+
+
+async def _within(deadline_s: float, call: Ref[R], what: str) -> R:
     try:
         async with asyncio.timeout(deadline_s) as limit:
             return await call

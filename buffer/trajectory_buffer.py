@@ -114,8 +114,9 @@ class TrajectoryBuffer:
         As many reused groups join them as `batch_groups` and `fresh_fraction` allow and the pool holds. Versions must
         rise from take to take.
         """
-        if not 1 <= len(group_ids) <= self._settings.fresh_per_batch:
-            raise ValueError(f"a batch takes 1 to {self._settings.fresh_per_batch} fresh groups, not {len(group_ids)}")
+        if not 1 <= len(set(group_ids)) == len(group_ids) <= self._settings.fresh_per_batch:
+            most = self._settings.fresh_per_batch
+            raise ValueError(f"a batch takes 1 to {most} different fresh groups, not {list(group_ids)}")
         if self._last_version is not None and version <= self._last_version:
             raise ValueError(f"a batch was taken at version {self._last_version} already: {version} is not a later one")
         if missing := [group_id for group_id in group_ids if group_id not in self._fresh]:

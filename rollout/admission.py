@@ -62,6 +62,9 @@ class Admission:
         """Groups that may be open at once: those of a batch for each version that they may be behind, and for 0."""
         return (self.max_staleness + 1) * self.fresh_per_batch
 
+    def is_in_flight(self, group_id: str) -> bool:
+        return group_id in self._in_flight
+
     def may_start(self, version: int) -> bool:
         """True if a group whose every token will be sampled at `version` or later may start.
 

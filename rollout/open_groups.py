@@ -50,7 +50,8 @@ class OpenGroups:
 
     def lost(self, group_id: str) -> list[SampleRequest]:
         """The group was cancelled, or failed with its engine or verifier. Its task stays unfinished."""
-        self._admission.closed(group_id)
+        if self._admission.is_in_flight(group_id):  # else it was stored or rejected, and what followed failed
+            self._admission.closed(group_id)
         return self._next()
 
     def take(self, version: int, waited: bool) -> tuple[list[str], list[SampleRequest]]:

@@ -31,7 +31,7 @@ async def sampled_mismatch(
     request = SampleRequest(task, f"{task.id}#mismatch-{version}", version, group_size, max_tokens=_TOKENS)
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            group = await (await fleet.sample(request)).fetched()
+            group = await (await fleet.sample(request)).group
     except (TimeoutError, TaskDoesNotFit):  # the fleet counts the latter
         return {}
     trajectories = group.trajectories

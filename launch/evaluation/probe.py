@@ -32,7 +32,7 @@ async def probe(
     async def sampled(task: Task) -> Sequence[Trajectory]:
         request = SampleRequest(task, f"{task.id}#probe", version, group_size, max_tokens=_RESPONSE_TOKENS)
         try:
-            return (await (await fleet.sample(request)).fetched()).trajectories
+            return (await (await fleet.sample(request)).group).trajectories
         except TaskDoesNotFit:
             return ()  # counted by the fleet
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -16,9 +16,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from reprise.actors.errors import ActorFailure, unwrapped
 from reprise.actors.output import keeping_output, log_file
+from reprise.actors.remote import Actor
 from reprise.core.errors import RunError, UserError
 from reprise.launch.placement.nodes import Placement, Plan, labels
 from reprise.launch.training.actor_logs import explain, processes_killed, shown
+
+A = TypeVar("A")
+P = ParamSpec("P")
 
 _CLOSE_DEADLINE_S = 15.0
 _NOTICE_S = 2.5  # in which a death is noticed: engines are asked for their health every second
@@ -35,7 +39,7 @@ class ActorSet:
         self._plan = plan
         self._logs = logs
         self._node_ids = node_ids
-        self._actors: dict[str, Any] = {}
+        self._actors: dict[str, Actor[Any]] = {}
         self._started: dict[str, asyncio.Future[Any]] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._failure: BaseException | None = None
@@ -52,11 +56,14 @@ class ActorSet:
         self._watchers = [asyncio.create_task(self._watch(name, actor)) for name, actor in self._actors.items()]
         return self
 
-    def _create(self, placed: Placement, cls: type, *arguments: Any) -> Any:
-        self._actors[placed.name] = self._remote(placed, cls, *arguments)
-        return self._actors[placed.name]
+    def _create(self, placed: Placement, cls: Callable[P, A], *args: P.args, **kwargs: P.kwargs) -> Actor[A]:
+        actor = self._remote(placed, False, cls, *args, **kwargs)
+        self._actors[placed.name] = actor
+        return actor
 
-    def _remote(self, placed: Placement, cls: type, *arguments: Any, elsewhere: bool = False) -> Any:
+    def _remote(
+        self, placed: Placement, elsewhere: bool, cls: Callable[P, A], *args: P.args, **kwargs: P.kwargs
+    ) -> Actor[A]:
         """A new actor on its planned node or, if it may be `elsewhere` and that node is gone, on any that has room."""
         options = {
             "num_cpus": placed.cpus,
@@ -66,8 +73,8 @@ class ActorSet:
             "runtime_env": {"env_vars": environment(placed)},
             "max_concurrency": 1000,
         }
-        logged: type = keeping_output(cls, log_file(self._logs, placed.name))
-        return ray.remote(logged).options(**options).remote(*arguments)
+        logged: Any = keeping_output(cast(type, cls), log_file(self._logs, placed.name))
+        return Actor(ray.remote(logged).options(**options).remote(*args, **kwargs))
 
     async def _within(self, work: Awaitable[Any], what: str, key: str, deadline_s: float) -> None:
         try:
@@ -93,11 +100,11 @@ class ActorSet:
             if self._body is not None:
                 self._body.cancel()
 
-    async def _watch(self, name: str, actor: Any) -> None:
+    async def _watch(self, name: str, actor: Actor[Any]) -> None:
         """Both calls end the run if they raise; `alive` returns in no other way."""
         try:
             await asyncio.shield(self._started[name])
-            await actor.alive.remote()
+            await actor.handle.alive.remote()
         except (UserError, ActorFailure) as error:  # a rank's failure to start is that of all ranks
             self.fail(error)
         except Exception as error:  # noqa: BLE001 - whatever an actor dies of ends the run
@@ -145,7 +152,7 @@ class ActorSet:
             node, host = self._node_ids[place.node], self._plan.nodes[place.node].host
             await explain(failure, log_file(self._logs, place.name), node, host, self._killed_before)
 
-    async def _all_actors(self) -> list[Any]:
+    async def _all_actors(self) -> list[Actor[Any]]:
         """Whatever has to be closed."""
         return list(self._actors.values())
 
@@ -153,14 +160,14 @@ class ActorSet:
         """Ask every actor to close that has started; whatever is left after the deadline is killed."""
         actors = await self._all_actors()
         busy = [self._actors[name] for name, start in self._started.items() if start.cancelled() or start.exception()]
-        closing = [asyncio.ensure_future(a.close.remote()) for a in actors if not any(a is b for b in busy)]
+        closing = [asyncio.ensure_future(a.handle.close.remote()) for a in actors if not any(a is b for b in busy)]
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_DEADLINE_S)
         for call in closing:
             if call.done() and not call.cancelled():
                 call.exception()  # a dead actor cannot close: retrieved, so that asyncio does not report it as lost
         for actor in actors:
-            ray.kill(actor)
+            actor.kill()
 
 
 def environment(placed: Placement) -> dict[str, str]:

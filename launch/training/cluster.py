@@ -12,6 +12,7 @@ from reprise.actors.fleet import Fleet
 from reprise.actors.learner import LearnerActor
 from reprise.actors.learner_group import LearnerGroup
 from reprise.actors.output import log_file
+from reprise.actors.remote import Actor
 from reprise.actors.rollout import RolloutActor
 from reprise.actors.verifier import VerifierActor
 from reprise.actors.verifier_pool import VerifierPool
@@ -28,9 +29,9 @@ class Cluster(ActorSet):
 
     Entering creates every actor and begins to start engines, verifiers and learner side by side; `learner_ready` and
     `engines_ready` wait for them. When an engine, the buffer or a learner dies, the body is cancelled and the context
-    raises `ActorFailure`; a verifier is started again (`actors/verifier_pool.py`), and `verifier_lost` is told.
-    `verifier_failed` is told what keeps answers from being judged. Leaving closes all actors and kills what does not
-    close in time.
+    raises `ActorFailure`; a verifier is restarted (`actors/verifier_pool.py`), and `verifier_lost` is called.
+    `verifier_failed` is called with what keeps answers from being verified. Leaving closes all actors and kills what
+    does not close in time.
     """
 
     def __init__(
@@ -51,7 +52,11 @@ class Cluster(ActorSet):
 
     def _begin(self) -> None:
         recipe = self._recipe
-        engines = [self._create(p, RolloutActor, *self._engine_arguments()) for p in self._plan.of("engine")]
+        weights = ENGINE_BACKENDS[recipe.weights.transport]
+        engines = [
+            self._create(p, RolloutActor, recipe.rollout, self._policy_dir, recipe.policy.dtype, weights, recipe.seed)
+            for p in self._plan.of("engine")
+        ]
         self._pools = {name: self._pool(name) for name in recipe.rewards.verifiers}
         (placed,) = self._plan.of("buffer")
         self.buffer = self._create(placed, BufferActor, recipe.buffer, recipe.seed, recipe.learner.epochs)
@@ -60,37 +65,32 @@ class Cluster(ActorSet):
         self.learner = LearnerGroup(ranks, recipe.learner_settings)
         self._learner_up = asyncio.create_task(self._start_learner())
         self._started = {
-            name: self._learner_up if name.startswith("learner") else asyncio.ensure_future(actor.start.remote())
+            name: self._learner_up if name.startswith("learner") else asyncio.ensure_future(actor.handle.start.remote())
             for name, actor in self._actors.items()
         }
         for pool in self._pools.values():
             pool.start()
 
-    async def _all_actors(self) -> list[Any]:
+    async def _all_actors(self) -> list[Actor[Any]]:
         verifiers = [actor for pool in self._pools.values() for actor in await pool.close()]
         return [*await super()._all_actors(), *verifiers]
 
     def verifier_notes(self) -> list[str]:
-        """What people must know of how answers are judged on these machines; complete once `engines_ready`."""
+        """What users must know of how answers are verified on these machines; complete once `engines_ready`."""
         return [f"verifier {name}: {note}" for name, pool in self._pools.items() for note in pool.notes]
 
     def _pool(self, name: str) -> VerifierPool:
         placed = [p for p in self._plan.of("verifier") if p.kind == name]
         rewards = self._recipe.rewards
 
-        def create(number: int, again: bool) -> Any:
-            return self._remote(placed[number], VerifierActor, rewards, name, elsewhere=again)
+        def create(number: int, again: bool) -> Actor[VerifierActor]:
+            return self._remote(placed[number], again, VerifierActor, rewards, name)
 
         def lost(what: str) -> None:
             logs = [log_file(self._logs, p.name) for p in placed if what.startswith(f"{p.name} ")]
             self._verifier_lost("\n".join([what, *map(last_words, logs)]))
 
         return VerifierPool(name, rewards.verifiers[name], create, lost, self._verifier_failed, self.fail)
-
-    def _engine_arguments(self) -> tuple[Any, ...]:
-        recipe = self._recipe
-        backend = ENGINE_BACKENDS[recipe.weights.transport]
-        return (recipe.rollout, self._policy_dir, recipe.policy.dtype, backend, recipe.seed)
 
     async def _start_learner(self) -> None:
         recipe = self._recipe

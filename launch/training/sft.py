@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ray
 
+from reprise.actors.remote import Ref, passed
 from reprise.launch.placement.nodes import Plan, local_nodes, on_a_cluster
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.opening import Opening, refuse_beside_a_loop
@@ -78,11 +79,11 @@ async def _train(
         if cursor is not None:
             curriculum.load_state(cursor)
         saving = Saving(learner, recipe.checkpoints, curriculum.done, recorder.progress.note)
-        documents = ray.put(held_out)
+        documents: Ref[dict[str, list[Document]]] = ray.put(held_out)
 
         async def evaluate() -> None:
             if held_out:
-                recorder.evaluated(curriculum.done, await learner.sft_evaluate(documents))
+                recorder.evaluated(curriculum.done, await learner.sft_evaluate(passed(documents)))
 
         def evaluation_due() -> bool:
             done, every = curriculum.done, recipe.eval.every
