@@ -54,7 +54,7 @@ class Steps:
 
 async def measure(folder: Path, policy: Path | None, quick: bool) -> list[Row]:
     """Asynchronous against the limit and against synchronous."""
-    warm_steps, count = (60, 4) if quick else (250, 8)
+    warm_steps, count = (80, 4) if quick else (250, 8)
     overrides = ["learner.lr=1e-12", "learner.schedule=constant", "learner.decay_steps=null", "learner.warmup_steps=0"]
     if policy is not None:
         overrides += [f"policy.path={policy.absolute()}", "warm_start=null"]
