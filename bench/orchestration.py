@@ -17,6 +17,7 @@ from rows import Aim, Row
 from stack import Stack, stack
 from stand_ins import ANSWER, InstantLearnerActor, InstantRolloutActor
 
+from reprise.actors.rollout import RolloutActor
 from reprise.actors.sampler import Finished, Sampler
 from reprise.core.types import Task
 from reprise.rollout.admission import Admission
@@ -37,7 +38,7 @@ async def measure(folder: Path, quick: bool) -> list[Row]:
 async def _measure(running: Stack, batches: int) -> list[Row]:
     recipe, cluster = running.recipe, running.cluster
     (engine,) = cluster.fleet.engines
-    await engine.finish_weight_update.remote(0)
+    await engine.call(RolloutActor.finish_weight_update, 0)
     groups: list[Finished] = []
     sampler = Sampler(
         cluster.fleet,
@@ -57,7 +58,7 @@ async def _measure(running: Stack, batches: int) -> list[Row]:
             started, cpu_before = time.monotonic(), cpu_seconds()
         batch = await sampler.batch(version)
         await cluster.learner.train(batch.groups, version)
-        await engine.finish_weight_update.remote(version + 1)
+        await engine.call(RolloutActor.finish_weight_update, version + 1)
         sampler.published(version + 1)
     wall = time.monotonic() - started
     cpu = {kind: used - cpu_before.get(kind, 0.0) for kind, used in cpu_seconds().items()}

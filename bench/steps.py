@@ -26,6 +26,7 @@ from stack import Stack, stack
 
 from reprise.actors.buffer import BufferActor
 from reprise.actors.learner import LearnerActor
+from reprise.actors.remote import Actor
 from reprise.actors.rollout import RolloutActor
 from reprise.actors.sampler import Finished, Sampler, TakenBatch
 from reprise.data.stream import TaskStream
@@ -112,8 +113,8 @@ async def _ready(running: Stack) -> None:
 async def _steps(running: Stack, max_staleness: int, first: int, count: int) -> Steps:
     """`count` steps of the loop, versions from `first` on, after as many as it takes to fill it."""
     recipe, cluster = running.recipe, running.cluster
-    buffer: Any = ray.remote(BufferActor).options(num_cpus=0, max_concurrency=1000)
-    buffer = buffer.remote(recipe.buffer, recipe.seed, recipe.learner.epochs)
+    made: Any = ray.remote(BufferActor).options(num_cpus=0, max_concurrency=1000)
+    buffer: Actor[BufferActor] = Actor(made.remote(recipe.buffer, recipe.seed, recipe.learner.epochs))
     finished: list[Finished] = []
     sampler = Sampler(
         cluster.fleet,
@@ -147,7 +148,7 @@ async def _steps(running: Stack, max_staleness: int, first: int, count: int) -> 
     groups = len(finished)
     await sampler.stop()
     await _idle(running)
-    ray.kill(buffer)
+    buffer.kill()
     measured = batches[_FILLING:]
     return Steps(
         count,

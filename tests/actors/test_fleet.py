@@ -13,6 +13,7 @@ from ray.exceptions import ActorDiedError
 
 from reprise.actors.errors import ActorFailure
 from reprise.actors.fleet import Fleet, FleetStats, Sampled
+from reprise.actors.remote import Actor
 from reprise.actors.rollout import RolloutActor
 from reprise.actors.verifier_pool import PoolCounts, Verified
 from reprise.core.types import Group, Task, Verdict
@@ -72,7 +73,7 @@ def request(task: str) -> SampleRequest:
 
 
 def fleet(pool: Pool, *engines: Handle) -> Fleet:
-    return Fleet(engines or [Handle()], {"mine": pool, "other": Pool()})  # type: ignore[dict-item]
+    return Fleet([Actor(engine) for engine in engines or [Handle()]], {"mine": pool, "other": Pool()})  # type: ignore[dict-item]
 
 
 def test_why_a_task_was_left_out_is_reported_once_and_others_are_sampled() -> None:
@@ -93,7 +94,7 @@ def test_why_a_task_was_left_out_is_reported_once_and_others_are_sampled() -> No
 def test_a_group_that_is_only_sampled_is_shown_to_no_verifier() -> None:
     async def run() -> tuple[Sampled, Group]:
         sampled = await fleet(pool).sample(request("a"))
-        return sampled, await sampled.fetched()
+        return sampled, await sampled.group
 
     pool = Pool()
     sampled, group = asyncio.run(run())

@@ -12,6 +12,7 @@ from small_groups import settings
 
 from reprise.actors.buffer import BufferActor
 from reprise.actors.fleet import Sampled
+from reprise.actors.remote import Actor
 from reprise.actors.sampler import Finished, Sampler, TakenBatch
 from reprise.actors.verifier_pool import Verified
 from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
@@ -118,7 +119,7 @@ def make(
     failures: list[BaseException] = []
     sampler = Sampler(
         fleet,  # type: ignore[arg-type]
-        buffer,
+        Actor(buffer),
         Admission(staleness, SETTINGS.fresh_per_batch, concurrent),
         tasks(),
         group_size=2,

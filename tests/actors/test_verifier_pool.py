@@ -14,6 +14,7 @@ import psutil
 import pytest
 import ray
 
+from reprise.actors.remote import Actor
 from reprise.actors.verifier import VerifierActor
 from reprise.actors.verifier_pool import Checks, VerifierPool
 from reprise.core.errors import UserError
@@ -52,10 +53,10 @@ class Pool:
         self.infra_errors: list[InfraError] = []
         self.handles: list[Any] = []
 
-        def create(number: int, again: bool) -> Any:
+        def create(number: int, again: bool) -> Actor[VerifierActor]:
             options = {"num_cpus": 0, "max_concurrency": 1000}
             self.handles.append(ray.remote(VerifierActor).options(**options).remote(rewards, "mine"))
-            return self.handles[-1]
+            return Actor(self.handles[-1])
 
         report = (self.notes.append, self.infra_errors.extend, self.failures.append)
         self.pool = VerifierPool("mine", settings, create, *report, PATIENCE, CHECKS)

@@ -12,6 +12,8 @@ import virtual_time
 from ray.exceptions import ActorDiedError
 
 from reprise.actors.errors import ActorFailure
+from reprise.actors.remote import Actor
+from reprise.actors.verifier import VerifierActor
 from reprise.actors.verifier_pool import Checks, Verified, VerifierPool
 from reprise.core.types import Task, Verdict
 from reprise.rewards.base import Answer
@@ -25,7 +27,7 @@ TASK = Task("t", "?", "d", "mine")
 
 
 class Method:
-    def __init__(self, actor: Actor, work: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, actor: StandIn, work: Callable[..., Awaitable[Any]]) -> None:
         self._actor, self._work = actor, work
 
     def remote(self, *arguments: Any) -> Any:
@@ -39,7 +41,7 @@ class Method:
         return await work
 
 
-class Actor:
+class StandIn:
     """Verifies texts, a millisecond each: `hang` never ends, `die` ends the actor, `raise` raises, others are right."""
 
     def __init__(self, number: int, log: list[tuple[int, list[str]]], deaf: bool = False) -> None:
@@ -80,25 +82,30 @@ class Actor:
         return RIGHT
 
 
+class Held(Actor[VerifierActor]):
+    def kill(self) -> None:
+        self.handle.die()
+
+
 class Bench:
     """A pool of stand-ins, what each of them was asked, and what the pool reported."""
 
     def __init__(self, workers: int = 1, concurrency: int = 1, deaf: bool = False, deadline_s: float = 0.1) -> None:
         self.log: list[tuple[int, list[str]]] = []
-        self.made: list[Actor] = []
+        self.made: list[StandIn] = []
         self.notes: list[str] = []
         self.failures: list[BaseException] = []
         self.infra_errors: list[InfraError] = []
 
-        def create(number: int, again: bool) -> Actor:
+        def create(number: int, again: bool) -> Actor[VerifierActor]:
             assert again == any(actor._number == number for actor in self.made)
-            self.made.append(Actor(number, self.log, deaf and not again))
-            return self.made[-1]
+            self.made.append(StandIn(number, self.log, deaf and not again))
+            return Held(self.made[-1])
 
         settings = VerifierSettings(use="x", workers=workers, concurrency=concurrency, deadline_s=deadline_s)
         self.pool = VerifierPool(
             "mine", settings, create, self.notes.append, self.infra_errors.extend, self.failures.append,
-            Patience(back_off_s=0.01), Checks(0.01, 0.05), kill=Actor.die,
+            Patience(back_off_s=0.01), Checks(0.01, 0.05),
         )  # fmt: skip
 
     async def verified(self, *texts: str) -> Verified:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from reprise.actors.errors import ActorFailure
+from reprise.actors.remote import Actor
 from reprise.core.errors import RunError, UserError
 from reprise.launch.placement.nodes import Node, Placement, Plan
 from reprise.launch.training import actor_set
@@ -45,11 +47,11 @@ class Actors(ActorSet):
         self._events = events
 
     def _begin(self) -> None:
-        self._actors = {name: StandIn(name, self._events) for name in NAMES}
-        self._started = {name: actor.starts for name, actor in self._actors.items()}
+        self._actors = {name: Actor(StandIn(name, self._events)) for name in NAMES}
+        self._started = {name: actor.handle.starts for name, actor in self._actors.items()}
 
     def __getitem__(self, name: str) -> Any:
-        return self._actors[name]
+        return self._actors[name].handle
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         happened.append(f"{failure.actor} is explained by {log}")
 
     monkeypatch.setattr(actor_set, "explain", explain)
-    monkeypatch.setattr(actor_set.ray, "kill", lambda actor: happened.append("kill"))
+    monkeypatch.setattr(ray, "kill", lambda actor: happened.append("kill"))
     return happened
 
 
