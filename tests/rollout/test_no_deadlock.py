@@ -211,3 +211,22 @@ def test_the_search_finds_that_a_stored_group_s_slot_is_never_filled(staleness: 
     for concurrent in concurrencies(staleness, fresh):
         found = search(beginning(staleness, fresh, concurrent, ForgetsStored))
         assert (found != "ok") == (concurrent < fresh)
+
+
+@pytest.mark.parametrize("end", ["stored", "rejected"])
+def test_when_no_task_can_be_drawn_the_cause_is_not_hidden_by_the_end_of_the_group(end: str) -> None:
+    def tasks() -> Iterator[Task]:
+        yield TASK
+        raise OSError("the tasks' disk is gone")
+
+    groups = OpenGroups(Admission(0, 1, 1), tasks(), group_size=2)
+    [request] = groups.published(0)
+    if end == "stored":
+        groups.stored(request.group_id)
+        with pytest.raises(OSError, match="disk is gone"):
+            groups.take(0, waited=False), groups.published(1)
+    else:
+        with pytest.raises(OSError, match="disk is gone"):
+            groups.rejected(request.group_id)
+    groups.close()
+    assert groups.lost(request.group_id) == []
