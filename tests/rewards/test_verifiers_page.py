@@ -44,7 +44,7 @@ def test_every_command_of_the_page_prints_what_the_page_says(tmp_path: Path) -> 
     site = tmp_path / "site"  # in place of the environment that runs the tests
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": f"{site}:{ROOT}",
+        "PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PIP_TARGET": str(site),
         "PIP_NO_INDEX": "1",
         "COLUMNS": "120",
