@@ -36,7 +36,7 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override one key, such as learner.lr=1e-4; may be given again and again",
+        help="override one key, such as learner.lr=1e-4; repeatable",
     )
 
 
@@ -57,7 +57,7 @@ def resumed_run(args: argparse.Namespace, example: str) -> RunFolder | None:
 
 def add_nodes(parser: argparse.ArgumentParser) -> None:
     """`--nodes` and what each of them has."""
-    cluster = parser.add_argument_group("planning for a cluster that is not here (with --dry-run)")
+    cluster = parser.add_argument_group("planning for another cluster (with --dry-run)")
     cluster.add_argument("--nodes", type=positive(int), metavar="N", help="number of nodes (default: this machine)")
     cluster.add_argument("--node-cpus", type=positive(float), metavar="C", help="CPUs of each node")
     cluster.add_argument("--node-gpus", type=natural, metavar="G", help="GPUs of each node")

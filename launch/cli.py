@@ -208,18 +208,18 @@ def _add_train(commands: Any) -> None:
         "train",
         _train,
         "train a policy by a recipe",
-        "Check the recipe, its tasks, verifiers and resources, then train. Progress is shown live; runs/<name>/ gets\n"
+        "Check the recipe, its tasks, verifiers and resources, then train and show progress. runs/<name>/ gets\n"
         "metrics.jsonl, summary.json, report.html and the final policy as a Hugging Face folder. Ctrl-C stops cleanly\n"
-        "and still writes the report. A name that is taken gets a number (demo-2).",
+        "and still writes the report. If the name is taken, the run gets a number (demo-2).",
         f"""\
 examples:
   reprise train recipes/demo.yaml
   reprise train recipes/demo.yaml --set seed=1 --set learner.lr=5e-4 --name lr5e-4
   reprise train recipes/demo.yaml --set policy.path=/models/my-policy --set warm_start=null
   reprise train recipes/demo.yaml --set rollout.max_staleness=0        synchronous training, for comparison
-  reprise train --resume runs/demo                                     go on after Ctrl-C, a failure, a crash
-  reprise train recipes/demo.yaml --dry-run --nodes 2 --node-cpus 8    plan for two nodes that are not here
-on a Ray cluster (README: going on to a cluster):
+  reprise train --resume runs/demo                                     continue after Ctrl-C, a failure or a crash
+  reprise train recipes/demo.yaml --dry-run --nodes 2 --node-cpus 8    plan for another cluster, of two nodes
+on a Ray cluster (README: On a cluster):
   ray job submit --working-dir . -- python -m reprise train recipes/demo.yaml
 {EXIT_CODES}""",
     )
@@ -227,7 +227,7 @@ on a Ray cluster (README: going on to a cluster):
     train.add_argument(
         "--resume",
         metavar="RUN_DIR",
-        help="go on with this run from its last complete checkpoint, with an empty buffer",
+        help="continue this run from its last complete checkpoint, with an empty buffer",
     )
     train.add_argument("--name", metavar="N", help="name of the run and of its folder (default: the recipe's name)")
     train.add_argument(
@@ -250,17 +250,17 @@ examples:
   reprise recipe recipes/demo.yaml --set learner.epochs=2 > mine.yaml
   reprise recipe --keys
   reprise recipe --keys learner
-  reprise recipe --keys stages --sft          of recipes for supervised fine-tuning
+  reprise recipe --keys stages --sft          keys of recipes for supervised fine-tuning
 
-how a recipe is put together:
-  extends: demo.yaml        start from another recipe (path relative to the file); own keys are merged over it,
-                            section by section; a list replaces a list
+how to write a recipe:
+  extends: demo.yaml        start from another recipe (path relative to the file); the file's own keys are merged
+                            over it, section by section; a list replaces a list
   --set a.b.c=value         merged last; the value is YAML: 1e-4, true, null, [a, b], {use: exact};
-                            data.train.0.weight=2 reaches into a list""",
+                            data.train.0.weight=2 sets an item of a list""",
     )
     _add_recipe_arguments(recipe, optional=True)
     recipe.add_argument("--keys", nargs="?", const="", metavar="SECTION", help="list all keys, or those of one section")
-    recipe.add_argument("--sft", action="store_true", help="with --keys: those of a recipe for `reprise sft`")
+    recipe.add_argument("--sft", action="store_true", help="with --keys: the keys of a recipe for `reprise sft`")
 
 
 def _add_report(commands: Any) -> None:
@@ -269,8 +269,8 @@ def _add_report(commands: Any) -> None:
         "report",
         _report,
         "show a run's table and rebuild its report.html",
-        "Print the table of a run, as at its end or as far as it is, and write report.html again from what is in its\n"
-        "folder. The run may be finished, interrupted or still going.",
+        "Print the table of a run, final or so far, and rebuild report.html from the files in its folder. The run may\n"
+        "be finished, interrupted or still going.",
         "example:\n  reprise report runs/demo",
     )
     report.add_argument("run_dir", metavar="RUN_DIR", help="the run's folder, such as runs/demo")
