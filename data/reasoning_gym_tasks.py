@@ -70,7 +70,7 @@ def _distinct(dataset: str, config: Mapping[str, Any], seed: int, draws: int) ->
             import reasoning_gym  # only here: an optional package, for this source alone
     except ModuleNotFoundError as error:
         raise UserError(
-            "data.reasoning_gym_tasks needs the package reasoning-gym: pip install 'reprise-rl[examples]'"
+            "reprise.data.reasoning_gym_tasks needs the package reasoning-gym: pip install 'reprise-rl[examples]'"
         ) from error
     try:
         entries = reasoning_gym.create_dataset(dataset, seed=seed, size=max(draws, 1), **config)

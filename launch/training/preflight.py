@@ -139,7 +139,9 @@ def check_traces(warm_start: WarmStartSettings, seed: int) -> None:
             f"warm_start: {warm_start.traces} is called as traces(seed=..., count=..., **args), which fails: {error}"
         ) from error
     if not isinstance(first, Trace):
-        raise UserError(f"warm_start.traces: {warm_start.traces} gives data.traces.Trace, not {type(first).__name__}")
+        raise UserError(
+            f"warm_start.traces: {warm_start.traces} must give reprise.data.traces.Trace, not {type(first).__name__}"
+        )
 
 
 def check_port(port: int) -> None:

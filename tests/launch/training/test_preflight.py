@@ -105,7 +105,7 @@ def test_a_bad_record_is_named_by_file_and_line(tmp_path: Path, lines: list[obje
         ),
         (
             {"warm_start": {"traces": "recipe_files:no_traces", "steps": 100}},
-            "recipe_files:no_traces gives data.traces.Trace, not str",
+            "recipe_files:no_traces must give reprise.data.traces.Trace, not str",
         ),
         (
             {
