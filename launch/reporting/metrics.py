@@ -35,14 +35,14 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "reward/mean", "score", "mean raw score of all answers scored since the last step, those of rejected groups too"
     ),
-    Metric("reward/<domain>", "score", "the same for one domain; absent when none of it was judged", core=False),
+    Metric("reward/<domain>", "score", "the same for one domain; absent when none of it was verified", core=False),
     Metric(
         "unparseable/<domain>",
         "share",
-        "answers judged since the last step that could not be found or read, whether that masks them or scores 0",
+        "answers verified since the last step that could not be found or read, whether that masks them or scores 0",
         core=False,
     ),
-    Metric("infra_error/<domain>", "share", "answers that could not be judged by no fault of theirs", core=False),
+    Metric("infra_error/<domain>", "share", "answers not verified, by no fault of theirs", core=False),
     Metric("policy/entropy", "nats/token", "mean entropy of the policy over trained tokens; falling to 0 is collapse"),
     Metric("policy/clip_low", "share", "trained tokens whose ratio was clipped at 1 − ε_low"),
     Metric("policy/clip_high", "share", "trained tokens whose ratio was clipped at 1 + ε_high"),
@@ -97,7 +97,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("groups/all_masked", "groups", "groups rejected: masking left nothing to train on", core=False),
     Metric("groups/trained", "groups", "groups of the batch", core=False),
     Metric("groups/reused", "groups", "those of them that had been trained on before", core=False),
-    Metric("trajectories/sampled", "trajectories", "responses judged since the last step", core=False),
+    Metric("trajectories/sampled", "trajectories", "responses verified since the last step", core=False),
     Metric("trajectories/trained", "trajectories", "trajectories in the batch's loss", core=False),
     Metric("trajectories/reused", "trajectories", "those of them that had been trained on before", core=False),
     Metric("fresh/staleness_max", "versions", "age of the oldest fresh group; at most max_staleness", core=False),
@@ -118,7 +118,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "rollout/left_out",
         "tasks",
-        "tasks left out since the last step because their prompt leaves no room for a response",
+        "tasks left out since the last step because their prompt leaves no tokens for a response",
         core=False,
     ),
     Metric(
@@ -127,12 +127,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("verify/seconds_p50/<verifier>", "s", "median time of a group in this verifier", core=False),
     Metric("verify/seconds_p95/<verifier>", "s", "95th percentile of the same", core=False),
     Metric("verify/queue_seconds/<verifier>", "s", "mean wait of a group for this verifier, before that", core=False),
-    Metric("verify/reason/<reason>", "answers", "answers judged since the last step, by their reason", core=False),
-    Metric("verifier/restarts", "actors", "verifier actors lost (and started again) since the last step", core=False),
+    Metric("verify/reason/<reason>", "answers", "answers verified since the last step, by their reason", core=False),
+    Metric("verifier/restarts", "actors", "verifier actors lost (and restarted) since the last step", core=False),
     Metric(
         "verifier/rejudged",
         "answers",
-        "answers judged again since the last step because their actor was lost",
+        "answers verified again since the last step because their actor was lost",
         core=False,
     ),
     Metric(
@@ -148,7 +148,7 @@ METRICS: tuple[Metric, ...] = (
         "eval/tasks/<domain>",
         "tasks",
         "held-out tasks that these are over: those that every evaluation of the run has, less those none of whose "
-        "answers could be judged; before and after over all tasks are in summary.json",
+        "answers could be verified; before and after over all tasks are in summary.json",
         core=False,
     ),
     Metric("tracking/failures", "calls", "calls to the experiment tracker that failed so far", core=False),

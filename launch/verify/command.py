@@ -17,8 +17,8 @@ def add_verify(commands: Any) -> None:
         commands,
         "verify",
         _verify,
-        "judge a file of answers",
-        "Judge every answer of a file with the verifier that its task names, and print a table by domain and status.\n"
+        "verify a file of answers",
+        "Verify every answer of a file with the verifier that its task names, and print a table by domain and status.\n"
         "The whole file is checked first. A run that was killed goes on where it was when the same command is given\n"
         "again: each answer gets exactly one verdict.",
         f"""\
@@ -28,7 +28,7 @@ def add_verify(commands: Any) -> None:
   ("truncated" and the task's "metadata" may be left out; an id may come again and again)
 --output, one line for each, in the same order:
   {{"id": "1", "status": "scored", "score": 1.0, "detail": {{"reason": "correct"}}}}
-  status is scored, unparseable (no answer found; no score) or infra_error (could not be judged; no score)
+  status is scored, unparseable (no answer found; no score) or infra_error (could not be verified; no score)
 
 examples:
   reprise verify --input answers.jsonl --output verdicts.jsonl
@@ -41,14 +41,14 @@ A recipe's `rewards` section is all that is read of it. Without one, a task may 
 (entry point reprise.verifiers), which then has its defaults. docs/verifiers.md describes them.
 {EXIT_CODES}""",
     )
-    verify.add_argument("--recipe", metavar="R", help="a YAML file whose `rewards` section says who judges, and how")
+    verify.add_argument("--recipe", metavar="R", help="a YAML file whose `rewards` section configures the verifiers")
     add_set(verify)
     verify.add_argument("--input", required=True, type=Path, metavar="FILE", help="answers, JSON lines")
     verify.add_argument("--output", required=True, type=Path, metavar="FILE", help="verdicts, JSON lines; appended to")
     verify.add_argument(
-        "--retry-infra", action="store_true", help="first judge those answers again whose verdict is an infra_error"
+        "--retry-infra", action="store_true", help="first verify again the answers with an infra_error"
     )
-    verify.add_argument("--dry-run", action="store_true", help="check everything, count the answers, judge nothing")
+    verify.add_argument("--dry-run", action="store_true", help="check everything, count the answers, verify nothing")
 
 
 def _verify(args: argparse.Namespace) -> None:
