@@ -56,7 +56,7 @@ async def _size(name: str, folder: Path, repetitions: int) -> Row:
         await running.cluster.engines_ready()
         (learner,) = running.cluster.learner._ranks
         for version in range(repetitions + 2):  # the first two touch memory for the first time
-            took, stages, report = await learner.publish_timed.remote(version)
+            took, stages, report = await learner.handle.publish_timed.remote(version)
             if version >= 2:
                 seconds.append(took)
                 calls.append(stages)
