@@ -9,7 +9,7 @@ from reprise.core.errors import UserError
 from reprise.rewards.base import Answer
 from reprise.rewards.infra_errors import traceback_of
 from reprise.rewards.registry import build_verifier
-from reprise.rewards.scoring import Judge, Judgement
+from reprise.rewards.scoring import Scorer, Verification
 from reprise.rewards.settings import RewardSettings
 
 
@@ -34,8 +34,8 @@ class VerifierActor(ThreadedActor):
         settings = self._settings
         try:
             verifier = build_verifier(self._name, settings.verifiers[self._name])
-            self._judge = Judge({self._name: verifier}, settings.retries, unparseable=settings.unparseable)
-            self._judge.start()
+            self._scorer = Scorer({self._name: verifier}, settings.retries, unparseable=settings.unparseable)
+            self._scorer.start()
             return list(getattr(verifier, "notes", list)())
         except UserError:
             raise
@@ -46,11 +46,11 @@ class VerifierActor(ThreadedActor):
     async def ping(self) -> None:
         """Answers at once while the event loop runs."""
 
-    async def verify(self, answers: Sequence[Answer]) -> Judgement:
+    async def verify(self, answers: Sequence[Answer]) -> Verification:
         """One verdict for each answer, in their order, and what kept others from being verified."""
-        return await self._run(lambda: self._judge.judge(answers))
+        return await self._run(lambda: self._scorer.verify(answers))
 
     async def close(self) -> None:
         """Release what the verifier holds."""
-        if hasattr(self, "_judge"):
-            await self._run(self._judge.close)
+        if hasattr(self, "_scorer"):
+            await self._run(self._scorer.close)

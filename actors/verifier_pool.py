@@ -31,7 +31,7 @@ from reprise.rewards.infra_errors import InfraError, collected
 from reprise.rewards.pool.case import Case, Loss
 from reprise.rewards.pool.dispatch import Dispatch, Recycle
 from reprise.rewards.pool.health import Health, Patience, State
-from reprise.rewards.scoring import Judgement
+from reprise.rewards.scoring import Verification
 from reprise.rewards.settings import VerifierSettings
 
 R = TypeVar("R")
@@ -239,7 +239,7 @@ class VerifierPool:
             finally:
                 self._release(batch)
 
-    async def _ask(self, actor: int, answers: Sequence[Answer]) -> Judgement | Loss:
+    async def _ask(self, actor: int, answers: Sequence[Answer]) -> Verification | Loss:
         """What the actor answers within the deadline, or how it was lost."""
         outcome = await self._outcome(
             actor, self._actors[actor].call(VerifierActor.verify, answers), self._settings.deadline_s

@@ -129,7 +129,7 @@ def _mutated(node: ast.AST) -> dict[str, Any] | None:
 # --- judging ----------------------------------------------------------------------------------------------------------
 
 
-def judge(verifier: CodeVerifier, name: str, problems: Sequence[Problem]) -> Outcome:
+def verify(verifier: CodeVerifier, name: str, problems: Sequence[Problem]) -> Outcome:
     """Every solution once, and mutations of it until one scores 0."""
     outcome, started = Outcome(name, len(problems)), time.perf_counter()
     judgeable: list[Problem] = []
@@ -161,7 +161,7 @@ def judge(verifier: CodeVerifier, name: str, problems: Sequence[Problem]) -> Out
 
 def _verdicts(verifier: CodeVerifier, outcome: Outcome, problems: Sequence[Problem]) -> list[Verdict]:
     outcome.verdicts += len(problems)
-    return verifier.judge([Answer(each.task, f"```python\n{each.solution}\n```") for each in problems])
+    return verifier.verify([Answer(each.task, f"```python\n{each.solution}\n```") for each in problems])
 
 
 def main() -> int:
@@ -178,7 +178,7 @@ def main() -> int:
     verifier = CodeVerifier(sandbox={"slots": 2})
     verifier.start()
     try:
-        outcomes = [judge(verifier, name, problems) for name, problems in sets]
+        outcomes = [verify(verifier, name, problems) for name, problems in sets]
     finally:
         verifier.close()
     table = Table(title="Canonical solutions, and one mutation of each", title_justify="left")

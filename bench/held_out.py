@@ -87,7 +87,7 @@ def _judged(
             task, (ids, truncated) = asked[row][0], responses[row]
             text = codec.text(codec.prompt_ids(task), np.asarray(ids, dtype=np.int32))
             answers.append(Answer(task, text, truncated))
-        for row, verdict in zip(rows, verifier.judge(answers), strict=True):
+        for row, verdict in zip(rows, verifier.verify(answers), strict=True):
             task, sample = asked[row]
             ids, truncated = responses[row]
             yield EvalRecord(

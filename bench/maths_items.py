@@ -37,9 +37,9 @@ def measure(quick: bool) -> list[Row]:
     verifier = MathsVerifier(processes=PROCESSES)
     verifier.start()
     try:
-        verifier.judge(asked[:8])
+        verifier.verify(asked[:8])
         started = time.perf_counter()
-        verdicts = verifier.judge(asked)
+        verdicts = verifier.verify(asked)
         ours = len(asked) / (time.perf_counter() - started)
     finally:
         verifier.close()

@@ -162,7 +162,7 @@ def _judge_one(verifier: MathsVerifier, case: Case, task: Task, refusal: str | N
     if refusal is not None:
         return Judged(case, task.answer, answer, None, refusal)
     response = answer if r"\boxed" in answer else rf"\boxed{{{answer}}}"
-    [verdict] = verifier.judge([Answer(task, response)])
+    [verdict] = verifier.verify([Answer(task, response)])
     return Judged(case, task.answer, answer, verdict, f"{verdict.reason} {verdict.explanation}".strip())
 
 

@@ -43,7 +43,7 @@ class Judge:
         scores = [0.0] * len(answers)
         for name, verifier in self._verifiers.items():
             mine = [i for i, answer in enumerate(answers) if answer.task.verifier == name]
-            for i, verdict in zip(mine, verifier.judge([answers[i] for i in mine]), strict=True):
+            for i, verdict in zip(mine, verifier.verify([answers[i] for i in mine]), strict=True):
                 scores[i] = verdict.score if verdict.status is Status.SCORED else 0.0
         return scores
 

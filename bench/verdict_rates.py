@@ -71,9 +71,9 @@ def _calls(count: int) -> list[Answer]:
 def _row(name: str, verifier: Verifier, asked: list[Answer], what: str) -> Row:
     verifier.start()
     try:
-        verifier.judge(asked[:4])
+        verifier.verify(asked[:4])
         started, used = time.perf_counter(), _cpu_seconds()
-        verdicts = verifier.judge(asked[4:])
+        verdicts = verifier.verify(asked[4:])
         used, wall = _cpu_seconds() - used, time.perf_counter() - started
     finally:
         verifier.close()

@@ -156,9 +156,9 @@ def _code_verifier(count: int) -> Row:
     task = Task("t", "?", "code", "code", {"function": "f", "tests": [{"args": [5], "expected": 10}]})
     answers = [Answer(task, f"```python\n{PROGRAM}# {i}\n```") for i in range(count)]
     try:
-        verifier.judge(answers[:4])
+        verifier.verify(answers[:4])
         started = time.perf_counter()
-        verdicts = verifier.judge(answers)
+        verdicts = verifier.verify(answers)
         wall = time.perf_counter() - started
     finally:
         verifier.close()

@@ -46,23 +46,23 @@ class Verifier(Protocol):
     """Judges answers in batches.
 
     The life of a verifier: `__init__` takes the recipe's `args` as keywords, checks them (ValueError or TypeError on a
-    bad one) and starts nothing, because the recipe is checked on a machine that may never judge; `start` acquires what
-    judging needs; `judge` is called any number of times; `close` releases everything and may be called without `start`,
+    bad one) and starts nothing, because the recipe is checked on a machine that may never verify; `start` acquires what
+    it needs; `verify` is called any number of times; `close` releases everything and may be called without `start`,
     or twice. A verifier that holds no resources inherits the empty `start` and `close` from this class.
 
-    `judge` returns one verdict for each answer, in the order of the answers, and follows the meaning of `Status`:
+    `verify` returns one verdict for each answer, in the order of the answers, and follows the meaning of `Status`:
     - scored: the answer was found and judged. An answer that is wrong, or makes its checker crash, hang or run out of
       memory, is scored too: that is its own fault.
     - unparseable: no answer was found in the text, or it cannot be read. So is a truncated response without an answer.
     - infra_error: judging failed for a cause that does not depend on the answer; it will be judged again.
     It is deterministic, never evaluates the text as code, and takes any text: empty, huge, or not valid Unicode. An
-    exception that escapes from `judge` is taken for an infra_error of every answer of the call.
+    exception that escapes from `verify` is taken for an infra_error of every answer of the call.
     """
 
     def start(self) -> None:
         """Acquire what judging needs (processes, connections), so that the first answer does not wait for it."""
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         """One verdict for each answer, in the same order."""
         ...
 

@@ -1,4 +1,4 @@
-"""Several verifiers as one: weighted sums, gates, and parts that judge only some domains."""
+"""Several verifiers as one: weighted sums, gates, and parts that verify only some domains."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reprise.core.types import Status, Task, Verdict
 from reprise.rewards.base import Answer, Reason, Verifier
 from reprise.rewards.infra_errors import InfraError, carried
 from reprise.rewards.registry import construct
-from reprise.rewards.scoring import Judge
+from reprise.rewards.scoring import Scorer
 
 # Sums are rounded to so many digits: weights that add up to 1 on paper shall do so here.
 _DIGITS = 12
@@ -34,7 +34,7 @@ class Part(BaseModel):
         None, allow_inf_nan=False, description="of its score in the sum; by default 1, a gate's 0"
     )
     gate: float | None = Field(None, allow_inf_nan=False, description="below this score of it the whole scores 0")
-    domains: list[str] = Field(default_factory=list, description="judges only tasks of these domains; empty: all")
+    domains: list[str] = Field(default_factory=list, description="verifies only tasks of these domains; empty: all")
     answer_key: str | None = Field(None, description="its reference is task.answer[answer_key], not all of task.answer")
     unparseable: Literal["mask", "zero"] = Field(
         "mask",
@@ -52,7 +52,7 @@ class Part(BaseModel):
         """The weight, or its default."""
         return self.weight if self.weight is not None else float(self.gate is None)
 
-    def judges(self, domain: str) -> bool:
+    def verifies(self, domain: str) -> bool:
         return not self.domains or domain in self.domains
 
 
@@ -76,7 +76,7 @@ class ComposeVerifier(Verifier):
             raise ValueError("parts: no part has a weight, so that every score would be 0")
         self._parts = parts
         self._verifiers = {name: construct(part.use, part.args, f"parts.{name}") for name, part in parts.items()}
-        self._judge = Judge(self._verifiers, retries=0)
+        self._scorer = Scorer(self._verifiers, retries=0)
 
     def start(self) -> None:
         with ExitStack() as started:
@@ -118,23 +118,23 @@ class ComposeVerifier(Verifier):
         refused: dict[int, str] = {}
         for name, part in self._parts.items():
             if (look := getattr(self._verifiers[name], "check_tasks", None)) is not None:
-                places = [i for i, task in enumerate(tasks) if part.judges(task.domain)]
+                places = [i for i, task in enumerate(tasks) if part.verifies(task.domain)]
                 found = look([_task_of(tasks[i], name, part) for i in places], told)
                 refused |= {places[i]: f"part {name!r}: {why}" for i, why in found.items()}
         return refused
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         said: list[dict[str, Verdict]] = [{} for _ in answers]
         verdicts: dict[int, Verdict] = {}
         gates_first = sorted(self._parts.items(), key=lambda item: item[1].gate is None)
         for name, part in gates_first:
-            asked = [i for i, a in enumerate(answers) if i not in verdicts and part.judges(a.task.domain)]
+            asked = [i for i, a in enumerate(answers) if i not in verdicts and part.verifies(a.task.domain)]
             tasks = {key: _task_of(task, name, part) for key, task in _distinct(answers[i].task for i in asked).items()}
             shown = [replace(answers[i], task=tasks[id(answers[i].task)]) for i in asked]
-            judgement = self._judge.judge(shown)
-            for i, verdict in zip(asked, judgement.verdicts, strict=True):
+            verification = self._scorer.verify(shown)
+            for i, verdict in zip(asked, verification.verdicts, strict=True):
                 said[i][name] = verdict
-                if (whole := self._settled(name, part, verdict, judgement.failures)) is not None:
+                if (whole := self._settled(name, part, verdict, verification.failures)) is not None:
                     verdicts[i] = _with_parts(whole, said[i])
         for i in range(len(answers)):
             if i not in verdicts:
@@ -162,7 +162,7 @@ class ComposeVerifier(Verifier):
         return Verdict.scored(total, _reason(list(weighted.values())), unparseable=True if lost else None)
 
     def _for_domain(self, domain: str) -> dict[str, Part]:
-        return {name: part for name, part in self._parts.items() if part.judges(domain)}
+        return {name: part for name, part in self._parts.items() if part.verifies(domain)}
 
 
 def _distinct(tasks: Iterable[Task]) -> dict[int, Task]:

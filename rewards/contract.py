@@ -61,20 +61,20 @@ def check_life(make: Callable[[], Verifier]) -> None:
 
 def check_order(verifier: Verifier, right: Answer, wrong: Answer) -> None:
     """The right answer scores more than the wrong one, alone and in a batch, in the batch's order."""
-    assert list(verifier.judge([])) == [], "no answers must give no verdicts"
-    good, bad = _judge(verifier, [right])[0], _judge(verifier, [wrong])[0]
+    assert list(verifier.verify([])) == [], "no answers must give no verdicts"
+    good, bad = _verify(verifier, [right])[0], _verify(verifier, [wrong])[0]
     assert good.score is not None, f"the right answer must be scored, not {good}"
     assert bad.score is not None, f"the wrong answer must be scored, not {bad}"
     assert good.score > bad.score, f"the right answer must score more than the wrong one: {good.score}, {bad.score}"
-    scores = [verdict.score for verdict in _judge(verifier, [wrong, right, right, wrong])]
+    scores = [verdict.score for verdict in _verify(verifier, [wrong, right, right, wrong])]
     assert scores == [bad.score, good.score, good.score, bad.score], f"verdicts must come in order, not as {scores}"
 
 
 def check_hostile_text(verifier: Verifier, name: str, right: Answer) -> None:
     """A text of `HOSTILE_TEXTS` is no infra error, scores less than the right answer, and is judged alike again."""
     answers = [Answer(right.task, HOSTILE_TEXTS[name]), right]
-    one, best = _judge(verifier, answers)
-    other = _judge(verifier, answers)[0]
+    one, best = _verify(verifier, answers)
+    other = _verify(verifier, answers)[0]
     assert one.status is not Status.INFRA_ERROR, f"{name}: is the answer's doing and no infra_error: {one}"
     assert one.score is None or one.score < (best.score or 0), f"{name}: scores like the right answer: {one}"
     assert (one.status, one.score) == (other.status, other.score), f"{name}: judged twice, {one} and {other}"
@@ -82,14 +82,14 @@ def check_hostile_text(verifier: Verifier, name: str, right: Answer) -> None:
 
 def check_truncated(verifier: Verifier, right: Answer) -> None:
     """A response that was cut off before it said anything is unparseable."""
-    [truncated] = _judge(verifier, [Answer(right.task, "", truncated=True)])
+    [truncated] = _verify(verifier, [Answer(right.task, "", truncated=True)])
     assert truncated.status is Status.UNPARSEABLE, f"a truncated response without an answer is unparseable: {truncated}"
 
 
 def check_still_well(verifier: Verifier, right: Answer, wrong: Answer) -> None:
     """After hostile answers, and all of them at once, honest ones are scored as before."""
     hostile = [Answer(right.task, text) for text in HOSTILE_TEXTS.values()]
-    good, *_, bad = _judge(verifier, [right, *hostile, wrong])
+    good, *_, bad = _verify(verifier, [right, *hostile, wrong])
     assert good.score is not None, f"among hostile answers the right one must still be scored, not {good}"
     assert bad.score is not None, f"after hostile answers, honest ones must be scored again, not {bad}"
     assert good.score > bad.score, (
@@ -97,8 +97,8 @@ def check_still_well(verifier: Verifier, right: Answer, wrong: Answer) -> None:
     )
 
 
-def _judge(verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
-    verdicts = verifier.judge(answers)
+def _verify(verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
+    verdicts = verifier.verify(answers)
     broken = no_verdicts(type(verifier).__name__, verdicts, len(answers))
     assert broken is None, broken.explanation
     for verdict in verdicts:

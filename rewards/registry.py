@@ -18,7 +18,7 @@ from reprise.rewards.settings import RewardSettings, VerifierSettings
 
 ENTRY_POINT_GROUP = "reprise.verifiers"
 
-_METHODS = ("start", "judge", "check_task", "close")
+_METHODS = ("start", "verify", "check_task", "close")
 
 BUILT_IN = {
     "code": "reprise.rewards.verifiers.code.verifier:CodeVerifier",
@@ -45,7 +45,7 @@ def check(settings: RewardSettings) -> None:
 
 
 def check_task(verifiers: Mapping[str, Verifier], task: Task) -> None:
-    """Refuse a task that names no verifier of the recipe, or that its verifier could never judge (UserError)."""
+    """Refuse a task that names no verifier of the recipe, or that its verifier could never verify (UserError)."""
     if task.verifier not in verifiers:
         raise UserError(f"verifier {task.verifier!r} is not in rewards.verifiers; {_valid(task.verifier, verifiers)}")
     verifiers[task.verifier].check_task(task)
@@ -104,7 +104,7 @@ def _plugin(use: str, where: str) -> Any:
 
 
 def _check_class(found: Any, use: str, where: str) -> None:
-    right = "inherit from rewards.base.Verifier and define judge"
+    right = "inherit from reprise.Verifier and define verify"
     if not isinstance(found, type):
         is_function = callable(found) and hasattr(found, "__code__")
         what = f"a {'function' if is_function else type(found).__name__}"
@@ -112,12 +112,12 @@ def _check_class(found: Any, use: str, where: str) -> None:
     missing = [name for name in _METHODS if not callable(getattr(found, name, None))]
     if missing:
         raise UserError(f"{where}.use: {use} is not a verifier, it has no {', '.join(missing)}; {right}")
-    if found.judge is Verifier.judge:  # type: ignore[attr-defined]
+    if found.verify is Verifier.verify:  # type: ignore[attr-defined]
         own = [name for name in vars(found) if not name.startswith("_") and name not in _METHODS]
-        near = get_close_matches("judge", own, n=1)
+        near = get_close_matches("verify", own, n=1) or [name for name in own if name == "judge"]  # as it was called
         meant = f" (is {near[0]!r} meant to be it?)" if near else ""
         raise UserError(
-            f"{where}.use: {use} does not define judge{meant}; write `def judge(self, answers)`, which returns one "
+            f"{where}.use: {use} does not define verify{meant}; write `def verify(self, answers)`, which returns one "
             "Verdict per answer, such as Verdict.scored(1.0, Reason.CORRECT)"
         )
 

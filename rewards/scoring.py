@@ -15,7 +15,7 @@ from reprise.rewards.settings import Unparseable
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Verification:
     """What came of one batch.
 
     verdicts  one for each answer, in the order of the answers
@@ -32,7 +32,7 @@ class Judgement:
     failures: tuple[InfraError, ...] = ()
 
 
-class Judge:
+class Scorer:
     """Hands each answer to the verifier that its task names.
 
     A verifier that fails fails neither the run nor the answer: an exception that escapes from it, or a list that cannot
@@ -61,7 +61,7 @@ class Judge:
         for verifier in self._verifiers.values():
             verifier.close()
 
-    def judge(self, answers: Sequence[Answer]) -> Judgement:
+    def verify(self, answers: Sequence[Answer]) -> Verification:
         """Judge a batch, of one task or many. UserError if a task names an unknown verifier or is malformed."""
         begin = self._clock()
         for task in {id(answer.task): answer.task for answer in answers}.values():
@@ -88,7 +88,7 @@ class Judge:
             final = [apply_policy(v, self._unparseable, a.truncated) for v, a in zip(final, answers, strict=True)]
         counts.update(str(Status.UNPARSEABLE if verdict.was_unparseable else verdict.status) for verdict in final)
         counts.update(f"reason/{verdict.reason}" for verdict in final)
-        return Judgement(final, self._clock() - begin, +counts, tuple(failures))
+        return Verification(final, self._clock() - begin, +counts, tuple(failures))
 
     def _attempt(self, answers: Mapping[int, Answer]) -> dict[int, Verdict]:
         verdicts: dict[int, Verdict] = {}
@@ -115,7 +115,7 @@ def apply_policy(verdict: Verdict, unparseable: Unparseable, truncated: bool) ->
 def _ask(name: str, verifier: Verifier, answers: list[Answer]) -> list[Verdict]:
     """The verifier's verdicts, or an infra error for each answer if it fails."""
     try:
-        returned = verifier.judge(answers)
+        returned = verifier.verify(answers)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever it raises (exits, cancellations) says nothing of the answer

@@ -45,9 +45,7 @@ A recipe's `rewards` section is all that is read of it. Without one, a task may 
     add_set(verify)
     verify.add_argument("--input", required=True, type=Path, metavar="FILE", help="answers, JSON lines")
     verify.add_argument("--output", required=True, type=Path, metavar="FILE", help="verdicts, JSON lines; appended to")
-    verify.add_argument(
-        "--retry-infra", action="store_true", help="first verify again the answers with an infra_error"
-    )
+    verify.add_argument("--retry-infra", action="store_true", help="first verify again the answers with an infra_error")
     verify.add_argument("--dry-run", action="store_true", help="check everything, count the answers, verify nothing")
 
 

@@ -86,7 +86,7 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
             tally.add(asked.domain, verdict)
         if done:
             _say(console, f"{done:,} of {len(checked.asked):,} answers had their verdict in {target}")
-        _judge(settings, source, checked, range(done, len(checked.asked)), tally, file.append, told)
+        _verify(settings, source, checked, range(done, len(checked.asked)), tally, file.append, told)
     console.print(Fitted(verdict_table(tally)))
     for text in dict.fromkeys(told.notes):
         _say(console, f"Note: {text}")
@@ -140,11 +140,11 @@ def _judge_again(
     places = [place for place, verdict in enumerate(file.recorded) if verdict.status is Status.INFRA_ERROR]
     _say(console, f"{len(places):,} answers had an infra error and are judged again")
     lines: list[bytes] = []
-    _judge(settings, source, checked, places, Tally(), lines.extend, told)
+    _verify(settings, source, checked, places, Tally(), lines.extend, told)
     file.replace(dict(zip(places, lines, strict=True)))
 
 
-def _judge(
+def _verify(
     settings: RewardSettings,
     source: Path,
     checked: Checked,

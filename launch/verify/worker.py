@@ -23,7 +23,7 @@ from reprise.core.types import Status, Task, Verdict
 from reprise.rewards.base import Answer
 from reprise.rewards.infra_errors import InfraError, traceback_of
 from reprise.rewards.registry import build_verifier
-from reprise.rewards.scoring import Judge, Judgement
+from reprise.rewards.scoring import Scorer, Verification
 from reprise.rewards.settings import VerifierSettings
 
 _PR_SET_PDEATHSIG = 1
@@ -41,8 +41,8 @@ def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection
     os.dup2(2, 1)  # what a verifier prints must not get between the table's lines
     try:
         verifier = build_verifier(name, VerifierSettings.model_validate_json(chosen))
-        judge = Judge({name: verifier}, retries)
-        judge.start()
+        scorer = Scorer({name: verifier}, retries)
+        scorer.start()
         notes = [str(note) for note in getattr(verifier, "notes", list)()]
     except Exception as error:  # noqa: BLE001  the parent decides what a verifier that cannot start means
         user = isinstance(error, UserError)
@@ -51,13 +51,13 @@ def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection
         return
     try:
         _send(connections[0], {"notes": notes})
-        threads = [threading.Thread(target=_serve, args=(judge, connection)) for connection in connections]
+        threads = [threading.Thread(target=_serve, args=(scorer, connection)) for connection in connections]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     finally:
-        judge.close()
+        scorer.close()
 
 
 def answers_to_json(answers: Sequence[Answer]) -> bytes:
@@ -72,12 +72,12 @@ def judged_from_json(data: bytes) -> tuple[list[Verdict], list[InfraError]]:
     return verdicts, [InfraError(**error) for error in message["failures"]]
 
 
-def _serve(judge: Judge, connection: Connection) -> None:
+def _serve(scorer: Scorer, connection: Connection) -> None:
     try:
         while True:
             records = json.loads(connection.recv_bytes())
             answers = [Answer(Task(**record["task"]), record["text"], record["truncated"]) for record in records]
-            _send(connection, _plain(judge.judge(answers)))
+            _send(connection, _plain(scorer.verify(answers)))
     except (EOFError, OSError):
         return  # the parent has what it wanted, or is gone
     except BaseException:  # noqa: BLE001  a verifier's SystemExit would end this thread alone, and nobody would know
@@ -89,10 +89,10 @@ def _send(connection: Connection, message: Any) -> None:
     connection.send_bytes(json.dumps(message).encode())
 
 
-def _plain(judgement: Judgement) -> dict[str, Any]:
+def _plain(verification: Verification) -> dict[str, Any]:
     return {
-        "verdicts": [_plain_verdict(verdict) for verdict in judgement.verdicts],
-        "failures": [asdict(failure) for failure in judgement.failures],
+        "verdicts": [_plain_verdict(verdict) for verdict in verification.verdicts],
+        "failures": [asdict(failure) for failure in verification.failures],
     }
 
 

@@ -36,10 +36,10 @@ class ExactVerifier(Verifier):
     def check_task(self, task: Task) -> None:
         references(task)
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
-        return [self._judge(answer) for answer in answers]
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [self._verdict(answer) for answer in answers]
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _verdict(self, answer: Answer) -> Verdict:
         found = find_answer(answer.text, answer.truncated, self.extract, self.tag)
         if found is None:
             return Verdict.unparseable(Reason.NO_ANSWER)

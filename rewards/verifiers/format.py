@@ -43,10 +43,10 @@ class FormatVerifier(Verifier):
         self._answer, self._tag, self._reasoning, self._opened = answer, tag, reasoning, opened
         self._opening, self._closing = markers
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
-        return [self._judge(answer) for answer in answers]
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [self._verdict(answer) for answer in answers]
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _verdict(self, answer: Answer) -> Verdict:
         broken = self._broken_reasoning(answer.text) or self._broken_answer(answer)
         if not broken:
             return Verdict.scored(1.0, Reason.CORRECT)

@@ -53,10 +53,10 @@ class RulesVerifier(Verifier):
     def check_task(self, task: Task) -> None:
         rules_of(task)
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
-        return [self._judge(answer) for answer in answers]
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [self._verdict(answer) for answer in answers]
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _verdict(self, answer: Answer) -> Verdict:
         found = extract_tag(answer.text, "ans")
         if found is None:
             return Verdict.unparseable(Reason.NO_ANSWER)

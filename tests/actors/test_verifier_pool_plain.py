@@ -19,7 +19,7 @@ from reprise.core.types import Task, Verdict
 from reprise.rewards.base import Answer
 from reprise.rewards.infra_errors import InfraError
 from reprise.rewards.pool.health import Patience
-from reprise.rewards.scoring import Judgement
+from reprise.rewards.scoring import Verification
 from reprise.rewards.settings import VerifierSettings
 
 RIGHT = Verdict.scored(1.0, "correct")
@@ -64,11 +64,11 @@ class StandIn:
         if self._deaf:
             await asyncio.Event().wait()
 
-    async def _verify(self, answers: Sequence[Answer]) -> Judgement:
+    async def _verify(self, answers: Sequence[Answer]) -> Verification:
         begun = asyncio.get_running_loop().time()
         self._log.append((self._number, [answer.text for answer in answers]))
         verdicts = [await self._one(answer.text) for answer in answers]
-        return Judgement(verdicts, asyncio.get_running_loop().time() - begun, Counter())
+        return Verification(verdicts, asyncio.get_running_loop().time() - begun, Counter())
 
     async def _one(self, text: str) -> Verdict:
         await asyncio.sleep(0.001)

@@ -15,13 +15,13 @@ from reprise.rewards.base import Answer, Verifier
 class Trying(Verifier):
     """Scores 1 for the text `right`; other texts do to their verifier what they say.
 
-    barrier  so many calls of `judge` have to be at work together before any goes on
+    barrier  so many calls of `verify` have to be at work together before any goes on
     """
 
     def __init__(self, barrier: int = 1) -> None:
         self._barrier = threading.Barrier(barrier)
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         self._barrier.wait(30)
         return [self._verdict(answer.text) for answer in answers]
 
@@ -45,7 +45,7 @@ class NeverStarts(Verifier):
     def start(self) -> None:
         raise RuntimeError("the service is down")
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         raise AssertionError
 
 

@@ -36,7 +36,7 @@ def make(domain: str, seed: int, count: int, split: str) -> list[Task]:
 
 
 def score(trace: Trace) -> float:
-    verdict = VERIFIERS[trace.task.verifier].judge([Answer(trace.task, trace.response)])[0]
+    verdict = VERIFIERS[trace.task.verifier].verify([Answer(trace.task, trace.response)])[0]
     assert verdict.status is Status.SCORED, verdict
     assert verdict.score is not None
     return verdict.score

@@ -178,7 +178,7 @@ def verifiers() -> Iterator[dict[str, Verifier]]:
 
 
 def scores(verifiers: dict[str, Verifier], made: list[Trace]) -> list[float]:
-    verdicts = verifiers[made[0].task.verifier].judge([Answer(trace.task, trace.response) for trace in made])
+    verdicts = verifiers[made[0].task.verifier].verify([Answer(trace.task, trace.response) for trace in made])
     assert all(verdict.status is Status.SCORED for verdict in verdicts), verdicts
     return [float(verdict.score or 0) for verdict in verdicts]
 

@@ -8,7 +8,7 @@ from reprise.rewards.base import Answer, Verifier
 
 
 class Fine(Verifier):
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [Verdict.scored(0.0) for _ in answers]
 
 
@@ -21,24 +21,24 @@ class OnlyTheMethods:
 
     def check_task(self, task: Task) -> None: ...
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [Verdict.scored(0.0) for _ in answers]
 
 
 class Raises(Verifier):
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         raise KeyError("x")
 
 
 class Floats(Verifier):
-    def judge(self, answers: Sequence[Answer]) -> Any:
+    def verify(self, answers: Sequence[Answer]) -> Any:
         return [1.0] * len(answers)
 
 
 class Offline(Verifier):
     """Its service cannot be reached from here."""
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         try:
             raise ConnectionRefusedError(111, "Connection refused")
         except OSError as error:
@@ -58,7 +58,7 @@ class AsksNotToBe(Raises):
 class RaisesLater(Fine):
     """Verifies the answer that it is tried on before a run, and no other."""
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         if all(answer.text == "I do not know." for answer in answers):
-            return super().judge(answers)
+            return super().verify(answers)
         raise KeyError("later")

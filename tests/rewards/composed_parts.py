@@ -19,7 +19,7 @@ class Silent:
 
     def check_task(self, task: Task) -> None: ...
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [Verdict.scored(1.0) for _ in answers]
 
 
@@ -44,11 +44,11 @@ class Says(Verifier):
         if task.answer is None:
             raise UserError(f"task {task.id!r}: answer: missing")
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         LIFE.append(f"{self.word}: judge {len(answers)}")
-        return [self._judge(answer) for answer in answers]
+        return [self._verdict(answer) for answer in answers]
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _verdict(self, answer: Answer) -> Verdict:
         found = re.search(rf"{self.word}=(\S+)", answer.text)
         said = found[1] if found else "?"
         if said == "?":

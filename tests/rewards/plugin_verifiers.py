@@ -14,10 +14,10 @@ class LengthVerifier(Verifier):
             raise ValueError(f"factor must not be negative, not {factor}")
         self.factor, self.offset = factor, offset
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
-        return [self._judge(answer) for answer in answers]
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [self._verdict(answer) for answer in answers]
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _verdict(self, answer: Answer) -> Verdict:
         if not answer.text:
             return Verdict.unparseable("no_answer")
         return Verdict.scored(float(len(answer.text) == len(answer.task.answer) * self.factor + self.offset))
@@ -41,7 +41,7 @@ class Scripted(Verifier):
     def close(self) -> None:
         self.life.append("close")
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         self.asked.append([answer.text for answer in answers])
         step = self.script.pop(0)
         if isinstance(step, Exception):
@@ -50,37 +50,37 @@ class Scripted(Verifier):
 
 
 class Forgetful(LengthVerifier):
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
-        return super().judge(answers)[:1]
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return super().verify(answers)[:1]
 
 
 class Reversed(LengthVerifier):
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
-        return super().judge(answers)[::-1]
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return super().verify(answers)[::-1]
 
 
 class ZeroForNothing(LengthVerifier):
-    def _judge(self, answer: Answer) -> Verdict:
-        return Verdict.scored(0) if not answer.text else super()._judge(answer)
+    def _verdict(self, answer: Answer) -> Verdict:
+        return Verdict.scored(0) if not answer.text else super()._verdict(answer)
 
 
 class Fickle(LengthVerifier):
     calls = 0
 
-    def _judge(self, answer: Answer) -> Verdict:
+    def _verdict(self, answer: Answer) -> Verdict:
         self.calls += 1
-        return Verdict.scored(self.calls / 1e6) if "\0" in answer.text else super()._judge(answer)
+        return Verdict.scored(self.calls / 1e6) if "\0" in answer.text else super()._verdict(answer)
 
 
 class BlamesTheMachine(LengthVerifier):
-    def _judge(self, answer: Answer) -> Verdict:
-        return Verdict.infra_error() if "\0" in answer.text else super()._judge(answer)
+    def _verdict(self, answer: Answer) -> Verdict:
+        return Verdict.infra_error() if "\0" in answer.text else super()._verdict(answer)
 
 
 class Leaky(LengthVerifier):
-    def _judge(self, answer: Answer) -> Verdict:
+    def _verdict(self, answer: Answer) -> Verdict:
         answer.text.encode()  # fails on lone surrogates
-        return super()._judge(answer)
+        return super()._verdict(answer)
 
 
 SPEED = 1.0
@@ -104,5 +104,5 @@ class Recording:
 
 
 class Typo(Verifier):
-    def jugde(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verfiy(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [Verdict.scored(1)] * len(answers)

@@ -30,8 +30,8 @@ def compose(**parts: dict[str, Any]) -> ComposeVerifier:
     return ComposeVerifier(parts=parts)
 
 
-def judge(verifier: ComposeVerifier, text: str, domain: str = "d", answer: Any = "r") -> Verdict:
-    [verdict] = verifier.judge([Answer(Task("1", "?", domain, "v", answer), text)])
+def verify(verifier: ComposeVerifier, text: str, domain: str = "d", answer: Any = "r") -> Verdict:
+    [verdict] = verifier.verify([Answer(Task("1", "?", domain, "v", answer), text)])
     return verdict
 
 
@@ -48,12 +48,12 @@ SUM = {"right": part("right", weight=0.7), "style": part("style", weight=0.2), "
     ],
 )
 def test_a_score_is_the_weighted_sum_to_the_digit(text: str, score: float, reason: str) -> None:
-    verdict = judge(compose(**SUM), text)
+    verdict = verify(compose(**SUM), text)
     assert (verdict.score, verdict.reason) == (score, reason)
 
 
 def test_raw_scores_and_reasons_of_all_parts_stay_in_the_verdict() -> None:
-    assert judge(compose(**SUM), "right=1 style=0.5 short=0").detail["parts"] == {
+    assert verify(compose(**SUM), "right=1 style=0.5 short=0").detail["parts"] == {
         "right": {"status": "scored", "score": 1.0, "reason": "correct", "seen": "r"},
         "style": {"status": "scored", "score": 0.5, "reason": "wrong", "seen": "r"},
         "short": {"status": "scored", "score": 0.0, "reason": "wrong", "seen": "r"},
@@ -61,14 +61,14 @@ def test_raw_scores_and_reasons_of_all_parts_stay_in_the_verdict() -> None:
 
 
 def test_weights_are_not_normalised_and_may_be_negative() -> None:
-    assert judge(compose(a=part("a", weight=2), b=part("b", weight=-0.5)), "a=1 b=1").score == 1.5
+    assert verify(compose(a=part("a", weight=2), b=part("b", weight=-0.5)), "a=1 b=1").score == 1.5
 
 
 GATED = {"right": part("right"), "format": part("format", gate=1.0)}
 
 
 def test_a_closed_gate_scores_0_says_why_and_asks_no_other_part() -> None:
-    verdict = judge(compose(**GATED), "right=1 format=0.5")
+    verdict = verify(compose(**GATED), "right=1 format=0.5")
     assert (verdict.score, verdict.reason) == (0, "gate")
     assert verdict.explanation == "format: wrong (0.5, below 1)"
     assert list(verdict.detail["parts"]) == ["format"]
@@ -76,9 +76,9 @@ def test_a_closed_gate_scores_0_says_why_and_asks_no_other_part() -> None:
 
 
 def test_an_open_gate_without_a_weight_adds_nothing() -> None:
-    assert judge(compose(**GATED), "right=0.5 format=1").score == 0.5
+    assert verify(compose(**GATED), "right=0.5 format=1").score == 0.5
     weighted = {"right": part("right", weight=0.9), "format": part("format", gate=1.0, weight=0.1)}
-    assert judge(compose(**weighted), "right=0 format=1").score == 0.1
+    assert verify(compose(**weighted), "right=0 format=1").score == 0.1
 
 
 @pytest.mark.parametrize(
@@ -94,34 +94,34 @@ def test_an_open_gate_without_a_weight_adds_nothing() -> None:
 def test_a_part_that_cannot_be_judged_decides_the_whole_which_is_never_a_zero(
     text: str, status: Status, asked: list[str]
 ) -> None:
-    verdict = judge(compose(**SUM), text)
+    verdict = verify(compose(**SUM), text)
     assert (verdict.status, verdict.score, list(verdict.detail["parts"])) == (status, None, asked)
     assert asked[-1] in verdict.explanation
 
 
 def test_a_part_may_score_0_where_it_is_unparseable() -> None:
     verifier = compose(right=part("right", weight=0.8), style=part("style", weight=0.2, unparseable="zero"))
-    verdict = judge(verifier, "right=1 style=?")
+    verdict = verify(verifier, "right=1 style=?")
     assert (verdict.score, verdict.reason, verdict.was_unparseable) == (0.8, "partial", False)
     assert verdict.detail["parts"]["style"] == {"status": "unparseable", "score": None, "reason": "no_answer"}
 
 
 def test_what_scores_0_only_because_it_is_unparseable_still_counts_as_that() -> None:
-    verdict = judge(compose(right=part("right", unparseable="zero")), "?")
+    verdict = verify(compose(right=part("right", unparseable="zero")), "?")
     assert (verdict.score, verdict.reason, verdict.was_unparseable) == (0, "no_answer", True)
 
 
 @pytest.mark.parametrize(("unparseable", "score"), [("mask", None), ("zero", 0)])
 def test_an_unparseable_gate_masks_or_is_closed(unparseable: str, score: float | None) -> None:
     verifier = compose(right=part("right"), format=part("format", gate=0.5, unparseable=unparseable))
-    assert judge(verifier, "right=1 format=?").score == score
+    assert verify(verifier, "right=1 format=?").score == score
 
 
 def test_parts_judge_only_their_domains_and_each_answer_keeps_its_place() -> None:
     verifier = compose(sums=part("sums", domains=["sums"]), words=part("words", domains=["words", "poems"]))
     domains = ["sums", "words", "sums", "poems"]
     answers = [Answer(Task(d, "?", d, "v", "r"), f"sums=0.{i} words=0.{i + 5}") for i, d in enumerate(domains)]
-    verdicts = verifier.judge(answers)
+    verdicts = verifier.verify(answers)
     assert [verdict.score for verdict in verdicts] == [0, 0.6, 0.2, 0.8]
     assert [list(verdict.detail["parts"]) for verdict in verdicts] == [["sums"], ["words"], ["sums"], ["words"]]
     assert LIFE == ["sums: judge 2", "words: judge 2"]
@@ -130,13 +130,13 @@ def test_parts_judge_only_their_domains_and_each_answer_keeps_its_place() -> Non
 def test_one_task_carries_references_for_several_parts() -> None:
     verifier = compose(a=part("a", answer_key="x"), b=part("b", answer_key="y"), c=part("c"))
     answer = {"x": "for a", "y": ["for b"]}
-    parts = judge(verifier, "a=1 b=1 c=1", answer=answer).detail["parts"]
+    parts = verify(verifier, "a=1 b=1 c=1", answer=answer).detail["parts"]
     assert [parts[name]["seen"] for name in "abc"] == ["for a", ["for b"], answer]
 
 
 def test_compositions_nest() -> None:
     inner = {"use": "compose", "args": {"parts": {"right": part("right"), "format": part("format", gate=1)}}}
-    verdict = judge(
+    verdict = verify(
         compose(inner={**inner, "weight": 0.5}, style=part("style", weight=0.5)), "right=1 format=1 style=0"
     )
     assert verdict.score == 0.5

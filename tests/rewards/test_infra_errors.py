@@ -12,36 +12,36 @@ from reprise.core.types import Status, Task, Verdict
 from reprise.rewards.base import Answer, Verifier
 from reprise.rewards.composition import ComposeVerifier
 from reprise.rewards.infra_errors import KINDS, InfraError, InfraErrors
-from reprise.rewards.scoring import Judge, Judgement
+from reprise.rewards.scoring import Scorer, Verification
 
 RIGHT = Verdict.scored(1.0, "correct")
 
 
 class Doing(Verifier):
-    """Its `judge` is the function given."""
+    """Its `verify` is the function given."""
 
     def __init__(self, judge: Callable[[Sequence[Answer]], Any]) -> None:
         self._do = judge
 
-    def judge(self, answers: Sequence[Answer]) -> Any:
+    def verify(self, answers: Sequence[Answer]) -> Any:
         return self._do(answers)
 
 
-def judged(do: Callable[[Sequence[Answer]], Any], *texts: str, retries: int = 0) -> Judgement:
+def judged(do: Callable[[Sequence[Answer]], Any], *texts: str, retries: int = 0) -> Verification:
     answers = [Answer(Task("t", "?", "d", "mine", "5"), text) for text in texts or ("x", "y")]
-    return Judge({"mine": Doing(do)}, retries).judge(answers)
+    return Scorer({"mine": Doing(do)}, retries).verify(answers)
 
 
 def raises(error: BaseException) -> Callable[[Sequence[Answer]], Any]:
-    def judge(answers: Sequence[Answer]) -> Any:
+    def verify(answers: Sequence[Answer]) -> Any:
         raise error
 
-    return judge
+    return verify
 
 
 def test_an_exception_is_told_once_with_its_place_and_the_frames_of_the_verifiers_own_file() -> None:
-    judgement = judged(raises(KeyError("x")))
-    [told] = judgement.failures
+    verification = judged(raises(KeyError("x")))
+    [told] = verification.failures
     assert told.what.startswith("verifier 'mine' raised KeyError: 'x' (test_infra_errors.py:")
     assert told.answers == 2
     assert told.broken
@@ -52,9 +52,9 @@ def test_an_exception_is_told_once_with_its_place_and_the_frames_of_the_verifier
 
 
 def test_verdicts_keep_the_line_and_not_the_traceback() -> None:
-    judgement = judged(raises(KeyError("x")))
-    assert {verdict.explanation for verdict in judgement.verdicts} == {judgement.failures[0].what}
-    assert "Traceback" not in json.dumps([dict(verdict.detail) for verdict in judgement.verdicts])
+    verification = judged(raises(KeyError("x")))
+    assert {verdict.explanation for verdict in verification.verdicts} == {verification.failures[0].what}
+    assert "Traceback" not in json.dumps([dict(verdict.detail) for verdict in verification.verdicts])
 
 
 def test_causes_are_told_and_a_failure_that_a_retry_mended_has_cost_no_answer() -> None:
@@ -66,9 +66,9 @@ def test_causes_are_told_and_a_failure_that_a_retry_mended_has_cost_no_answer() 
                 raise RuntimeError("no reply") from error
         return [RIGHT] * len(answers)
 
-    judgement = judged(once, retries=1)
-    assert judgement.verdicts == [RIGHT, RIGHT]
-    [told] = judgement.failures
+    verification = judged(once, retries=1)
+    assert verification.verdicts == [RIGHT, RIGHT]
+    [told] = verification.failures
     assert told.answers == 0
     assert told.traceback.index("JSONDecodeError") < told.traceback.index("RuntimeError: no reply")
 
@@ -122,11 +122,11 @@ def test_a_deep_stack_shows_where_the_verifier_begins_and_where_it_failed() -> N
 
 
 def test_an_answers_text_is_in_what_is_told_only_where_the_exception_says_it() -> None:
-    def judge(answers: Sequence[Answer]) -> Any:
+    def verify(answers: Sequence[Answer]) -> Any:
         text = answers[0].text
         return text["score"]  # type: ignore[index]
 
-    [told] = judged(judge, "a secret of the policy").failures
+    [told] = judged(verify, "a secret of the policy").failures
     assert "secret" not in str(told)
 
 
@@ -144,10 +144,10 @@ def test_an_answers_text_is_in_what_is_told_only_where_the_exception_says_it() -
     ],
 )
 def test_what_cannot_be_verdicts_is_refused_in_words_that_say_what_to_return(returned: Any, said: str) -> None:
-    judgement = judged(lambda answers: returned)
-    assert [verdict.status for verdict in judgement.verdicts] == [Status.INFRA_ERROR] * 2
-    assert said in judgement.verdicts[0].explanation
-    assert judgement.failures[0].broken
+    verification = judged(lambda answers: returned)
+    assert [verdict.status for verdict in verification.verdicts] == [Status.INFRA_ERROR] * 2
+    assert said in verification.verdicts[0].explanation
+    assert verification.failures[0].broken
 
 
 def test_a_verifiers_own_infra_errors_are_told_by_kind_and_are_no_defect_of_its_code() -> None:
@@ -162,14 +162,14 @@ def test_whatever_a_plug_in_puts_into_its_detail_is_no_harm() -> None:
 
 
 class Raises(Verifier):
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         raise KeyError("x")
 
 
 def test_the_traceback_of_a_part_is_told_by_the_composition() -> None:
     whole = ComposeVerifier(parts={"right": {"use": "test_infra_errors:Raises"}})
-    judgement = Judge({"graded": whole}, retries=1).judge([Answer(Task("t", "?", "d", "graded", "5"), "x")])
-    [told] = judgement.failures
+    verification = Scorer({"graded": whole}, retries=1).verify([Answer(Task("t", "?", "d", "graded", "5"), "x")])
+    [told] = verification.failures
     assert told.what.startswith("right: verifier 'right' raised KeyError: 'x'")
     assert 'raise KeyError("x")' in told.traceback
     assert (told.answers, told.broken) == (1, True)

@@ -70,9 +70,9 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
         (
             "plugin_verifiers:Typo",
             {},
-            "mine.use: plugin_verifiers:Typo does not define judge (is 'jugde' meant to be it?); write `def judge(self",
+            "mine.use: plugin_verifiers:Typo does not define verify (is 'verfiy' meant to be it?); write `def verify(self",
         ),
-        ("plugin_verifiers:Verifier", {}, "mine.use: plugin_verifiers:Verifier does not define judge; write"),
+        ("plugin_verifiers:Verifier", {}, "mine.use: plugin_verifiers:Verifier does not define verify; write"),
         (
             "exact",
             {"tagg": "x"},

@@ -96,7 +96,7 @@ def test_an_answer_within_reasoning_that_never_ends_counts_for_nothing(saved: Sa
     endless, closed = (ids(text) for text in ("1+2=<ans>3</ans>", "1+2=</think><ans>3</ans>"))
     texts = [codec.text(codec.prompt_ids(ADD), response) for response in (endless, closed)]
     assert texts == ["<think>1+2=<ans>3</ans>", "<think>1+2=</think><ans>3</ans>"]
-    wrong, right = ExactVerifier().judge([Answer(ADD, text) for text in texts])
+    wrong, right = ExactVerifier().verify([Answer(ADD, text) for text in texts])
     assert wrong.score in (None, 0)
     assert right.score == 1
 

@@ -58,7 +58,7 @@ class CodeVerifier(Verifier):
     sandbox          `rewards.sandbox.settings.SandboxSettings`
 
     The program is the last complete fenced code block of the answer part; none is `no_answer`. `task.answer` holds the
-    tests (`verifiers.code.forms`). Each test is a run of its own, and the first that fails ends an answer's judgement.
+    tests (`verifiers.code.forms`). Each test is a run of its own, and the first that fails is an answer's verdict.
     """
 
     @validate_call(config=ConfigDict(strict=True))
@@ -112,7 +112,7 @@ class CodeVerifier(Verifier):
                 f"args.languages ({', '.join(sorted(self._languages)) or 'which is empty'})"
             )
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         # Samples of one group often agree: each distinct program is run once for its task.
         programs = [last_code_block(answer.text) for answer in answers]
         distinct: dict[tuple[int, str], int] = {}
@@ -123,14 +123,14 @@ class CodeVerifier(Verifier):
             return [Verdict.unparseable(Reason.NO_ANSWER) for _ in answers]
         self.pool.start()
         with ThreadPoolExecutor(self.pool.settings.slots, "code") as threads:
-            judged = threads.map(lambda key: self._judge(answers[distinct[key]].task, key[1]), distinct)
+            judged = threads.map(lambda key: self._verdict(answers[distinct[key]].task, key[1]), distinct)
             verdicts = dict(zip(distinct, judged, strict=True))
         return [
             Verdict.unparseable(Reason.NO_ANSWER) if program is None else verdicts[(id(answer.task), program)]
             for answer, program in zip(answers, programs, strict=True)
         ]
 
-    def _judge(self, task: Task, program: str) -> Verdict:
+    def _verdict(self, task: Task, program: str) -> Verdict:
         if len(program) > self._max_chars:
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"a program of {len(program)} characters")
         problem = read_problem(task, self._defaults)

@@ -70,7 +70,7 @@ class InstructionVerifier(Verifier):
     def check_task(self, task: Task) -> None:
         constraints_of(task)
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         verdicts: list[Verdict | None] = []
         waiting: dict[str, list[int]] = {}  # equal answers to equal constraints are judged once
         for i, answer in enumerate(answers):

@@ -22,7 +22,7 @@ def handle(packed: str) -> list[dict[str, Any]]:
     request = unpack(packed)
     random.seed(0)  # nothing is drawn when all arguments are there; if a checker draws after all, then always the same
     variants = loose_variants(request["text"])
-    return [_judge(name, kwargs, variants) for name, kwargs in request["constraints"]]
+    return [_follows(name, kwargs, variants) for name, kwargs in request["constraints"]]
 
 
 def loose_variants(text: str) -> list[str]:
@@ -36,7 +36,7 @@ def loose_variants(text: str) -> list[str]:
     return list(dict.fromkeys([*bodies, *(body.replace("*", "") for body in bodies)]))
 
 
-def _judge(name: str, kwargs: dict[str, Any], variants: list[str]) -> dict[str, Any]:
+def _follows(name: str, kwargs: dict[str, Any], variants: list[str]) -> dict[str, Any]:
     follows = checker(name, kwargs)  # outside of what follows: what it raises is not the text's doing
     strict, error = _ask(follows, name, variants[0])
     loose = strict or any(_ask(follows, name, variant)[0] for variant in variants[1:])

@@ -135,7 +135,7 @@ class LlmJudgeVerifier(Verifier):
     def check_task(self, task: Task) -> None:
         self._rubric.check_task(task)
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         verdicts: list[Verdict | None] = []
         to_ask: dict[str, Mapping[str, Any]] = {}  # by key, so that equal answers to a task are asked about once
         keys: list[str] = []

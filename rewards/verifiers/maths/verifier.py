@@ -93,7 +93,7 @@ class MathsVerifier(Verifier):
             if bare in found
         }
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         verdicts: list[Verdict | None] = []
         # Samples of one group often agree: each distinct answer to the same references is compared once.
         to_compare: dict[tuple[str, tuple[str, ...], str], list[int]] = {}

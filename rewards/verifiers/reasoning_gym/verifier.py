@@ -121,7 +121,7 @@ class ReasoningGymVerifier(Verifier):
         except ValueRefused as error:
             raise UserError(f"task {task.id!r}: metadata: {error}") from error
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         verdicts: dict[int, Verdict] = {}
         jobs: dict[int, Job] = {}
         for i, answer in enumerate(answers):

@@ -72,7 +72,7 @@ class ToolsVerifier(Verifier):
     def check_task(self, task: Task) -> None:
         reference_of(task)
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         verdicts: list[Verdict | None] = []
         waiting: dict[str, list[int]] = {}  # equal calls for equal tasks are judged once
         for i, answer in enumerate(answers):

@@ -38,7 +38,7 @@ class Traced(Verifier):
     def notes(self) -> list[str]:
         return ["leaves a trace"]
 
-    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [self._verdict(answer) for answer in answers]
 
     def _verdict(self, answer: Answer) -> Verdict:

@@ -227,7 +227,7 @@ def test_no_hack_scores(code: CodeVerifier, form: str) -> None:
     task = Task("t1", "?", "code", "code", REFERENCES[form])
     code.check_task(task)
     programs = [textwrap.dedent(program) for program in HACKS.values()]
-    verdicts = code.judge([Answer(task, f"```python\n{program}\n```") for program in programs])
+    verdicts = code.verify([Answer(task, f"```python\n{program}\n```") for program in programs])
     paired = dict(zip(HACKS, verdicts, strict=True))
     assert {name: verdict for name, verdict in paired.items() if verdict.score != 0} == {}
     assert {name: verdict for name, verdict in paired.items() if verdict.reason == Reason.INFRA} == {}, "nor hides"
@@ -236,5 +236,5 @@ def test_no_hack_scores(code: CodeVerifier, form: str) -> None:
 @pytest.mark.parametrize(("code", "form"), EVERYWHERE, indirect=["code"], scope="module")
 def test_the_work_scores(code: CodeVerifier, form: str) -> None:
     task = Task("t1", "?", "code", "code", REFERENCES[form])
-    [verdict] = code.judge([Answer(task, f"```python\ndef f(x): return {SECRET}\nprint(f(3))\n```")])
+    [verdict] = code.verify([Answer(task, f"```python\ndef f(x): return {SECRET}\nprint(f(3))\n```")])
     assert verdict.score == 1

@@ -12,8 +12,8 @@ from reprise.rewards.verifiers.format import FormatVerifier
 TASK = Task("1", "?", "d", "v")
 
 
-def judge(text: str, truncated: bool = False, **args: Any) -> Verdict:
-    [verdict] = FormatVerifier(**args).judge([Answer(TASK, text, truncated)])
+def verify(text: str, truncated: bool = False, **args: Any) -> Verdict:
+    [verdict] = FormatVerifier(**args).verify([Answer(TASK, text, truncated)])
     return verdict
 
 
@@ -38,7 +38,7 @@ GOOD = "<think>so</think><ans>4</ans>"
     ],
 )
 def test_a_response_built_as_asked_for_scores_1(args: dict[str, Any], text: str) -> None:
-    assert judge(text, **args) == Verdict.scored(1.0, "correct")
+    assert verify(text, **args) == Verdict.scored(1.0, "correct")
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_a_response_built_as_asked_for_scores_1(args: dict[str, Any], text: str)
 def test_a_finished_response_of_another_build_scores_0_and_says_what_is_broken(
     args: dict[str, Any], text: str, broken: str
 ) -> None:
-    assert judge(text, **args) == Verdict.scored(0.0, "malformed", broken)
+    assert verify(text, **args) == Verdict.scored(0.0, "malformed", broken)
 
 
 def test_a_response_that_was_cut_off_is_unparseable_unless_it_is_complete() -> None:
-    assert judge("<think>so", truncated=True).status is Status.UNPARSEABLE
-    assert judge(f"{GOOD} and so", truncated=True).score == 1
+    assert verify("<think>so", truncated=True).status is Status.UNPARSEABLE
+    assert verify(f"{GOOD} and so", truncated=True).score == 1
 
 
 @pytest.mark.parametrize("args", [{"markers": ["<think>"]}, {"markers": ["|", "|"]}, {"answer": "box"}, {"tag": ""}])
@@ -101,7 +101,7 @@ HOSTILE += [
 @pytest.mark.parametrize("answer", ["tag", "boxed", "code", "text"])
 @pytest.mark.parametrize("reasoning", ["required", "none"])
 def test_hostile_responses_are_scored(answer: str, reasoning: str) -> None:
-    verdicts = [judge(text, answer=answer, reasoning=reasoning) for text in HOSTILE]
+    verdicts = [verify(text, answer=answer, reasoning=reasoning) for text in HOSTILE]
     assert {verdict.status for verdict in verdicts} == {Status.SCORED}
 
 

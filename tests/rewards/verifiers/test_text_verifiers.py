@@ -17,8 +17,8 @@ def task(answer: Any) -> Task:
     return Task(id="t1", prompt="?", domain="d", verifier="v", answer=answer)
 
 
-def judge(verifier: Verifier, answer: Any, text: str, truncated: bool = False) -> Verdict:
-    [verdict] = verifier.judge([Answer(task(answer), text, truncated)])
+def verify(verifier: Verifier, answer: Any, text: str, truncated: bool = False) -> Verdict:
+    [verdict] = verifier.verify([Answer(task(answer), text, truncated)])
     return verdict
 
 
@@ -42,7 +42,7 @@ def judge(verifier: Verifier, answer: Any, text: str, truncated: bool = False) -
     ],
 )
 def test_an_exact_answer_scores_1_and_any_other_0(args: dict, reference: Any, text: str, score: float) -> None:
-    assert judge(ExactVerifier(**args), reference, text) == Verdict.scored(score, "correct" if score else "wrong")
+    assert verify(ExactVerifier(**args), reference, text) == Verdict.scored(score, "correct" if score else "wrong")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_an_exact_answer_scores_1_and_any_other_0(args: dict, reference: Any, te
     ],
 )
 def test_a_response_without_an_answer_is_unparseable_and_not_zero(args: dict, text: str, truncated: bool) -> None:
-    verdict = judge(ExactVerifier(**args), "5", text, truncated)
+    verdict = verify(ExactVerifier(**args), "5", text, truncated)
     assert (verdict.status, verdict.score, verdict.reason) == (Status.UNPARSEABLE, None, "no_answer")
 
 
@@ -84,14 +84,14 @@ HOSTILE += [
 @pytest.mark.parametrize("extract", ["tag", "boxed", "text", "code"])
 def test_hostile_answers_are_scored_or_unparseable(extract: str) -> None:
     verifier = ExactVerifier(extract=extract, casefold=True)
-    verdicts = [judge(verifier, "6", text) for text in HOSTILE]
-    verdicts += [judge(RulesVerifier(partial=True), RULES, text) for text in HOSTILE]
+    verdicts = [verify(verifier, "6", text) for text in HOSTILE]
+    verdicts += [verify(RulesVerifier(partial=True), RULES, text) for text in HOSTILE]
     assert {verdict.status for verdict in verdicts} <= {Status.SCORED, Status.UNPARSEABLE}
     assert not any(verdict.score for verdict in verdicts)
 
 
 def test_a_truncated_response_with_an_answer_is_scored() -> None:
-    assert judge(ExactVerifier(), "5", "<ans>5</ans> and so", truncated=True).score == 1
+    assert verify(ExactVerifier(), "5", "<ans>5</ans> and so", truncated=True).score == 1
 
 
 @pytest.mark.parametrize("answer", [None, 5, [], ["a", 5], {"a": 1}])
@@ -122,19 +122,19 @@ RULES = {"length": 3, "required": ["a", "b"], "forbidden": ["z"]}
     ],
 )
 def test_a_string_is_right_if_it_keeps_all_rules(text: str, score: float, partial: float) -> None:
-    assert judge(RulesVerifier(), RULES, f"<ans>{text}</ans>").score == score
-    assert judge(RulesVerifier(partial=True), RULES, f"<ans>{text}</ans>").score == partial
+    assert verify(RulesVerifier(), RULES, f"<ans>{text}</ans>").score == score
+    assert verify(RulesVerifier(partial=True), RULES, f"<ans>{text}</ans>").score == partial
 
 
 def test_the_rules_agree_with_counting_every_string_of_four_letters() -> None:
     strings = ["".join(letters) for n in (2, 3, 4) for letters in itertools.product("abyz", repeat=n)]
     right = [s for s in strings if len(s) == 3 and {"a", "b"} <= set(s) and "z" not in s]
-    verdicts = RulesVerifier().judge([Answer(task(RULES), f"<ans>{s}</ans>") for s in strings])
+    verdicts = RulesVerifier().verify([Answer(task(RULES), f"<ans>{s}</ans>") for s in strings])
     assert [s for s, verdict in zip(strings, verdicts, strict=True) if verdict.score == 1] == right
 
 
 def test_a_wrong_string_is_told_which_rule_it_breaks() -> None:
-    broken = judge(RulesVerifier(), RULES, "<ans>bz</ans>")
+    broken = verify(RulesVerifier(), RULES, "<ans>bz</ans>")
     assert broken.detail == {"reason": "wrong", "explanation": "not length 3, not with a, not without z"}
 
 

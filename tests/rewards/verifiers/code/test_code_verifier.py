@@ -37,8 +37,8 @@ def answer(reference: Any, program: str, **metadata: Any) -> Answer:
     return Answer(Task("t1", "?", "code", "code", reference, metadata), text)
 
 
-def judge(verifier: CodeVerifier, reference: Any, program: str, **metadata: Any) -> Verdict:
-    [verdict] = verifier.judge([answer(reference, program, **metadata)])
+def verify(verifier: CodeVerifier, reference: Any, program: str, **metadata: Any) -> Verdict:
+    [verdict] = verifier.verify([answer(reference, program, **metadata)])
     return verdict
 
 
@@ -105,7 +105,7 @@ def judge(verifier: CodeVerifier, reference: Any, program: str, **metadata: Any)
     ],
 )
 def test_a_right_program_scores_1(code: CodeVerifier, reference: Any, program: str) -> None:
-    verdict = judge(code, reference, program)
+    verdict = verify(code, reference, program)
     assert (verdict.score, verdict.reason) == (1.0, "correct"), verdict
 
 
@@ -151,14 +151,14 @@ def test_a_right_program_scores_1(code: CodeVerifier, reference: Any, program: s
 def test_a_program_that_fails_scores_0_and_says_why(
     code: CodeVerifier, reference: Any, program: str, reason: str
 ) -> None:
-    verdict = judge(code, reference, program, time_limit_s=0.5, memory_limit_mb=128)
+    verdict = verify(code, reference, program, time_limit_s=0.5, memory_limit_mb=128)
     assert (verdict.score, verdict.reason) == (0.0, reason), verdict
     assert verdict.detail["failed_test"] in (0, 1)
 
 
 def test_the_first_failing_test_ends_the_judgement(code: CodeVerifier) -> None:
     tests = [{"args": [i], "expected": i} for i in range(4)]
-    verdict = judge(code, {"function": "f", "tests": tests}, "def f(x): return x if x != 1 else -1")
+    verdict = verify(code, {"function": "f", "tests": tests}, "def f(x): return x if x != 1 else -1")
     assert verdict.detail == {"reason": "wrong", "explanation": "test 1", "passed": 1, "tests": 4, "failed_test": 1}
 
 
@@ -167,7 +167,7 @@ def test_partial_credit_is_the_share_of_tests() -> None:
     tests = [{"args": [i], "expected": i} for i in range(4)]
     try:
         verdicts = [
-            judge(verifier, {"function": "f", "tests": tests}, program)
+            verify(verifier, {"function": "f", "tests": tests}, program)
             for program in ("def f(x): return x", "def f(x): return x if x != 1 else -1", "def f(x): return None")
         ]
     finally:
@@ -178,7 +178,7 @@ def test_partial_credit_is_the_share_of_tests() -> None:
 @pytest.mark.parametrize("text", ["", "def f(x): return 2 * x", "```python\ndef f(x): return x", "<think>```\nx\n```"])
 def test_without_a_complete_code_block_there_is_no_answer(code: CodeVerifier, text: str) -> None:
     task = Task("t1", "?", "code", "code", DOUBLE)
-    [verdict] = code.judge([Answer(task, text)])
+    [verdict] = code.verify([Answer(task, text)])
     assert (verdict.status, verdict.reason) == (Status.UNPARSEABLE, "no_answer")
 
 
@@ -188,7 +188,7 @@ def test_equal_programs_of_a_group_are_run_once(code: CodeVerifier, monkeypatch:
     monkeypatch.setattr(code.pool, "run_one", lambda job, *_: ran.append(job) or run_one(job))
     task = Task("t1", "?", "code", "code", DOUBLE)
     right, wrong = ("```\ndef f(x): return x * 2\n```", "```\ndef f(x): return x\n```")
-    verdicts = code.judge([Answer(task, text) for text in (right, wrong, right, right, "none", wrong)])
+    verdicts = code.verify([Answer(task, text) for text in (right, wrong, right, right, "none", wrong)])
     assert [verdict.score for verdict in verdicts] == [1, 0, 1, 1, None, 0]
     assert len(ran) == 3, "two tests of the right program, and one that the wrong one fails"
 
@@ -201,7 +201,7 @@ def test_expected_values_never_enter_the_sandbox(code: CodeVerifier, monkeypatch
         {"function": "f", "tests": [{"args": ["in"], "expected": "EXPECTED"}]},
         {"asserts": ["assert f('in') == 'EXPECTED'", "assert 'EXPECTED' == f('in')"]},
     ):
-        judge(code, reference, "CANDIDATE")
+        verify(code, reference, "CANDIDATE")
     assert len(jobs) == 3
     assert all("CANDIDATE" in repr(job) and "in" in repr(job) for job in jobs)
     assert not any("EXPECTED" in repr(job) for job in jobs)
@@ -213,7 +213,7 @@ def test_of_an_assertion_that_cannot_be_split_the_two_sides_never_meet(
     jobs: list[Job] = []
     run_one = code.pool.run_one
     monkeypatch.setattr(code.pool, "run_one", lambda job, *_: jobs.append(job) or run_one(job))
-    verdict = judge(
+    verdict = verify(
         code, {"asserts": ["assert max(f(1), f(2)) == 424242"]}, "def f(x): return 424200 + 21 * x  # CANDIDATE"
     )
     assert verdict.score == 1
@@ -222,7 +222,7 @@ def test_of_an_assertion_that_cannot_be_split_the_two_sides_never_meet(
 
 def test_a_test_that_fails_by_itself_is_not_the_programs_fault(code: CodeVerifier) -> None:
     reference = {"asserts": ["while True:\n    pass\nassert f(1)"]}
-    verdict = judge(code, reference, "def f(x): return x", time_limit_s=0.3)
+    verdict = verify(code, reference, "def f(x): return x", time_limit_s=0.3)
     assert verdict.status is Status.INFRA_ERROR
     assert "the test itself" in verdict.explanation
 
@@ -235,7 +235,7 @@ def test_a_test_that_fails_by_itself_is_not_the_programs_fault(code: CodeVerifie
     ],
 )
 def test_a_test_that_cannot_be_judged_is_not_the_programs_fault(code: CodeVerifier, source: str, why: str) -> None:
-    verdict = judge(code, {"asserts": [source]}, "def f(x): return x")
+    verdict = verify(code, {"asserts": [source]}, "def f(x): return x")
     assert (verdict.status, verdict.detail["reason"]) == (Status.INFRA_ERROR, "infra")
     assert re.search(why, verdict.explanation)
 
@@ -259,7 +259,7 @@ def test_a_test_that_cannot_be_judged_is_not_the_programs_fault(code: CodeVerifi
     ],
 )
 def test_output_is_all_that_was_written_when_an_interpreter_ends(code: CodeVerifier, program: str) -> None:
-    verdict = judge(code, {"tests": [{"stdout": "6"}]}, program)
+    verdict = verify(code, {"tests": [{"stdout": "6"}]}, program)
     assert verdict.score == 1, verdict
 
 
@@ -289,7 +289,7 @@ def test_an_answer_that_idles_in_every_test_ends_in_time() -> None:
     verifier.within(6.5)
     tests = [{"args": [i], "expected": i} for i in range(20)]
     try:
-        verdict = judge(verifier, {"function": "f", "tests": tests}, "import time\ndef f(x): time.sleep(9)")
+        verdict = verify(verifier, {"function": "f", "tests": tests}, "import time\ndef f(x): time.sleep(9)")
     finally:
         verifier.close()
     assert (verdict.score, verdict.reason) == (0, "timeout")
@@ -312,12 +312,12 @@ def test_time_that_results_take_outside_the_sandbox_counts_to_an_answers_time(
     monkeypatch.setattr(code, "_partial", True)
     monkeypatch.setattr(code, "_deadline_s", 6.5)
     tests = [{"args": [i], "expected": i + 1} for i in range(50)]
-    assert judge(code, {"function": "f", "tests": tests}, "f = abs", time_limit_s=0.1).reason == "wrong"
+    assert verify(code, {"function": "f", "tests": tests}, "f = abs", time_limit_s=0.1).reason == "wrong"
     assert len(jobs) < 7, "of 3.3 s each took 0.6"
 
 
 def test_a_program_that_is_too_long_is_not_run(code: CodeVerifier) -> None:
-    verdict = judge(code, DOUBLE, "#" * 100_001)
+    verdict = verify(code, DOUBLE, "#" * 100_001)
     assert (verdict.score, verdict.reason) == (0.0, "output_limit")
 
 
@@ -326,7 +326,7 @@ def test_a_prelude_runs_before_each_program() -> None:
     verifier = CodeVerifier(prelude="from typing import *", sandbox={"slots": 1})
     reference = {"function": "f", "tests": [{"args": [[1, 2]], "expected": 2}]}
     try:
-        assert judge(verifier, reference, typed).score == 1
+        assert verify(verifier, reference, typed).score == 1
     finally:
         verifier.close()
 
@@ -338,7 +338,7 @@ def test_other_languages_run_by_their_command() -> None:
         right = answer(PRINTED, "read x; echo $((x * 2))", language="bash")
         verifier.check_task(right.task)
         wrong = answer(PRINTED, "curl localhost || echo 7", language="bash")
-        assert [verdict.score for verdict in verifier.judge([right, wrong])] == [1, 0]
+        assert [verdict.score for verdict in verifier.verify([right, wrong])] == [1, 0]
         with pytest.raises(UserError, match=r"metadata\.language 'cobol' is not python.*\(bash\)"):
             verifier.check_task(answer(PRINTED, "", language="cobol").task)
     finally:

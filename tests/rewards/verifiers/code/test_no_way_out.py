@@ -149,7 +149,7 @@ def acting() -> list[str]:
 def test_no_program_becomes_an_infra_error(code: CodeVerifier, form: str, tried: list[str]) -> None:
     task = Task("t1", "?", "code", "code", REFERENCES[form])
     code.check_task(task)
-    verdicts = code.judge([Answer(task, f"```python\n{program}\n```") for program in tried])
+    verdicts = code.verify([Answer(task, f"```python\n{program}\n```") for program in tried])
     assert {program: v for program, v in zip(tried, verdicts, strict=True) if v.score != 0} == {}
     assert max(len(v.explanation) for v in verdicts) < 600
     assert all(v.explanation.isprintable() for v in verdicts)
@@ -194,7 +194,7 @@ def test_nor_does_any_value(code: CodeVerifier) -> None:
     tried = [f"{freeze}\ndef f(x): return {value(draw)}" for _ in range(40)]
     for form in ("call", "split", "tester"):
         task = Task("t1", "?", "code", "code", REFERENCES[form])
-        verdicts = code.judge([Answer(task, f"```python\n{program}\n```") for program in tried])
+        verdicts = code.verify([Answer(task, f"```python\n{program}\n```") for program in tried])
         assert {p: v for p, v in zip(tried, verdicts, strict=True) if v.score != 0} == {}
 
 
@@ -205,7 +205,7 @@ def test_the_number_of_calls_is_the_programs_doing_only_if_it_depends_on_it(
 
     def verdict(source: str, program: str) -> tuple[Status, str]:
         task = Task("t1", "?", "code", "code", {"function": "f", "asserts": [textwrap.dedent(source)]})
-        [judged] = code.judge([Answer(task, f"```python\n{program}\n```")])
+        [judged] = code.verify([Answer(task, f"```python\n{program}\n```")])
         return judged.status, judged.reason
 
     its_own = "for i in range(1, f(0)):\n    assert f(i) == i"

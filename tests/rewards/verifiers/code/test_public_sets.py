@@ -37,7 +37,7 @@ def test_the_solutions_of_humaneval_score_1(monkeypatch: pytest.MonkeyPatch) -> 
             )
             for each in problems[::4]
         ]
-        verdicts = verifier.judge([*right, *wrapped])
+        verdicts = verifier.verify([*right, *wrapped])
     finally:
         verifier.close()
         sys.modules.pop("code_sets", None)

@@ -111,7 +111,7 @@ def test_equal_answers_are_judged_once_also_later(server: JudgeServer, make: Cal
     judge(verifier, "x")
     assert len(server.requests) == 2
     other_task = Task("2", "Why is the sea blue?", "d", "v", "reflection")
-    verifier.judge([Answer(other_task, "x")])
+    verifier.verify([Answer(other_task, "x")])
     judge(make(rubric="Only this: {answer}"), "x")
     assert len(server.requests) == 4, "another task, another rubric: another question"
 

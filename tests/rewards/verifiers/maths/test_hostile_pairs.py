@@ -27,7 +27,7 @@ def verdicts() -> Iterator[dict[Pair, Verdict]]:
         taken = [pair for pair in pairs if _is_taken(verifier, pair)]
         refused = verifier.check_tasks([task_of(pair) for pair in taken], lambda looked_at: None)
         taken = [pair for place, pair in enumerate(taken) if place not in refused]
-        judged = verifier.judge([Answer(task_of(pair), rf"So $\boxed{{{pair[1]}}}$.") for pair in taken])
+        judged = verifier.verify([Answer(task_of(pair), rf"So $\boxed{{{pair[1]}}}$.") for pair in taken])
         yield dict(zip(taken, judged, strict=True))
     finally:
         verifier.close()

@@ -64,9 +64,9 @@ def written(rng: random.Random) -> str:
     return frame.format(*(part() for _ in range(2)))
 
 
-def judge(maths: MathsVerifier, reference: str, contents: list[str], rules: dict[str, object]) -> list[Verdict]:
+def verify(maths: MathsVerifier, reference: str, contents: list[str], rules: dict[str, object]) -> list[Verdict]:
     task = Task("t", "?", "maths", "math", reference, {"math": rules})
-    return maths.judge([Answer(task, rf"\boxed{{{content}}}") for content in contents])
+    return maths.verify([Answer(task, rf"\boxed{{{content}}}") for content in contents])
 
 
 @pytest.mark.parametrize("evaluate", [False, True])
@@ -74,7 +74,7 @@ def test_no_answer_is_an_infra_error_or_raises(maths: MathsVerifier, evaluate: b
     rng = random.Random(f"blame {evaluate}")
     for reference in REFERENCES:
         contents = [written(rng) for _ in range(10)]
-        verdicts = judge(maths, reference, contents, {"evaluate": evaluate, "tolerance": rng.choice([0.0, 0.01])})
+        verdicts = verify(maths, reference, contents, {"evaluate": evaluate, "tolerance": rng.choice([0.0, 0.01])})
         for content, verdict in zip(contents, verdicts, strict=True):
             assert verdict.status is not Status.INFRA_ERROR, (reference, content, verdict.detail)
 
@@ -104,6 +104,6 @@ SEVERAL = [
 @pytest.mark.parametrize("rules", [{}, {"evaluate": True}, {"tolerance": 0.0001, "units": "optional"}])
 def test_no_box_is_right_for_two_references(maths: MathsVerifier, rules: dict[str, object]) -> None:
     contents = [frame.format(*CANDIDATES) for frame in SEVERAL]
-    right = [[v.score == 1 for v in judge(maths, reference, contents, rules)] for reference in CANDIDATES]
+    right = [[v.score == 1 for v in verify(maths, reference, contents, rules)] for reference in CANDIDATES]
     several = [content for content, *scores in zip(contents, *right, strict=True) if sum(scores) > 1]
     assert several == []

@@ -33,7 +33,7 @@ def boxed(reference: Any, content: str) -> Answer:
 
 def test_the_last_box_counts(maths: MathsVerifier) -> None:
     texts = [r"\boxed{1} wait \boxed{2}", r"\boxed{2} wait \boxed{1}", r"\boxed{2} wait \boxed{1"]
-    assert [verdict.score for verdict in maths.judge([answer("4/2", text) for text in texts])] == [1, 0, 1]
+    assert [verdict.score for verdict in maths.verify([answer("4/2", text) for text in texts])] == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_the_last_box_counts(maths: MathsVerifier) -> None:
 def test_an_answer_not_found_or_not_readable_is_unparseable(
     maths: MathsVerifier, text: str, truncated: bool, reason: str
 ) -> None:
-    [verdict] = maths.judge([answer(r"\sqrt{2}", text, truncated)])
+    [verdict] = maths.verify([answer(r"\sqrt{2}", text, truncated)])
     assert (verdict.status, verdict.reason) == (Status.UNPARSEABLE, reason)
 
 
 def test_other_marks_of_reasoning_hide_its_boxes() -> None:
     verifier = MathsVerifier(reasoning=["<reasoning>", "</reasoning>"])
     texts = [r"<reasoning>\boxed{2}</reasoning>", r"<reasoning>\boxed{3}</reasoning>\boxed{2}", r"<think>\boxed{2}"]
-    assert [v.score for v in verifier.judge([answer("2", text) for text in texts])] == [None, 1, 1]
+    assert [v.score for v in verifier.verify([answer("2", text) for text in texts])] == [None, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_other_marks_of_reasoning_hide_its_boxes() -> None:
 )
 def test_plain_numbers_need_no_worker(reference: str, content: str, score: float) -> None:
     verifier = MathsVerifier()
-    assert verifier.judge([boxed(reference, content)])[0].score == score
+    assert verifier.verify([boxed(reference, content)])[0].score == score
     assert verifier.pool.pids == []
 
 
 def test_an_exact_match_needs_no_worker() -> None:
     verifier = MathsVerifier()
     assert (
-        verifier.judge([boxed(r"$\frac{1}{2}$", r" \frac{1}{2} "), boxed("9^{9^{9^9}}", "9^{9^{9^9}}")])
+        verifier.verify([boxed(r"$\frac{1}{2}$", r" \frac{1}{2} "), boxed("9^{9^{9^9}}", "9^{9^{9^9}}")])
         == [Verdict.scored(1.0, "correct")] * 2
     )
     assert verifier.pool.pids == []
@@ -86,7 +86,7 @@ def test_an_exact_match_needs_no_worker() -> None:
 
 def test_an_answer_beyond_the_length_limit_scores_0_without_a_worker() -> None:
     verifier = MathsVerifier(max_chars=100)
-    [verdict] = verifier.judge([boxed("2", "1+" * 50 + "1")])
+    [verdict] = verifier.verify([boxed("2", "1+" * 50 + "1")])
     assert (verdict.score, verdict.reason, verdict.explanation) == (0.0, "output_limit", "101 characters in the box")
     assert verifier.pool.pids == []
 
@@ -98,7 +98,7 @@ def test_an_answer_that_hangs_math_verify_scores_0_for_timeout_and_the_others_ar
     maths: MathsVerifier,
 ) -> None:
     deaths = maths.pool.deaths
-    verdicts = maths.judge(
+    verdicts = maths.verify(
         [boxed(r"\sqrt{8}", text) for text in (r"2\sqrt{2}", BOMB, BOMB, r"3\sqrt{2}", r"\frac{4}{\sqrt{2}}")],
     )
     assert [verdict.score for verdict in verdicts] == [1, 0, 0, 0, 1]
@@ -107,19 +107,19 @@ def test_an_answer_that_hangs_math_verify_scores_0_for_timeout_and_the_others_ar
 
 
 def test_a_reference_that_hangs_is_not_the_answers_fault(maths: MathsVerifier) -> None:
-    [verdict] = maths.judge([boxed(BOMB, r"\sqrt{2}")])
+    [verdict] = maths.verify([boxed(BOMB, r"\sqrt{2}")])
     assert (verdict.status, verdict.reason) == (Status.INFRA_ERROR, "infra")
     assert "reference" in verdict.explanation
 
 
 def test_a_reference_that_cannot_be_read_is_not_the_answers_fault(maths: MathsVerifier) -> None:
-    verdicts = maths.judge([boxed("(((", "2"), boxed(r"x^", "2"), boxed(r"\frac{1}{2}+", "2")])
+    verdicts = maths.verify([boxed("(((", "2"), boxed(r"x^", "2"), boxed(r"\frac{1}{2}+", "2")])
     assert [verdict.status for verdict in verdicts] == [Status.INFRA_ERROR] * 3
     assert all("reference" in verdict.explanation for verdict in verdicts)
 
 
 def test_one_reference_that_cannot_be_read_does_not_spoil_another(maths: MathsVerifier) -> None:
-    assert [v.score for v in maths.judge([boxed(["x^", "2"], "2.0"), boxed(["x^", "2"], r"\sqrt{9}")])] == [1, 0]
+    assert [v.score for v in maths.verify([boxed(["x^", "2"], "2.0"), boxed(["x^", "2"], r"\sqrt{9}")])] == [1, 0]
 
 
 def test_nothing_an_answer_says_is_evaluated(maths: MathsVerifier, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_nothing_an_answer_says_is_evaluated(maths: MathsVerifier, tmp_path: Pat
         r"\text{{{}}} + x^5 = 1",
         "f({})",
     ]
-    verdicts = maths.judge([boxed("x^5-x+1=0", form.format(code)) for form in forms])
+    verdicts = maths.verify([boxed("x^5-x+1=0", form.format(code)) for form in forms])
     assert not any(verdict.score for verdict in verdicts)
     assert not marker.exists()
 

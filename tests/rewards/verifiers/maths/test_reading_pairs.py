@@ -27,17 +27,17 @@ def maths() -> Iterator[MathsVerifier]:
     verifier.close()
 
 
-def judge(maths: MathsVerifier, pairs: list[tuple[str, str]]) -> list[Verdict]:
-    return maths.judge([Answer(Task("t", "?", "maths", "math", a), rf"So $\boxed{{{b}}}$.") for a, b in pairs])
+def verify(maths: MathsVerifier, pairs: list[tuple[str, str]]) -> list[Verdict]:
+    return maths.verify([Answer(Task("t", "?", "maths", "math", a), rf"So $\boxed{{{b}}}$.") for a, b in pairs])
 
 
 def test_the_same_in_other_words_scores_1(maths: MathsVerifier) -> None:
-    verdicts = judge(maths, EQUAL)
+    verdicts = verify(maths, EQUAL)
     assert [(pair, v.status, v.detail) for pair, v in zip(EQUAL, verdicts, strict=True) if v.score != 1] == []
 
 
 def test_a_near_miss_is_wrong_or_unreadable(maths: MathsVerifier) -> None:
-    verdicts = judge(maths, UNEQUAL)
+    verdicts = verify(maths, UNEQUAL)
     wrong = ("wrong", "unreadable")
     assert [
         (pair, v.status, v.detail) for pair, v in zip(UNEQUAL, verdicts, strict=True) if v.reason not in wrong
@@ -55,7 +55,7 @@ FONTS = ("{}", "${}$", r"\({}\)", "  {}  ", "{}.", r"\displaystyle {}", r"\,{}\;
 def test_a_reference_in_other_spacing_is_right(maths: MathsVerifier) -> None:
     pairs = [(a, style.format(a)) for a, _ in EQUAL if "$" not in a for style in FONTS]
     pairs += [(a, a.replace("=", " = ").replace(",", ", ").replace(":", " : ")) for a, _ in EQUAL if ", " in a]
-    verdicts = judge(maths, pairs)
+    verdicts = verify(maths, pairs)
     assert [(pair, v.status, v.detail) for pair, v in zip(pairs, verdicts, strict=True) if v.score != 1] == []
 
 
@@ -74,5 +74,5 @@ def test_a_reference_in_other_spacing_is_right(maths: MathsVerifier) -> None:
 def test_free_text_is_right_whatever_its_case_and_spacing(
     maths: MathsVerifier, reference: str, answer: str, score: float
 ) -> None:
-    [verdict] = judge(maths, [(reference, answer)])
+    [verdict] = verify(maths, [(reference, answer)])
     assert (verdict.score or 0) == score

@@ -106,7 +106,7 @@ def test_the_same_text_in_another_dress_is_right(
     dressed = [(task, DRESSES[dress](str(task.answer))) for task in tasks]
     tried = [(task, text) for task, text in dressed if text != task.answer]
     assert len(tried) >= 15, "a dress that hardly any reference wears tries nothing"
-    verdicts = maths.judge([Answer(task, rf"\boxed{{{text}}}") for task, text in tried])
+    verdicts = maths.verify([Answer(task, rf"\boxed{{{text}}}") for task, text in tried])
     assert [
         (t.id, text, v.status, v.detail) for (t, text), v in zip(tried, verdicts, strict=True) if v.score != 1
     ] == []
@@ -115,7 +115,7 @@ def test_the_same_text_in_another_dress_is_right(
 def test_one_digit_changed_is_never_right(maths: MathsVerifier, loaded: dict[str, list[Task]]) -> None:
     tasks = [task for tasks in loaded.values() for task in tasks if _is_of_numbers(str(task.answer))]
     changed = [_another_digit(str(task.answer)) for task in tasks]
-    verdicts = maths.judge([Answer(task, rf"\boxed{{{text}}}") for task, text in zip(tasks, changed, strict=True)])
+    verdicts = maths.verify([Answer(task, rf"\boxed{{{text}}}") for task, text in zip(tasks, changed, strict=True)])
     judged = zip(tasks, changed, verdicts, strict=True)
     assert [(task.id, text) for task, text, verdict in judged if verdict.score == 1] == []
     assert [task.id for task, verdict in zip(tasks, verdicts, strict=True) if verdict.reason == "infra"] == []

@@ -25,8 +25,8 @@ def gym() -> Iterator[ReasoningGymVerifier]:
     verifier.close()
 
 
-def judge(gym: ReasoningGymVerifier, asked: Task, text: str) -> Verdict:
-    [verdict] = gym.judge([Answer(asked, f"<answer>{text}</answer>")])
+def verify(gym: ReasoningGymVerifier, asked: Task, text: str) -> Verdict:
+    [verdict] = gym.verify([Answer(asked, f"<answer>{text}</answer>")])
     return verdict
 
 
@@ -36,14 +36,14 @@ def test_every_data_set_accepts_its_own_reference(gym: ReasoningGymVerifier) -> 
     for asked in tasks:
         gym.check_task(asked)
     judged = [asked for asked in tasks if asked.answer is not None]
-    verdicts = gym.judge([Answer(asked, f"<answer>{asked.answer}</answer>") for asked in judged])
+    verdicts = gym.verify([Answer(asked, f"<answer>{asked.answer}</answer>") for asked in judged])
     assert {a.id: v.detail for a, v in zip(judged, verdicts, strict=True) if v.score != 1} == {}
 
 
 @pytest.mark.slow
 def test_no_data_set_takes_nonsense_for_right_or_for_the_machines_fault(gym: ReasoningGymVerifier) -> None:
     tasks = [entry_task(dataset) for dataset in SCORED]
-    verdicts = gym.judge([Answer(asked, "<answer>certainly \ud800 [[</answer>") for asked in tasks])
+    verdicts = gym.verify([Answer(asked, "<answer>certainly \ud800 [[</answer>") for asked in tasks])
     assert {a.id: v for a, v in zip(tasks, verdicts, strict=True) if v.score is None or v.score > 0.1} == {}
 
 
@@ -52,7 +52,7 @@ def test_no_data_set_takes_nonsense_for_right_or_for_the_machines_fault(gym: Rea
 def test_the_guard_lets_references_of_evaluating_scorers_through(gym: ReasoningGymVerifier, seed: int) -> None:
     names = [*EVALUATING, "bitwise_arithmetic", "number_sorting"]
     tasks = [entry_task(name, seed) for name in names]
-    verdicts = gym.judge([Answer(asked, f"<answer>{asked.answer}</answer>") for asked in tasks])
+    verdicts = gym.verify([Answer(asked, f"<answer>{asked.answer}</answer>") for asked in tasks])
     assert [(v.score, a.id) for a, v in zip(tasks, verdicts, strict=True)] == [(1.0, name) for name in names]
 
 
@@ -69,7 +69,7 @@ def test_the_guard_lets_references_of_evaluating_scorers_through(gym: ReasoningG
 def test_scores_follow_the_packages_own_rules(
     gym: ReasoningGymVerifier, dataset: str, answer: str, text: str, expected: float, reason: str
 ) -> None:
-    verdict = judge(gym, task(answer, source_dataset=dataset), text)
+    verdict = verify(gym, task(answer, source_dataset=dataset), text)
     if expected > 0.1:
         assert (verdict.score, verdict.reason) == (expected, reason)
     else:
@@ -81,7 +81,7 @@ def test_scores_follow_the_packages_own_rules(
 @pytest.mark.parametrize("text", ["nan", "inf", "nan+nanj"])
 def test_what_equals_nothing_or_exceeds_everything_is_not_right(gym: ReasoningGymVerifier, text: str) -> None:
     tasks = [entry_task(dataset) for dataset in SCORED]
-    verdicts = gym.judge([Answer(asked, f"<answer>{text}</answer>") for asked in tasks])
+    verdicts = gym.verify([Answer(asked, f"<answer>{text}</answer>") for asked in tasks])
     assert {a.id: v for a, v in zip(tasks, verdicts, strict=True) if v.score is None or v.score > 0.2} == {}
 
 
@@ -116,7 +116,7 @@ def test_nearly_is_not_right_where_the_answer_is_exact(
     gym: ReasoningGymVerifier, dataset: str, answer: str | None, metadata: dict[str, Any], text: str, expected: int
 ) -> None:
     assert (
-        judge(gym, task("?" if answer is None else answer, source_dataset=dataset, **metadata), text).score == expected
+        verify(gym, task("?" if answer is None else answer, source_dataset=dataset, **metadata), text).score == expected
     )
 
 
@@ -150,7 +150,7 @@ HOSTILE += [
 def test_no_hostile_answer_is_an_infra_error_or_right(gym: ReasoningGymVerifier, part: int) -> None:
     tasks = [entry_task(dataset) for dataset in SCORED[part::3]]
     pairs = [(asked, HOSTILE[(n + 7 * i) % len(HOSTILE)]) for n, asked in enumerate(tasks) for i in range(2)]
-    verdicts = gym.judge([Answer(asked, f"<answer>{text}</answer>") for asked, text in pairs])
+    verdicts = gym.verify([Answer(asked, f"<answer>{text}</answer>") for asked, text in pairs])
     assert {a.id: v for (a, _), v in zip(pairs, verdicts, strict=True) if v.score is None or v.score > 0.3} == {}
     assert all(len(v.explanation) <= 500 and v.explanation.isprintable() for v in verdicts)
 
@@ -190,11 +190,11 @@ def forgeries() -> list[tuple[Task, str]]:
 def test_text_that_forges_its_score_scores_0_and_would_not_without_the_guard(gym: ReasoningGymVerifier) -> None:
     pairs = forgeries()
     submitted = [Answer(asked, f"<answer>{text}</answer>") for asked, text in pairs]
-    assert [verdict.score for verdict in gym.judge(submitted)] == [0.0] * len(pairs)
+    assert [verdict.score for verdict in gym.verify(submitted)] == [0.0] * len(pairs)
     source = gym._source
     gym._source = source.replace("    install_guard(refusals)\n", "").replace("if plain is not None and", "if 0 and")
     try:
-        assert all((verdict.score or 0) >= 0.1 for verdict in gym.judge(submitted)), "this test shows nothing"
+        assert all((verdict.score or 0) >= 0.1 for verdict in gym.verify(submitted)), "this test shows nothing"
     finally:
         gym._source = source
 
@@ -210,7 +210,7 @@ def test_programs_in_place_of_an_answer_are_not_run(gym: ReasoningGymVerifier, d
         "(lambda: (yield))()",
     ]
     asked = entry_task(dataset)
-    verdicts = gym.judge([Answer(asked, f"<answer>{text}</answer>") for text in attacks])
+    verdicts = gym.verify([Answer(asked, f"<answer>{text}</answer>") for text in attacks])
     assert [v.score for v in verdicts] == [0.0] * len(attacks)
     assert all("not evaluated" in verdict.explanation for verdict in verdicts)
 
@@ -228,13 +228,13 @@ def test_programs_in_place_of_an_answer_are_not_run(gym: ReasoningGymVerifier, d
 )
 def test_a_bomb_scores_0_and_the_next_answer_is_judged(gym: ReasoningGymVerifier, dataset: str, text: str) -> None:
     asked = entry_task(dataset)
-    assert judge(gym, asked, text).score == 0
-    assert judge(gym, asked, str(asked.answer)).score == 1
+    assert verify(gym, asked, text).score == 0
+    assert verify(gym, asked, str(asked.answer)).score == 1
 
 
 @pytest.mark.slow
 def test_a_broken_entry_is_not_the_answers_fault(gym: ReasoningGymVerifier) -> None:
-    verdict = judge(gym, task("1", source_dataset="kakurasu"), "5")  # lacks the metadata that its scorer reads
+    verdict = verify(gym, task("1", source_dataset="kakurasu"), "5")  # lacks the metadata that its scorer reads
     assert (verdict.status, verdict.reason) == (Status.INFRA_ERROR, "infra")
     assert "reference" in verdict.explanation
 

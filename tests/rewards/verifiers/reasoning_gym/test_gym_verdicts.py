@@ -49,7 +49,7 @@ def answers(*texts: str) -> list[Answer]:
 
 def test_the_scorers_number_is_the_score() -> None:
     verifier, _ = scripted({"a": score(1.0), "b": score(0.25), "c": score(0.0), "d": score(0.0, "Call in a literal")})
-    verdicts = verifier.judge(answers("a", "b", "c", "d"))
+    verdicts = verifier.verify(answers("a", "b", "c", "d"))
     assert [(v.score, v.reason) for v in verdicts] == [(1, "correct"), (0.25, "partial"), (0, "wrong"), (0, "wrong")]
     assert "Call in a literal" in verdicts[3].explanation
 
@@ -62,14 +62,14 @@ def test_a_weaker_sandbox_is_told_of() -> None:
 @pytest.mark.parametrize("ending", ["timeout", "memory", "output_limit", "crash"])
 def test_an_answer_on_which_only_its_own_scorer_run_fails_scores_0(ending: str) -> None:
     verifier, sandbox = scripted({"bomb": JobResult(Ending(ending), explanation="x"), "4": score(1.0)})
-    assert verifier.judge(answers("bomb")) == [Verdict.scored(0.0, ending, "x")]
+    assert verifier.verify(answers("bomb")) == [Verdict.scored(0.0, ending, "x")]
     assert len(sandbox.jobs) == 2, "the reference was tried"
 
 
 def test_a_scorer_that_fails_on_the_reference_too_blames_no_answer() -> None:
     failed = JobResult(Ending.CRASH, explanation="KeyError: 'numbers'")
     verifier, _ = scripted({"5": failed, "4": failed})
-    [verdict] = verifier.judge(answers("5"))
+    [verdict] = verifier.verify(answers("5"))
     assert verdict.status is Status.INFRA_ERROR
     assert "KeyError" in verdict.explanation
 
@@ -81,10 +81,10 @@ NO_SCORES += [JobResult(Ending.OK, value) for value in (None, 5, {}, {"score": 1
 @pytest.mark.parametrize("given", NO_SCORES)
 def test_what_is_no_score_is_the_answers_fault_only_if_the_reference_gets_one(given: JobResult) -> None:
     verifier, _ = scripted({"5": given, "4": score(1.0)})
-    [verdict] = verifier.judge(answers("5"))
+    [verdict] = verifier.verify(answers("5"))
     assert (verdict.score, verdict.reason) == (0.0, "invalid_result")
     verifier, _ = scripted({"5": given, "4": given})
-    assert verifier.judge(answers("5"))[0].status is Status.INFRA_ERROR
+    assert verifier.verify(answers("5"))[0].status is Status.INFRA_ERROR
 
 
 @pytest.mark.parametrize(
@@ -92,27 +92,27 @@ def test_what_is_no_score_is_the_answers_fault_only_if_the_reference_gets_one(gi
 )
 def test_explanations_are_short_and_can_be_printed(result: JobResult) -> None:
     verifier, _ = scripted({"5": result, "4": score(1.0)})
-    explanation = verifier.judge(answers("5"))[0].explanation
+    explanation = verifier.verify(answers("5"))[0].explanation
     assert len(explanation) <= 500
     assert explanation.isprintable()
 
 
 def test_a_sandbox_that_fails_is_an_infra_error() -> None:
     verifier, _ = scripted({"5": JobResult(Ending.INFRA, explanation="no bubblewrap")})
-    assert verifier.judge(answers("5")) == [Verdict.infra_error("infra", "no bubblewrap")]
+    assert verifier.verify(answers("5")) == [Verdict.infra_error("infra", "no bubblewrap")]
 
 
 def test_what_nobody_sees_is_not_shown_to_a_scorer_unless_its_reference_has_it() -> None:
     verifier, sandbox = scripted({"4": score(1.0), "4\u200b": score(1.0)})
     shown = Answer(task("\u200b", source_dataset="gcd"), "<answer>4\u200b</answer>")
-    assert [v.score for v in verifier.judge([*answers("\ufeff4\u2060 "), shown])] == [1, 1]
+    assert [v.score for v in verifier.verify([*answers("\ufeff4\u2060 "), shown])] == [1, 1]
     assert [job.call.args[2] for job in sandbox.jobs if job.call] == ["4", "4\u200b"]
 
 
 def test_what_is_not_found_or_too_long_is_shown_to_no_scorer() -> None:
     verifier, sandbox = scripted({}, max_chars=10)
     unfound = Answer(task("4", source_dataset="gcd"), "4")
-    assert [v.reason for v in verifier.judge([unfound, *answers("x" * 11)])] == ["no_answer", "output_limit"]
+    assert [v.reason for v in verifier.verify([unfound, *answers("x" * 11)])] == ["no_answer", "output_limit"]
     assert sandbox.jobs == []
 
 

@@ -15,16 +15,18 @@ from reprise.rewards.contract import check_contract
 from reprise.rewards.verifiers.tools.verifier import ToolsVerifier
 
 
-def judge(text: str, *calls: Any, truncated: bool = False, **more: Any) -> Verdict:
+def verify(text: str, *calls: Any, truncated: bool = False, **more: Any) -> Verdict:
     """A verdict that needs no worker."""
     verifier = ToolsVerifier()
-    [verdict] = verifier.judge([Answer(task(*calls, **more), text, truncated)])
+    [verdict] = verifier.verify([Answer(task(*calls, **more), text, truncated)])
     assert verifier.pool.pids == []
     return verdict
 
 
 def test_the_expected_calls_as_they_stand_need_no_worker() -> None:
-    assert judge(f"<think>{block(call('now'))}</think> Let me see. {block(ROME)}", ROME) == Verdict.scored(1, "correct")
+    assert verify(f"<think>{block(call('now'))}</think> Let me see. {block(ROME)}", ROME) == Verdict.scored(
+        1, "correct"
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_the_expected_calls_as_they_stand_need_no_worker() -> None:
     ],
 )
 def test_what_is_plainly_not_right_scores_0_without_a_worker(text: str, reason: str) -> None:
-    verdict = judge(text, ROME)
+    verdict = verify(text, ROME)
     assert (verdict.score, verdict.reason) == (0.0, reason)
     assert verdict.explanation
 
@@ -57,7 +59,7 @@ def test_what_is_plainly_not_right_scores_0_without_a_worker(text: str, reason: 
     ],
 )
 def test_an_answer_without_a_call_is_unparseable(text: str, truncated: bool) -> None:
-    verdict = judge(text, ROME, truncated=truncated)
+    verdict = verify(text, ROME, truncated=truncated)
     assert (verdict.status, verdict.reason) == (Status.UNPARSEABLE, "no_answer")
 
 
@@ -79,12 +81,12 @@ def test_an_answer_without_a_call_is_unparseable(text: str, truncated: bool) -> 
     ],
 )
 def test_no_call_is_right_where_none_is_expected(text: str, truncated: bool, score: float | None) -> None:
-    assert judge(text, truncated=truncated).score == score
+    assert verify(text, truncated=truncated).score == score
 
 
 def test_calls_too_random_for_a_request_score_0_without_a_worker() -> None:
     noise = "".join(chr(0x1F000 + (n * 7919 * n) % 65_536) for n in range(19_000))
-    verdict = judge(f'<tool_call>{{"name": "weather", "arguments": {{"city": "{noise}"}}}}</tool_call>', ROME)
+    verdict = verify(f'<tool_call>{{"name": "weather", "arguments": {{"city": "{noise}"}}}}</tool_call>', ROME)
     assert (verdict.score, verdict.reason) == (0.0, "output_limit")
 
 
@@ -103,7 +105,7 @@ def test_calls_are_judged_by_schema_and_expectation_in_order_of_the_answers(veri
         call("weather", {"city": 1}),
         call("weather", {"city": "R"}),
     ]
-    verdicts = verifier.judge([Answer(task(ROME), block(text)) for text in [*texts, texts[0]]])
+    verdicts = verifier.verify([Answer(task(ROME), block(text)) for text in [*texts, texts[0]]])
     assert [verdict.score for verdict in verdicts] == [1, 0, 0, 1]
     assert (
         verdicts[1].explanation
@@ -127,7 +129,7 @@ def test_calls_are_judged_by_schema_and_expectation_in_order_of_the_answers(veri
 def test_a_tasks_own_rules_win_over_the_recipes(recipe: dict[str, Any], own: dict[str, Any], score: int) -> None:
     made = ToolsVerifier(processes=1, **recipe)
     try:
-        [verdict] = made.judge(
+        [verdict] = made.verify(
             [Answer(task(ROME, call("now"), **own), block(call("now"), call("weather", {"city": "rome"})))]
         )
     finally:
@@ -166,7 +168,7 @@ def test_arguments_that_hang_the_check_score_0_for_timeout(
 ) -> None:
     right = "a" if parameters is EXPLOSIVE else [1]
     asked = reference(parameters, {"x": right})
-    [bad, good] = verifier.judge([Answer(asked, block(call("f", {"x": each}))) for each in (bomb, right)])
+    [bad, good] = verifier.verify([Answer(asked, block(call("f", {"x": each}))) for each in (bomb, right)])
     assert (bad.score, bad.reason) == (0.0, "timeout")
     assert good.score == 1
 
@@ -179,7 +181,7 @@ def test_a_deep_argument_for_a_recursive_schema_is_only_wrong(verifier: ToolsVer
         "$defs": {"l": {"items": {"$ref": "#/$defs/l"}}},
     }
     deep = json.loads("[" * 29 + "]" * 29)
-    [verdict] = verifier.judge([Answer(reference(lists, {"x": []}), block(call("f", {"x": deep})))])
+    [verdict] = verifier.verify([Answer(reference(lists, {"x": []}), block(call("f", {"x": deep})))])
     assert (verdict.score, verdict.reason) == (0.0, "wrong")
 
 
@@ -217,7 +219,7 @@ def hostile() -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("strings", ["exact", "bfcl"])
 def test_no_hostile_answer_is_an_infra_error_or_right_or_long_winded(verifier: ToolsVerifier, strings: str) -> None:
-    verdicts = verifier.judge([Answer(task(ROME, strings=strings), text) for text in hostile()])
+    verdicts = verifier.verify([Answer(task(ROME, strings=strings), text) for text in hostile()])
     assert {verdict.status for verdict in verdicts} <= {Status.SCORED, Status.UNPARSEABLE}
     assert [verdict.score or 0 for verdict in verdicts] == [0] * len(verdicts)
     assert all(len(verdict.explanation) <= 600 and verdict.explanation.isprintable() for verdict in verdicts)
