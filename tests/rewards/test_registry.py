@@ -70,7 +70,7 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
         (
             "plugin_verifiers:Typo",
             {},
-            "mine.use: plugin_verifiers:Typo does not define verify (is 'verfiy' meant to be it?); write `def verify(self",
+            "mine.use: plugin_verifiers:Typo does not define verify (is 'verfiy' meant to be it?); write `def verify(",
         ),
         ("plugin_verifiers:Verifier", {}, "mine.use: plugin_verifiers:Verifier does not define verify; write"),
         (
