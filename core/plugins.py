@@ -1,15 +1,18 @@
-"""Plug-ins by dotted path, resolved in this one place."""
+"""Plug-ins by dotted path or file, resolved in this one place."""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from reprise.core.errors import UserError
+from reprise.core.files import absence
 
 _ROOT = Path(__file__).resolve().parents[1]
 # Modules that changed more than the `reprise.` before them.
@@ -24,7 +27,7 @@ _MOVED = {
 
 
 def resolve(dotted: str, what: str) -> Any:
-    """The object that a dotted path `package.module:attribute` names.
+    """The object that a dotted path `package.module:attribute` names, or `./file.py:attribute`.
 
     `what` says in words what the path was given for ("the verifier 'maths'"); it begins the message of the `UserError`
     raised when the path is malformed, its module is missing or the module lacks the attribute, or if it leads into
@@ -34,22 +37,13 @@ def resolve(dotted: str, what: str) -> Any:
     Whoever writes a recipe can have any code run: this is no protection from them.
     """
     module_name, colon, attribute = dotted.partition(":")
-    names = [*module_name.split("."), *attribute.split(".")]
+    is_file = module_name.endswith(".py")
+    names = [*([] if is_file else module_name.split(".")), *attribute.split(".")]
     if not colon or not all(name.isidentifier() for name in names):
-        raise UserError(f"{what}: {dotted!r} is not a dotted path; write package.module:attribute")
-    if names[0] in sys.stdlib_module_names:
-        raise UserError(f"{what}: {dotted!r} is a part of Python's own library and cannot be what is asked for here")
-    if (moved := _moved(module_name)) is not None:
-        raise UserError(f"{what}: {dotted!r} is now {moved + colon + attribute!r}")
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # A module that exists but imports something that is missing is another matter: say which one is missing.
-        wanted = error.name is not None and f"{module_name}.".startswith(f"{error.name}.")
-        missing = "there is no module" if wanted else f"{module_name!r} imports a module that is missing:"
         raise UserError(
-            f"{what}: cannot import {dotted!r}: {missing} {error.name!r}; install it or correct the path"
-        ) from error
+            f"{what}: {dotted!r} is not a dotted path; write package.module:attribute, or ./file.py:attribute"
+        )
+    found: Any = _from_file(Path(module_name), dotted, what) if is_file else _imported(module_name, dotted, what)
     for name in attribute.split("."):
         try:
             found = getattr(found, name)
@@ -58,6 +52,43 @@ def resolve(dotted: str, what: str) -> Any:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"{what}: {dotted!r} does not exist: {module_name!r} has no {name!r}{hint}") from error
     return found
+
+
+def _imported(module: str, dotted: str, what: str) -> ModuleType:
+    if module.split(".")[0] in sys.stdlib_module_names:
+        raise UserError(f"{what}: {dotted!r} is a part of Python's own library and cannot be what is asked for here")
+    if (moved := _moved(module)) is not None:
+        raise UserError(f"{what}: {dotted!r} is now {moved}:{dotted.partition(':')[2]}")
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # A module that exists but imports something that is missing is another matter: say which one is missing.
+        wanted = error.name is not None and f"{module}.".startswith(f"{error.name}.")
+        missing = "there is no module" if wanted else f"{module!r} imports a module that is missing:"
+        raise UserError(
+            f"{what}: cannot import {dotted!r}: {missing} {error.name!r}; install it or correct the path"
+        ) from error
+
+
+def _from_file(file: Path, dotted: str, what: str) -> ModuleType:
+    """The module in a file, relative to the working directory. It is imported once, and finds what lies beside it."""
+    file = file.absolute()
+    if not file.is_file():
+        raise UserError(f"{what}: cannot import {dotted!r}: {file}: {absence(file)}; correct the path")
+    name = f"{file.stem}_{hashlib.blake2b(bytes(file), digest_size=4).hexdigest()}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        if (beside := str(file.parent)) not in sys.path:
+            sys.path.append(beside)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 def _moved(module: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import signal
 import sys
 import traceback
@@ -34,6 +35,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the process's arguments."""
+    if (here := os.getcwd()) not in sys.path:  # plug-ins in the working folder are found by `reprise` as by `python -m`
+        sys.path.append(here)
     with forgiving_streams():
         return _run(argv)
 

@@ -45,7 +45,7 @@ def test_a_path_that_leads_nowhere_says_what_is_missing(dotted: str, message: st
     ],
 )
 def test_a_path_of_before_the_packages_had_one_name_is_told_the_new_one(old: str, new: str) -> None:
-    with pytest.raises(UserError, match=f"^policy.build: '{old}' is now '{new}'$"):
+    with pytest.raises(UserError, match=f"^policy.build: '{old}' is now {new}$"):
         resolve(old, "policy.build")
 
 
@@ -78,3 +78,26 @@ def test_an_error_in_the_plug_in_itself_passes_through(tmp_path: Path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ZeroDivisionError):
         resolve("plug_in_that_raises:x", "the loss")
+
+
+def test_a_file_is_named_by_its_path_and_finds_what_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rewards.py").write_text("from beside_rewards import x\n\nclass Mine:\n    y = x\n")
+    (tmp_path / "beside_rewards.py").write_text("x = 3\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    mine = resolve("./rewards.py:Mine", "the verifier 'mine'")
+    assert mine.y == 3
+    assert resolve(f"{tmp_path}/rewards.py:Mine", "again") is mine, "imported once"
+    with pytest.raises(UserError, match=r"'\./rewards\.py' has no 'Mine2'; did you mean 'Mine'\?"):
+        resolve("./rewards.py:Mine2", "the verifier 'mine'")
+
+
+def test_a_file_that_is_not_there_or_raises_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"cannot import '{tmp_path}/no.py:x': {tmp_path}/no.py: it is not there"):
+        resolve(f"{tmp_path}/no.py:x", "the loss")
+    (tmp_path / "raises.py").write_text("1 / 0\n")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            resolve(f"{tmp_path}/raises.py:x", "the loss")

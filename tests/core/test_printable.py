@@ -49,5 +49,5 @@ def test_a_verdicts_words_are_bounded_and_harmless_whoever_wrote_them(make) -> N
 
 def test_what_a_verdict_tells_counts_for_the_memory_that_its_trajectory_takes() -> None:
     plain = trajectory("a", 1.0)
-    telling = trajectory("a", Verdict.scored(1.0, "correct", parts={"x": ["y" * 1000, 1.5, None, object()]}))
-    assert 1000 < telling.nbytes - plain.nbytes < 1200
+    detailed = trajectory("a", Verdict.scored(1.0, "correct", parts={"x": ["y" * 1000, 1.5, None, object()]}))
+    assert 1000 < detailed.nbytes - plain.nbytes < 1200
