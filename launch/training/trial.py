@@ -13,7 +13,7 @@ from reprise.core.errors import RunError, UserError
 from reprise.core.types import Task
 from reprise.data.tasks import TaskSets
 from reprise.launch.verify.host import Events, Host, ProcessHost
-from reprise.launch.verify.judging import Ready, judge_all
+from reprise.launch.verify.loop import Ready, verify_all
 from reprise.launch.verify.window import Window
 from reprise.rewards.base import Answer, Verifier
 from reprise.rewards.infra_errors import InfraError
@@ -68,7 +68,7 @@ def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
 
     window = Window(iter([Answer(task, _ANSWER)]), size=1, batch_size=1)
     try:
-        judge_all(window, {name: chosen}, make, write, failed=errors.extend)
+        verify_all(window, {name: chosen}, make, write, failed=errors.extend)
     except RunError as error:
         return [_note(str(error))]
     for defect in errors:

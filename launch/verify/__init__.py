@@ -1,1 +1,1 @@
-"""`reprise verify`: judge a file of answers, without training and without Ray. `run.py` is the way through."""
+"""`reprise verify`: verify a file of answers, without training and without Ray. `run.py` is the way through."""

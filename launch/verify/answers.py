@@ -1,4 +1,4 @@
-"""The file of answers: read, and checked whole before anything is judged."""
+"""The file of answers: read, and checked whole before anything is verified."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 10
 
 
 class Asked(NamedTuple):
-    """What is remembered of an answer while others are judged."""
+    """What is remembered of an answer while others are verified."""
 
     line: int
     id: str
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A file of answers that can all be judged.
+    """A file of answers that can all be verified.
 
     asked     one for each answer, in the order of the file
     digests   SHA-256 of the first n answers' lines, for each n that was asked for and all of them
@@ -44,7 +44,7 @@ class Checked:
 
 
 def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[int] = ()) -> Checked:
-    """Read the whole file. UserError names every line (the first ten) that is malformed or could never be judged."""
+    """Read the whole file. UserError names every line (the first ten) that is malformed or could never be verified."""
     check_may_be_reached(path)
     if not path.is_file():
         raise UserError(f"--input {path}: there is no such file; it holds one object a line: {_RIGHT}")

@@ -64,5 +64,5 @@ def _verify(args: argparse.Namespace) -> None:
     try:
         run.verify(settings, args.input, args.output, console(), args.retry_infra)
     except KeyboardInterrupt:
-        print(f"reprise: what is judged is in {args.output}; the same command goes on from there", file=sys.stderr)
+        print(f"reprise: the verdicts so far are in {args.output}; the same command continues", file=sys.stderr)
         raise

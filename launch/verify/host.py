@@ -13,14 +13,14 @@ from typing import Any, Protocol
 
 from reprise.core.types import Verdict
 from reprise.launch.verify.window import Batch
-from reprise.launch.verify.worker import answers_to_json, judged_from_json, serve
+from reprise.launch.verify.worker import answers_to_json, serve, verdicts_from_json
 from reprise.rewards.infra_errors import InfraError
 from reprise.rewards.settings import VerifierSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The verifier has started, with `notes` for people; or cannot, by `error`, and `user` if the user can help it."""
+    """The verifier has started, with `notes`; or it cannot: `error` says why, `user` that the user can fix it."""
 
     host: Host
     notes: Sequence[str] = ()
@@ -29,8 +29,8 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """The verdicts of the batch in this slot, in its order, and what kept answers of it from being judged."""
+class Verified:
+    """The verdicts of the batch in this slot, in its order, and what kept answers of it from being verified."""
 
     host: Host
     slot: int
@@ -38,16 +38,16 @@ class Judged:
     failures: Sequence[InfraError] = ()
 
 
-Events = SimpleQueue[Started | Judged]
+Events = SimpleQueue[Started | Verified]
 
 
 class Host(Protocol):
-    """One verifier, started as soon as it is made. What happens to it is told to a queue of events."""
+    """One verifier, started as soon as it is made. It reports to a queue of events."""
 
     slots: int
 
     def give(self, slot: int, batch: Batch) -> None:
-        """Judge these in an empty slot."""
+        """Verify these in an empty slot."""
 
     def cause_of_death(self) -> str | None:
         """How it ended by itself, in words; None while it lives."""
@@ -68,8 +68,8 @@ class ProcessHost:
     Args:
         name: the verifier's, in `rewards.verifiers`.
         chosen: its settings; `concurrency` gives the number of slots.
-        retries: how often an answer is judged again after an infra error.
-        events: where it tells what happens.
+        retries: how often an answer is verified again after an infra error.
+        events: where it reports.
     """
 
     def __init__(self, name: str, chosen: VerifierSettings, retries: int, events: Events) -> None:
@@ -116,8 +116,8 @@ class ProcessHost:
                 self._events.put(Started(self, **started))
             while (batch := self._work[slot].get()) is not None:
                 connection.send_bytes(answers_to_json(batch.answers))
-                self._events.put(Judged(self, slot, *judged_from_json(connection.recv_bytes())))
+                self._events.put(Verified(self, slot, *verdicts_from_json(connection.recv_bytes())))
         except (EOFError, OSError):
-            return  # the process has ended, which its exit code tells
+            return  # the process has ended, as its exit code shows
         finally:
             connection.close()

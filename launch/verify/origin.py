@@ -1,6 +1,6 @@
-"""Where a file of verdicts came from, kept in a small file beside it: which answers, judged how.
+"""Where a file of verdicts came from, kept in a small file beside it: which answers, and how they were verified.
 
-Ids alone would not tell that a task was answered anew: verdicts of old answers would pass for those of the new ones.
+Ids alone do not show that a task was answered anew: verdicts of old answers would pass for those of the new ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SUFFIX = ".origin"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """answers    how many answers the input held when judging began
+    """answers    how many answers the input held when verifying began
     sha256     of their lines
     verifiers  `use` and `args` of every verifier that they name
     """

@@ -1,4 +1,4 @@
-"""How far judging is: a live bar on a terminal, a line now and then in a log."""
+"""Progress of `reprise verify`: a live bar on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reprise.launch.reporting.layout import FREE, console
 from reprise.launch.verify.tally import Tally
 
 
-class JudgingProgress:
+class VerifyProgress:
     """Shows how many of `total` answers have a verdict. Written to stderr: stdout is for the table.
 
     done     verdicts that were there before; they do not count for the speed
@@ -42,7 +42,7 @@ class JudgingProgress:
         self._bar: Progress | None = None
         if self._stream.isatty() and not own.is_dumb_terminal:
             self._bar = Progress(
-                TextColumn("judging"),
+                TextColumn("verifying"),
                 BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[text]}", table_column=Column(ratio=2)),  # which may take several lines
@@ -54,7 +54,7 @@ class JudgingProgress:
             self._bar.start()
 
     def show(self, tally: Tally) -> None:
-        """What has been judged so far, the verdicts from before included."""
+        """What has been verified so far, the verdicts from before included."""
         seconds = self._clock() - self._started
         speed = (tally.total - self._before) / seconds if seconds > 0 else 0.0
         counts = " · ".join(f"{status} {n:,}" for status in Status if (n := tally.all.statuses[status]))
@@ -63,7 +63,7 @@ class JudgingProgress:
             self._bar.update(self._task, completed=tally.total, text=text)
         elif self._clock() - self._last_line >= self._every_s:
             self._last_line = self._clock()
-            print(f"[{duration(seconds):>6}] {tally.total:,}/{self._total:,} judged · {text}", file=self._stream)
+            print(f"[{duration(seconds):>6}] {tally.total:,}/{self._total:,} verified · {text}", file=self._stream)
 
     def note(self, text: str) -> None:
         """Say something once, above the bar."""

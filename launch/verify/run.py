@@ -17,9 +17,9 @@ from reprise.launch.reporting.layout import Fitted
 from reprise.launch.verify import answers, origin, verdicts
 from reprise.launch.verify.answers import Checked
 from reprise.launch.verify.host import Events, Host, ProcessHost
-from reprise.launch.verify.judging import Ready, judge_all
+from reprise.launch.verify.loop import Ready, verify_all
 from reprise.launch.verify.origin import Origin
-from reprise.launch.verify.progress import JudgingProgress
+from reprise.launch.verify.progress import VerifyProgress
 from reprise.launch.verify.tally import Tally, plan_table, verdict_table
 from reprise.launch.verify.verdicts import Recorded, VerdictFile, to_line, writing
 from reprise.launch.verify.window import Window
@@ -29,7 +29,7 @@ from reprise.rewards.registry import build_verifier
 from reprise.rewards.settings import RewardSettings
 
 BATCH = 16
-# Answers between the first without a verdict and the last that is being judged. A killed run judges these again.
+# Answers between the first without a verdict and the last that is being verified. A killed run verifies these again.
 WINDOW = 256
 
 
@@ -56,8 +56,8 @@ class Named(Mapping[str, Verifier]):
 
 
 @dataclass(slots=True)
-class Told:
-    """What verifiers had to say while they judged: notes, and what kept answers from being judged."""
+class _Reported:
+    """What verifiers reported: notes, and what kept answers from being verified."""
 
     notes: list[str] = field(default_factory=list)
     errors: InfraErrors = field(default_factory=InfraErrors)
@@ -66,15 +66,15 @@ class Told:
 def verify(settings: RewardSettings, source: Path, target: Path, console: Console, retry_infra: bool = False) -> Tally:
     """Give every answer of `source` a line in `target`, going on where an earlier call was ended, and print the table.
 
-    retry_infra  judge those again that had an infra error; `target` is replaced when all have been
+    retry_infra  first verify answers with an infra error again; `target` is replaced when all have been
 
-    UserError, before anything is judged, if an answer cannot be judged or `target` holds something else.
+    UserError, before anything is verified, if an answer cannot be verified or `target` holds something else.
     """
     checked = check(settings, source, target)
-    told = Told()
+    reported = _Reported()
     if retry_infra:
         with VerdictFile(target) as file:
-            _judge_again(settings, source, checked, file, console, told)
+            _verify_again(settings, source, checked, file, console, reported)
     with VerdictFile(target) as file:
         # Looked at once more now that nobody else writes it.
         verdicts.check_order(target, file.recorded, [asked.id for asked in checked.asked])
@@ -86,15 +86,15 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
             tally.add(asked.domain, verdict)
         if done:
             _say(console, f"{done:,} of {len(checked.asked):,} answers had their verdict in {target}")
-        _verify(settings, source, checked, range(done, len(checked.asked)), tally, file.append, told)
+        _verify(settings, source, checked, range(done, len(checked.asked)), tally, file.append, reported)
     console.print(Fitted(verdict_table(tally)))
-    for text in dict.fromkeys(told.notes):
+    for text in dict.fromkeys(reported.notes):
         _say(console, f"Note: {text}")
-    for error in told.errors:
+    for error in reported.errors:
         if error.answers:
             _say(console, f"infra_error, {error.answers:,} answers: {error.what}")
     if (lost := tally.all.statuses[Status.INFRA_ERROR]) and not retry_infra:
-        _say(console, f"{lost:,} could not be judged (infra_error): --retry-infra judges them again")
+        _say(console, f"{lost:,} could not be verified (infra_error): --retry-infra verifies them again")
     return tally
 
 
@@ -120,27 +120,27 @@ def check(settings: RewardSettings, source: Path, target: Path) -> Checked:
 
 
 def show_plan(settings: RewardSettings, source: Path, target: Path, console: Console) -> None:
-    """For `--dry-run`: what would be judged."""
+    """For `--dry-run`: what would be verified."""
     checked = check(settings, source, target)
     console.print(Fitted(plan_table(Counter((asked.domain, asked.verifier) for asked in checked.asked))))
     done = len(verdicts.recorded(target))
     there = f", {done:,} of them have their verdict in {target}" if done else ""
-    _say(console, f"{len(checked.asked):,} answers can be judged{there}. Nothing was judged.")
+    _say(console, f"{len(checked.asked):,} answers can be verified{there}. Nothing was verified.")
 
 
-def _judge_again(
+def _verify_again(
     settings: RewardSettings,
     source: Path,
     checked: Checked,
     file: VerdictFile,
     console: Console,
-    told: Told,
+    reported: _Reported,
 ) -> None:
     verdicts.check_order(file.path, file.recorded, [asked.id for asked in checked.asked])
     places = [place for place, verdict in enumerate(file.recorded) if verdict.status is Status.INFRA_ERROR]
-    _say(console, f"{len(places):,} answers had an infra error and are judged again")
+    _say(console, f"{len(places):,} answers had an infra error and are verified again")
     lines: list[bytes] = []
-    _verify(settings, source, checked, places, Tally(), lines.extend, told)
+    _verify(settings, source, checked, places, Tally(), lines.extend, reported)
     file.replace(dict(zip(places, lines, strict=True)))
 
 
@@ -151,9 +151,9 @@ def _verify(
     places: Sequence[int],
     tally: Tally,
     write: Callable[[Iterable[bytes]], None],
-    told: Told,
+    reported: _Reported,
 ) -> None:
-    """Judge the answers at these places. `write` is given their lines, in order."""
+    """Verify the answers at these places. `write` is given their lines, in order."""
     if not places:
         return
 
@@ -167,14 +167,14 @@ def _verify(
 
     needed = sorted({checked.asked[place].verifier for place in places})
     chosen = {name: settings.verifiers[name] for name in needed}
-    with JudgingProgress(tally.total + len(places), tally.total) as progress:
+    with VerifyProgress(tally.total + len(places), tally.total) as progress:
 
         def failed(failures: Sequence[InfraError]) -> None:
-            for error in told.errors.add(failures):
-                progress.note(f"A verifier failed (infra_error; told once for each kind):\n{error}")
+            for error in reported.errors.add(failures):
+                progress.note(f"A verifier failed (infra_error; shown once for each kind):\n{error}")
 
         window = Window(answers.read(source, places), WINDOW, BATCH)
-        judge_all(window, chosen, make, take, told.notes.append, failed, lambda: progress.show(tally))
+        verify_all(window, chosen, make, take, reported.notes.append, failed, lambda: progress.show(tally))
 
 
 def _describe(settings: RewardSettings, used: Iterable[str]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The file of verdicts: one JSON line an answer, in the answers' order, so that its length says how far judging got.
+"""The file of verdicts: one JSON line an answer, in the answers' order, so that its length shows the progress.
 
 A line is whole or it does not count: whatever follows the last newline is what a killed run left of its last write.
 """
@@ -36,7 +36,7 @@ class Recorded(NamedTuple):
 
 
 def to_line(task_id: str, verdict: Verdict) -> bytes:
-    """The line of one verdict, newline included. A verifier's detail that is no JSON is told in its `repr`."""
+    """The line of one verdict, newline included. Detail that is no JSON is written as its `repr`."""
     record = {
         "id": task_id,
         "status": str(verdict.status),
@@ -56,7 +56,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(
-            f"{path} cannot be written: {error.strerror or error}; what is judged so far is kept, and the same "
+            f"{path} cannot be written: {error.strerror or error}; the verdicts so far are kept, and the same "
             "command goes on from there"
         ) from error
 

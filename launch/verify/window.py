@@ -1,4 +1,4 @@
-"""The answers in hand: read in order, judged in any order, written in order again. Free of threads, clock and files."""
+"""The answers in hand: read in order, verified in any order, written in order. Free of threads, clock and files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reprise.rewards.base import Answer
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Answers judged in one call, with their places in the window's order."""
+    """Answers verified in one call, with their places in the window's order."""
 
     places: Sequence[int]
     answers: Sequence[Answer]
@@ -25,7 +25,7 @@ class Batch:
 class Window:
     """At most `size` answers between the first without a verdict and the last that was read.
 
-    size        bounds both memory and what a killed run has to judge again
+    size        bounds both memory and what a killed run has to verify again
     batch_size  answers handed to a verifier at a time
     """
 
@@ -61,7 +61,7 @@ class Window:
         taken = [waiting.popleft() for _ in range(min(self._batch_size, len(waiting)))]
         return Batch([place for place, _ in taken], [answer for _, answer in taken])
 
-    def judged(self, batch: Batch, verdicts: Sequence[Verdict]) -> None:
+    def verified(self, batch: Batch, verdicts: Sequence[Verdict]) -> None:
         """The verdicts of a batch, in its order."""
         self._verdicts |= zip(batch.places, verdicts, strict=True)
 

@@ -1,7 +1,7 @@
-"""The process in which one verifier judges: whatever it does there, it can be killed without a loss.
+"""The process of one verifier: whatever happens in it, it can be killed without loss.
 
 Answers come and verdicts go as JSON. Each connection is served by a thread, so that a verifier with `concurrency` above
-1 judges as many batches at a time.
+1 verifies as many batches at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection]) -> None:
-    """Judge what comes over `connections` until the other side closes them. `chosen` is `VerifierSettings` as JSON.
+    """Verify what comes over `connections` until the other side closes them. `chosen` is `VerifierSettings` as JSON.
 
     The first message out, on the first connection, is an object: the verifier's `notes` once it has started, else its
     `error` and whether it is the `user`'s.
@@ -46,8 +46,8 @@ def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection
         notes = [str(note) for note in getattr(verifier, "notes", list)()]
     except Exception as error:  # noqa: BLE001  the parent decides what a verifier that cannot start means
         user = isinstance(error, UserError)
-        told = str(error) if user else f"{type(error).__name__}: {error}\n{traceback_of(error)}"
-        _send(connections[0], {"error": told, "user": user})
+        text = str(error) if user else f"{type(error).__name__}: {error}\n{traceback_of(error)}"
+        _send(connections[0], {"error": text, "user": user})
         return
     try:
         _send(connections[0], {"notes": notes})
@@ -65,8 +65,8 @@ def answers_to_json(answers: Sequence[Answer]) -> bytes:
     return json.dumps(records).encode()
 
 
-def judged_from_json(data: bytes) -> tuple[list[Verdict], list[InfraError]]:
-    """The verdicts of a batch, and what kept answers of it from being judged."""
+def verdicts_from_json(data: bytes) -> tuple[list[Verdict], list[InfraError]]:
+    """The verdicts of a batch, and what kept answers of it from being verified."""
     message = json.loads(data)
     verdicts = [Verdict(Status(status), score, detail) for status, score, detail in message["verdicts"]]
     return verdicts, [InfraError(**error) for error in message["failures"]]

@@ -55,7 +55,7 @@ def test_what_cannot_verify_here_is_noted_and_what_must_not_be_tried_is_not() ->
                 'raise KeyError("x")',
             ],
         ),
-        ("Floats", ["judge returned a list of float; return one Verdict per answer, such as Verdict.scored(1.0"]),
+        ("Floats", ["verify returned a list of float; return one Verdict per answer, such as Verdict.scored(1.0"]),
     ],
 )
 def test_a_verifier_whose_code_is_wrong_is_refused_with_its_traceback(use: str, messages: list[str]) -> None:

@@ -91,7 +91,7 @@ def test_a_dry_run_checks_and_counts_and_writes_nothing(tmp_path: Path, capsys: 
     assert main(["verify", "--dry-run", *files(source)]) == 0
     out = capsys.readouterr().out
     assert ["sums", "exact", "4"] in [line.split() for line in out.splitlines()]
-    assert "7 answers can be judged" in out
+    assert "7 answers can be verified" in out
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
 
 
@@ -231,7 +231,7 @@ def test_an_answer_that_hangs_or_kills_its_verifier_costs_only_itself(tmp_path: 
 def test_infra_errors_are_verified_again_when_asked_for(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [answer("1", "fail", verifier="traced"), answer("2", verifier="exact")])
     code, out, err = finish([*files(source), *traced(tmp_path), "--set", "rewards.retries=0"])
-    assert (code, "1 could not be judged (infra_error): --retry-infra" in out) == (0, True), err
+    assert (code, "1 could not be verified (infra_error): --retry-infra" in out) == (0, True), err
     assert "infra_error, 1 answers: verifier 'traced' raised OSError: disk full (answer_files.py:" in out
     assert 'raise OSError("disk full")' in err, "the traceback is shown when it happens"
     assert [v["status"] for v in verdicts(tmp_path / "v.jsonl")] == ["infra_error", "scored"]

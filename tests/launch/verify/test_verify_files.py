@@ -208,7 +208,7 @@ def file_size(most: int) -> Iterator[None]:
 
 def test_a_full_disk_says_so_and_the_same_command_goes_on(tmp_path: Path) -> None:
     path, line = tmp_path / "v", lines("1")
-    message = r"v cannot be written: File too large; what is judged so far is kept"
+    message = r"v cannot be written: File too large; the verdicts so far are kept"
     with VerdictFile(path) as file, pytest.raises(RunError, match=message), file_size(len(line) + 9):
         file.append([line, lines("2")])
     with VerdictFile(path) as file:

@@ -1,7 +1,8 @@
-"""The loop: answers to verifiers, verdicts back in the answers' order, and no wait without a deadline.
+"""The loop of `reprise verify`: hands answers to verifiers, returns verdicts in the answers' order, never waits without
+a deadline.
 
-A verifier that is lost under a batch, late or dead, is started again, and `rewards.pool.case.Case` decides as in
-training what becomes of its answers: they are judged once more, at last one by one, and blamed only for what is theirs.
+A verifier that dies or is late with a batch is restarted. `rewards.pool.case.Case` decides, as in training, about its
+answers: they are verified again, at last one by one, and blamed only for their own faults.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from queue import Empty
 
 from reprise.core.errors import RunError, UserError
 from reprise.core.types import Status, Verdict
-from reprise.launch.verify.host import Events, Host, Judged, Started
+from reprise.launch.verify.host import Events, Host, Started, Verified
 from reprise.launch.verify.window import Batch, Window
 from reprise.rewards.base import Answer
 from reprise.rewards.infra_errors import InfraError, collected
 from reprise.rewards.pool.case import Case, Loss
 from reprise.rewards.settings import VerifierSettings
 
-# Seconds that verifiers may take to close before they are killed: at the end, and when judging is broken off.
+# Seconds that verifiers may take to close before they are killed: at the end, and after an interrupt.
 _CLOSE_S, _BREAK_OFF_S = 10.0, 2.0
 _LOOK_EVERY_S = 0.25
 
@@ -39,12 +40,12 @@ class _Work:
 
     @property
     def todo(self) -> Batch:
-        """What is to be judged next of it: all, or one."""
+        """What is to be verified next of it: all, or one."""
         return self.batch if not self.case.alone or self.case.next is None else self.batch.only(self.case.next)
 
 
 class Desk:
-    """One verifier: its host, what it works on, and what waits to be judged again."""
+    """One verifier: its host, what it works on, and what waits to be verified again."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Desk:
         self._start()
 
     def give(self, window: Window) -> None:
-        """Fill the slots, with what was lost before what is new. While answers are judged alone, nothing else is."""
+        """Fill the slots, with what was lost before what is new. While answers are verified alone, nothing else is."""
         if self._start_due is not None:
             return
         for slot in range(self.host.slots):
@@ -88,15 +89,15 @@ class Desk:
             raise error(f"verifier {self.name!r} cannot start: {event.error}")
         self._start_due = None
 
-    def judged(self, event: Judged, window: Window) -> None:
-        """The batch in a slot, or the one answer of it that was to be judged, has its verdicts."""
+    def verified(self, event: Verified, window: Window) -> None:
+        """The batch in a slot, or the one answer of it that was to be verified, has its verdicts."""
         work, _ = self._given.pop(event.slot)
         self._scored += sum(verdict.status is Status.SCORED for verdict in event.verdicts)
         self._failed(event.failures)
         if not work.case.alone:
-            window.judged(work.batch, event.verdicts)
+            window.verified(work.batch, event.verdicts)
             return
-        work.case.judged(event.verdicts[0])
+        work.case.verified(event.verdicts[0])
         self._go_on(work, window)
 
     def look(self, window: Window) -> None:
@@ -124,7 +125,7 @@ class Desk:
         if work.case.alone and work.case.next is None:
             found = work.case.verdicts(witness=self._scored > (work.scored or 0))
             self._failed(collected(self.name, [found[number] for number in work.case.given_up]))
-            window.judged(work.batch, [found[number] for number in range(len(found))])
+            window.verified(work.batch, [found[number] for number in range(len(found))])
         else:
             self._again.appendleft(work)
 
@@ -133,7 +134,7 @@ class Desk:
         self._start_due = self._clock() + self._chosen.start_deadline_s
 
 
-def judge_all(
+def verify_all(
     window: Window,
     chosen: Mapping[str, VerifierSettings],
     make: Callable[[str, Events], Host],
@@ -143,24 +144,24 @@ def judge_all(
     idle: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Judge all that the window reads.
+    """Verify all that the window reads.
 
     chosen  the verifiers that will be needed; they start side by side
     make    a new host of a verifier
     write   is given verdicts in the order of the answers
-    note    is told what a verifier has to say when it has started, once
-    failed  is told what kept answers from being judged
+    note    is called with each note of a verifier that has started, once
+    failed  is called with what kept answers from being verified
     idle    is called a few times a second
 
     UserError or RunError if a verifier cannot start. Hosts are closed, whatever happens.
     """
     events: Events = Events()
     desks: dict[str, Desk] = {}
-    told: set[str] = set()
+    noted: set[str] = set()
 
-    def tell(text: str) -> None:
-        if text not in told:
-            told.add(text)
+    def note_once(text: str) -> None:
+        if text not in noted:
+            noted.add(text)
             note(text)
 
     grace_s = _BREAK_OFF_S
@@ -172,7 +173,7 @@ def judge_all(
         while not window.finished:
             for desk in desks.values():
                 desk.give(window)
-            _receive(events, desks, window, tell)
+            _receive(events, desks, window, note_once)
             for desk in desks.values():
                 desk.look(window)
             if ready := window.ready():
@@ -184,7 +185,7 @@ def judge_all(
         _close([desk.host for desk in desks.values()], clock() + grace_s, clock)
 
 
-def _receive(events: Events, desks: Mapping[str, Desk], window: Window, tell: Callable[[str], None]) -> None:
+def _receive(events: Events, desks: Mapping[str, Desk], window: Window, note: Callable[[str], None]) -> None:
     """Wait a moment for something to happen, then deal with all that has."""
     timeout = _LOOK_EVERY_S
     while True:
@@ -193,15 +194,15 @@ def _receive(events: Events, desks: Mapping[str, Desk], window: Window, tell: Ca
         except Empty:
             return
         timeout = 0.0
-        # A host that was replaced may still have had something to say; its answers are being judged again.
+        # Events of a host that was replaced do not count: its answers are being verified again.
         for desk in desks.values():
             if desk.host is event.host:
-                if isinstance(event, Judged):
-                    desk.judged(event, window)
+                if isinstance(event, Verified):
+                    desk.verified(event, window)
                 else:
                     desk.started(event)
                     for text in event.notes:
-                        tell(f"verifier {desk.name}: {text}")
+                        note(f"verifier {desk.name}: {text}")
 
 
 def _close(hosts: Sequence[Host], end: float, clock: Callable[[], float]) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from reprise.core.errors import RunError, UserError
 from reprise.core.types import Task, Verdict
-from reprise.launch.verify import judging
-from reprise.launch.verify.host import Events, Host, Judged, Started
-from reprise.launch.verify.judging import Ready, judge_all
+from reprise.launch.verify import loop
+from reprise.launch.verify.host import Events, Host, Started, Verified
+from reprise.launch.verify.loop import Ready, verify_all
 from reprise.launch.verify.window import Batch, Window
 from reprise.rewards.base import Answer
 from reprise.rewards.settings import VerifierSettings
@@ -19,7 +19,7 @@ from reprise.rewards.settings import VerifierSettings
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "_LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(loop, "_LOOK_EVERY_S", 0.001)
 
 
 class FakeHost:
@@ -36,7 +36,7 @@ class FakeHost:
         if "die" in texts:
             self.end = "its process was ended by signal 11"
         elif "hang" not in texts:
-            self._events.put(Judged(self, slot, [Verdict.scored(len(text)) for text in texts]))
+            self._events.put(Verified(self, slot, [Verdict.scored(len(text)) for text in texts]))
 
     def cause_of_death(self) -> str | None:
         return self.end or None
@@ -68,7 +68,7 @@ def verified(
     settings = {name: VerifierSettings.model_validate({"use": "x", "deadline_s": 20.0, **chosen}) for name in verifiers}
     answers = (Answer(task, text) for task, text in zip(tasks, texts))
     ticks = itertools.count()
-    judge_all(Window(answers, window, batch_size=3), settings, make, write, clock=lambda: float(next(ticks)))
+    verify_all(Window(answers, window, batch_size=3), settings, make, write, clock=lambda: float(next(ticks)))
     assert [(answer.task.id, answer.text) for answer, _ in written] == [(str(i), text) for i, text in enumerate(texts)]
     return [verdict for _, verdict in written]
 
@@ -88,9 +88,9 @@ def test_no_more_answers_are_read_than_the_window_holds() -> None:
     first, second = window.next_batch("a"), window.next_batch("a")
     assert first is not None
     assert second is not None
-    window.judged(second, [Verdict.scored(1)] * 4)
+    window.verified(second, [Verdict.scored(1)] * 4)
     assert (window.ready(), len(reads)) == ([], 10)
-    window.judged(first, [Verdict.scored(1)] * 4)
+    window.verified(first, [Verdict.scored(1)] * 4)
     assert len(window.ready()) == 8
     window.fill()
     assert len(reads) == 18
