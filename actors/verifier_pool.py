@@ -137,7 +137,7 @@ class VerifierPool:
         self._first_starts = [asyncio.Event() for _ in range(settings.workers)]
         self._to_be_killed: dict[int, asyncio.Future[Loss]] = {}  # set when an actor has to be
         self._lost: dict[int, asyncio.Future[Loss]] = {}  # set when it is, for what it was working on
-        self._turns: dict[Any, asyncio.Future[int]] = {}
+        self._turns: dict[_Batch, asyncio.Future[int]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._scored = self._restarts = self._rejudged = 0
         self._told = PoolCounts()
@@ -235,7 +235,7 @@ class VerifierPool:
                     if isinstance(outcome, Loss):
                         case.lost(outcome)
                         break
-                    case.judged(outcome.verdicts[0])
+                    case.verified(outcome.verdicts[0])
             finally:
                 self._release(batch)
 
@@ -256,7 +256,7 @@ class VerifierPool:
             either: set[asyncio.Future[Any]] = {call, lost}
             await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
             if call.done() and call.exception() is None:
-                self._health[actor].judged()
+                self._health[actor].verified()
                 return call.result()
             if lost.done():
                 return lost.result()
@@ -276,7 +276,8 @@ class VerifierPool:
         """The actor that takes the batch, once one does; say `_release` when it is done. `enter` is how it queues."""
         if batch.abandoned:
             raise asyncio.CancelledError
-        turn = self._turns[batch] = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._turns[batch] = turn
         enter(batch)
         self._pump()
         try:

@@ -96,7 +96,7 @@ def best_constant(dataset: str, entries: int, seed: int = 1) -> Best:
                 if entry["answer"] == candidate and answers.count(candidate) == 1:
                     continue
                 refusals.clear()
-                score = _score(scoring.judged, dataset, scorer, candidate, entry)
+                score = _score(scoring.scored, dataset, scorer, candidate, entry)
                 scores.append(0.0 if refusals else score)
             mean, right = sum(scores) / len(scores), sum(score >= 1 for score in scores)
             if mean > best.mean:

@@ -1,1 +1,1 @@
-"""Judging answers: the verifier protocol and registry, the built-in verifiers, and the worker processes behind them."""
+"""Verifying answers: the verifier protocol and registry, the built-in verifiers, and their worker processes."""

@@ -57,7 +57,7 @@ class Part(BaseModel):
 
 
 class ComposeVerifier(Verifier):
-    """Scores the sum of weight x score over the parts that judge the task's domain, or 0 if a gate is closed.
+    """Scores the sum of weight x score over the parts that verify the task's domain, or 0 if a gate is closed.
 
     parts  by name, each `{use, args}` as in `rewards.verifiers` and `weight`, `gate`, `domains`, `answer_key`,
            `unparseable` (see `Part`). Weights are not normalised: let them add up to 1, which is what pass@1 counts.
@@ -113,13 +113,13 @@ class ComposeVerifier(Verifier):
             except UserError as error:
                 raise UserError(f"part {name!r}: {error}") from error
 
-    def check_tasks(self, tasks: Sequence[Task], told: Callable[[int], None]) -> dict[int, str]:
-        """What its parts say of tasks that only their workers can tell to be beyond judging."""
+    def check_tasks(self, tasks: Sequence[Task], report: Callable[[int], None]) -> dict[int, str]:
+        """What its parts' workers say of tasks that cannot be verified."""
         refused: dict[int, str] = {}
         for name, part in self._parts.items():
             if (look := getattr(self._verifiers[name], "check_tasks", None)) is not None:
                 places = [i for i, task in enumerate(tasks) if part.verifies(task.domain)]
-                found = look([_task_of(tasks[i], name, part) for i in places], told)
+                found = look([_task_of(tasks[i], name, part) for i in places], report)
                 refused |= {places[i]: f"part {name!r}: {why}" for i, why in found.items()}
         return refused
 

@@ -71,13 +71,13 @@ def check_order(verifier: Verifier, right: Answer, wrong: Answer) -> None:
 
 
 def check_hostile_text(verifier: Verifier, name: str, right: Answer) -> None:
-    """A text of `HOSTILE_TEXTS` is no infra error, scores less than the right answer, and is judged alike again."""
+    """A text of `HOSTILE_TEXTS` is no infra error, scores less than the right answer, and scores the same twice."""
     answers = [Answer(right.task, HOSTILE_TEXTS[name]), right]
     one, best = _verify(verifier, answers)
     other = _verify(verifier, answers)[0]
     assert one.status is not Status.INFRA_ERROR, f"{name}: is the answer's doing and no infra_error: {one}"
     assert one.score is None or one.score < (best.score or 0), f"{name}: scores like the right answer: {one}"
-    assert (one.status, one.score) == (other.status, other.score), f"{name}: judged twice, {one} and {other}"
+    assert (one.status, one.score) == (other.status, other.score), f"{name}: verified twice, {one} and {other}"
 
 
 def check_truncated(verifier: Verifier, right: Answer) -> None:

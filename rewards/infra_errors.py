@@ -1,4 +1,4 @@
-"""Why answers could not be judged: what an infra error was caused by, told once for each kind with its traceback.
+"""Why answers could not be verified: the cause of an infra error, reported once for each kind with its traceback.
 
 A verifier's failure is no answer's fault, so nothing in the answers shows it: whoever runs the verifier must see it.
 """
@@ -19,20 +19,20 @@ from reprise.rewards.base import Reason
 _WHAT_CHARS, _TRACEBACK_CHARS = 300, 4000
 _LINKS = 4  # exceptions of a chain, the last raised first
 _FIRST_FRAMES, _LAST_FRAMES = 4, 8  # of a deep stack: where the verifier begins, and where it failed
-KINDS = 20  # kinds that are told one by one; a verifier whose every failure looks new must not fill the screen
-# How a failure travels in the detail of an infra error, from where it is caught to where it is told.
+KINDS = 20  # kinds that are reported one by one; a verifier whose every failure looks new must not fill the screen
+# How a failure travels in the detail of an infra error, from where it is caught to where it is reported.
 _KEY = "infra_error"
 
 
 @dataclass(frozen=True, slots=True)
 class InfraError:
-    """Something that kept answers from being judged.
+    """Something that kept answers from being verified.
 
     kind       what failures of one cause have in common
     what       it in one line, the verifier's name first
     traceback  of the exception, if one was raised: its outermost frames and its innermost ones
-    answers    how many answers it left without a verdict for good; 0 if judging them again helped
-    broken     a defect of the verifier's code, as far as one can tell: it returned no verdicts, or raised something
+    answers    how many answers it left without a verdict for good; 0 if verifying them again helped
+    broken     a defect of the verifier's code, as far as can be seen: it returned no verdicts, or raised something
                that no file, network or other machine has caused
     """
 
@@ -71,7 +71,7 @@ def no_verdicts(verifier: str, returned: Any, answers: int) -> Verdict | None:
         wrong = f"{len(returned)} verdict{'s' * (len(returned) != 1)} for {answers} answer{'s' * (answers != 1)}"
     else:
         return None
-    what = f"verifier {verifier!r}: judge returned {wrong}; {right}"
+    what = f"verifier {verifier!r}: verify returned {wrong}; {right}"
     return _verdict(what, gist(what))
 
 
@@ -87,14 +87,14 @@ def collected(verifier: str, verdicts: Iterable[Verdict]) -> list[InfraError]:
 
 
 def without_cause(verdict: Verdict) -> Verdict:
-    """The verdict as it is kept: what was to be told once is not stored with each answer."""
+    """The verdict as it is kept: its cause, which is reported once, is not stored with each answer."""
     if verdict.status is not Status.INFRA_ERROR or _KEY not in verdict.detail:
         return verdict
     return replace(verdict, detail={key: value for key, value in verdict.detail.items() if key != _KEY})
 
 
 def carried(failures: Iterable[InfraError], verdict: Verdict) -> Any:
-    """What a composition puts into its own infra error as `infra_error`, so that its part's is told; None if it has
+    """What a composition puts into its own infra error as `infra_error`, so that its part's is reported; None if it has
     nothing to add."""
     for failure in failures:
         if failure.what == verdict.explanation:
@@ -139,11 +139,11 @@ def _verdict(what: str, kind: str, trace: str = "", broken: bool = True) -> Verd
 
 def _of(verifier: str, verdict: Verdict) -> InfraError:
     """What a verdict says of its cause: as it was caught here, or in the verifier's own words."""
-    told = verdict.detail.get(_KEY)
-    if isinstance(told, dict):
-        kind, trace = (str(told.get(name, "")) for name in ("kind", "traceback"))
-        return InfraError(kind, verdict.explanation, trace, 0, told.get("broken") is True)
-    said = verdict.explanation or "could not judge, and did not say why"
+    cause = verdict.detail.get(_KEY)
+    if isinstance(cause, dict):
+        kind, trace = (str(cause.get(name, "")) for name in ("kind", "traceback"))
+        return InfraError(kind, verdict.explanation, trace, 0, cause.get("broken") is True)
+    said = verdict.explanation or "could not verify, and did not say why"
     what = said if said.startswith(f"verifier {verifier!r}") else f"verifier {verifier!r}: {said}"
     return InfraError(f"{verifier} {gist(said)[:120]}", printable(what, _WHAT_CHARS))
 

@@ -1,4 +1,4 @@
-"""Tasks are loaded: those that only a verifier's workers know to be beyond judging are refused now, not in the run."""
+"""When tasks are loaded: refuse those that a verifier's workers find to be impossible to verify, before the run."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def check_tasks(verifiers: Mapping[str, Verifier], placed: Sequence[tuple[str, T
 def _progress(name: str) -> Callable[[int], None]:
     said = time.monotonic()
 
-    def told(done: int) -> None:
+    def report(done: int) -> None:
         nonlocal said
         if time.monotonic() - said > _EVERY_S:
             said = time.monotonic()
             print(f"verifier {name!r} is reading its tasks' references: {done:,} so far", file=sys.stderr, flush=True)
 
-    return told
+    return report

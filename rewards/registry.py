@@ -110,11 +110,14 @@ def _check_class(found: Any, use: str, where: str) -> None:
         what = f"a {'function' if is_function else type(found).__name__}"
         raise UserError(f"{where}.use: {use} is {what} and no class of a verifier; write a class: {right}")
     missing = [name for name in _METHODS if not callable(getattr(found, name, None))]
+    lacks_verify = "verify" in missing or found.verify is Verifier.verify  # type: ignore[attr-defined]
+    if lacks_verify and callable(getattr(found, "judge", None)):
+        raise UserError(f"{where}.use: {use} defines judge, which is called verify now; rename the method")
     if missing:
         raise UserError(f"{where}.use: {use} is not a verifier, it has no {', '.join(missing)}; {right}")
-    if found.verify is Verifier.verify:  # type: ignore[attr-defined]
+    if lacks_verify:
         own = [name for name in vars(found) if not name.startswith("_") and name not in _METHODS]
-        near = get_close_matches("verify", own, n=1) or [name for name in own if name == "judge"]  # as it was called
+        near = get_close_matches("verify", own, n=1)
         meant = f" (is {near[0]!r} meant to be it?)" if near else ""
         raise UserError(
             f"{where}.use: {use} does not define verify{meant}; write `def verify(self, answers)`, which returns one "

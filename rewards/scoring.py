@@ -1,4 +1,4 @@
-"""From answers to verdicts: who judges what, what a failing verifier means, and what came of it. Free of Ray."""
+"""From answers to verdicts: which verifier gets what, what a failing one means, and what came of it. Free of Ray."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Verification:
     verdicts  one for each answer, in the order of the answers
     seconds   wall-clock time it took, retries included
     counts    answers by final status (`scored`, `unparseable`, `infra_error`) and by reason (`reason/timeout`), and
-              `retried`: how often an answer was judged again; zeros are left out. An answer that scores 0 because it is
-              unparseable (`was_unparseable`) counts as unparseable, whichever the policy
-    failures  what kept answers from being judged, the first of each kind, those that judging again has helped included
+              `retried`: how often an answer was verified again; zeros are left out. An answer that scores 0 because it
+              is unparseable (`was_unparseable`) counts as unparseable, whichever the policy
+    failures  what kept answers from being verified, the first of each kind, those that a retry has helped included
     """
 
     verdicts: list[Verdict]
@@ -37,7 +37,7 @@ class Scorer:
 
     A verifier that fails fails neither the run nor the answer: an exception that escapes from it, or a list that cannot
     be the verdicts of these answers, is an `infra_error` of every answer of that call. Answers with an infra error are
-    judged again up to `retries` times, the last time one by one, so that none fails by its neighbour. A truncated
+    verified again up to `retries` times, the last time one by one, so that none fails by its neighbour. A truncated
     response without any text has no answer and is shown to no verifier.
     What is unparseable stays so or scores 0 (`apply_policy`); in what remains it is marked (`was_unparseable`).
     """
@@ -62,7 +62,7 @@ class Scorer:
             verifier.close()
 
     def verify(self, answers: Sequence[Answer]) -> Verification:
-        """Judge a batch, of one task or many. UserError if a task names an unknown verifier or is malformed."""
+        """Verify a batch, of one task or many. UserError if a task names an unknown verifier or is malformed."""
         begin = self._clock()
         for task in {id(answer.task): answer.task for answer in answers}.values():
             check_task(self._verifiers, task)
@@ -99,8 +99,8 @@ class Scorer:
             else:
                 routes.setdefault(answer.task.verifier, []).append(i)
         for name, indices in routes.items():
-            judged = _ask(name, self._verifiers[name], [answers[i] for i in indices])
-            verdicts |= zip(indices, judged, strict=True)
+            found = _ask(name, self._verifiers[name], [answers[i] for i in indices])
+            verdicts |= zip(indices, found, strict=True)
         return verdicts
 
 

@@ -1,4 +1,4 @@
-"""The recipe's `rewards:` section: which verifiers judge the answers, and how patient the run is with them."""
+"""The recipe's `rewards:` section: which verifiers verify the answers, and within which limits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class VerifierSettings(BaseModel):
 
     use: str = Field(
         min_length=1,
-        description="which class judges: a built-in name (code, compose, exact, format, instruction, llm_judge, math, "
+        description="the class: a built-in name (code, compose, exact, format, instruction, llm_judge, math, "
         "reasoning_gym, rules, tools), the name of an entry point of the group reprise.verifiers, or a dotted path "
         "such as my_package.verifiers:MyVerifier",
     )
@@ -41,8 +41,8 @@ class VerifierSettings(BaseModel):
     concurrency: int = Field(
         1,
         ge=1,
-        description="batches that an actor judges at a time, each in a thread; above 1 for a class whose judge may be "
-        "called from several threads at once (one that waits for a service, for example)",
+        description="batches that an actor verifies at a time, each in a thread; above 1 for a class whose verify may "
+        "be called from several threads at once (one that waits for a service, for example)",
     )
     queue: int = Field(
         8, ge=1, description="batches that may wait for each actor; when all places are taken, sampled groups wait"
@@ -51,7 +51,7 @@ class VerifierSettings(BaseModel):
         120.0,
         gt=0,
         description="seconds for one group. An actor that takes longer is killed and restarted, and the answers are "
-        "judged again one by one; an answer that takes longer alone too scores 0 (timeout). Keep it far above any "
+        "verified again one by one; an answer that takes longer alone too scores 0 (timeout). Keep it far above any "
         "limit the class sets for a single answer, and below buffer.take_deadline_s",
     )
     start_deadline_s: float = Field(
@@ -77,7 +77,7 @@ class VerifierSettings(BaseModel):
 
 
 class RewardSettings(BaseModel):
-    """How answers are judged."""
+    """How answers are verified."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -85,7 +85,7 @@ class RewardSettings(BaseModel):
         min_length=1, description="the verifiers tasks may name; letters, digits, dots, dashes and underscores"
     )
     retries: int = Field(
-        2, ge=0, description="how often an answer is judged again after a failure that was not its own (infra_error)"
+        2, ge=0, description="how often an answer is verified again after a failure that was not its own (infra_error)"
     )
     unparseable: Unparseable = Field(
         "mask",
@@ -100,7 +100,7 @@ class RewardSettings(BaseModel):
         0.05,
         ge=0,
         le=1,
-        description="share of a domain's answers that could not be judged (infra_error), beyond which the run warns",
+        description="share of a domain's answers that could not be verified (infra_error), beyond which the run warns",
     )
 
     @field_validator("verifiers")

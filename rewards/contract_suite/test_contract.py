@@ -25,7 +25,7 @@ def test_the_right_answer_scores_more_and_verdicts_come_in_order(
 
 
 @pytest.mark.parametrize("name", contract.HOSTILE_TEXTS)
-def test_a_hostile_text_is_judged_and_never_like_the_right_answer(started: Verifier, right: Answer, name: str) -> None:
+def test_a_hostile_text_gets_a_verdict_below_the_right_answers(started: Verifier, right: Answer, name: str) -> None:
     contract.check_hostile_text(started, name, right)
 
 

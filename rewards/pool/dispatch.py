@@ -17,7 +17,7 @@ class Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Recycle:
-    """This idle actor is to be started anew: a batch waits for one that has judged nothing else."""
+    """This idle actor is to be restarted: a batch waits for one that has verified nothing else."""
 
     actor: int
 
@@ -26,12 +26,12 @@ class Dispatch:
     """Batches in, assignments out.
 
     Batches wait together and go, first come, first served, to the actor with the fewest of them. A batch that was lost
-    goes first. One that must be judged *alone* gets an actor for itself that has judged nothing since its start, until
-    it is `done`; if there is none, the least loaded one is drained and started anew for it.
+    goes first. One that must be verified *alone* gets an actor for itself that has verified nothing since its start,
+    until it is `done`; if there is none, the least loaded one is drained and restarted for it.
 
     Args:
         actors: how many there are; none is up yet.
-        concurrency: batches that an actor judges at a time.
+        concurrency: batches that an actor verifies at a time.
         queue: batches that may wait for each actor; those beyond are held back (`held_back`), in order.
     """
 
@@ -57,7 +57,7 @@ class Dispatch:
         self._waiting.append(batch)
 
     def again(self, batch: Hashable) -> None:
-        """A batch that was lost: before all new ones, and whether there is room or not."""
+        """A batch that was lost: before all new ones, even when the queue is full."""
         self._lost.append(batch)
 
     def alone(self, batch: Hashable) -> None:
@@ -65,7 +65,7 @@ class Dispatch:
         self._alone.append(batch)
 
     def done(self, batch: Hashable) -> None:
-        """The batch is not on its actor any more (judged or lost), or not waiting any more. Safe to repeat."""
+        """The batch is not on its actor any more (verified or lost), or not waiting any more. Safe to repeat."""
         for waiting in (self._waiting, self._lost, self._alone):
             if batch in waiting:
                 waiting.remove(batch)

@@ -1,4 +1,4 @@
-"""Is one actor well, and when may it be started again? A state machine that is told what happens.
+"""Is one actor well, and when may it be restarted? A state machine, fed with events.
 
     STARTING ──started──▶ HEALTHY ◀──answered── SUSPECT
         │                    └────missed──────────▶│
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long an actor is borne with.
+    """The limits of an actor's failures.
 
     starts          failed starts in a row after which it is given up
     misses          health checks in a row without an answer after which it is taken for dead
@@ -46,7 +46,7 @@ class Health:
         self._patience = patience
         self._misses = 0
         self._failed_starts = 0
-        self._deaths = 0  # by itself, since it last judged something
+        self._deaths = 0  # by itself, since it last returned verdicts
 
     def started(self) -> None:
         """A start succeeded."""
@@ -71,8 +71,8 @@ class Health:
             self._misses += 1
             self.state = State.DEAD if self._misses >= self._patience.misses else State.SUSPECT
 
-    def judged(self) -> None:
-        """It finished a piece of work, so whatever it died of before is no rule."""
+    def verified(self) -> None:
+        """It finished a piece of work, so its deaths before do not count."""
         self._deaths = 0
 
     def died(self, by_itself: bool) -> None:

@@ -40,7 +40,7 @@ class StringRules(BaseModel):
 
 
 class RulesVerifier(Verifier):
-    """Judges the content of the last `<ans>…</ans>` by the rules in `task.answer`; any string that keeps them is right.
+    """Checks the content of the last `<ans>…</ans>` by the rules in `task.answer`; any string that keeps them is right.
 
     partial  False: all rules or 0. True: the share of rules kept (the length, each required and each forbidden letter);
              0 for anything but lower-case letters, so that an empty answer keeps no rule.

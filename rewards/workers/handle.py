@@ -147,7 +147,7 @@ class WorkerHandle:
         return min(self.deadline, self.deadline - self._limits.wall_s + self._limits.cpu_s)
 
     def end(self, killed: str = "") -> Death:
-        """Kill the process (at once if the parent has a reason, else after a moment to exit by itself) and bury it."""
+        """Kill the process (at once if the parent has a reason, else after a moment to exit by itself) and reap it."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it was dead already
             self._process.stdin.close()

@@ -27,7 +27,7 @@ def main(handler: str, warm_up: Any, result_fd: int, parent: int, cpu_s: float, 
     """Serve requests until stdin ends.
 
     handler    dotted path of the function
-    warm_up    a request handled before the first real one: it loads what is loaded lazily and proves that judging works
+    warm_up    a request handled before the first real one: it loads what is loaded lazily and shows that all works
     result_fd  the pipe for responses; nothing else is written to it
     parent     pid of the process whose end ends this one
     cpu_s      CPU seconds a request may use

@@ -209,7 +209,7 @@ class WorkerPool:
         """If every worker has served before, end one of them, so that its replacement takes the request run alone."""
         if len(self._workers) == self._processes and all(worker.served for worker in self._workers):
             idle = [worker for worker in self._workers if worker.request is None]
-            self._end(sorted(idle, key=lambda worker: -worker.served)[:1], "made room for a fresh one")
+            self._end(sorted(idle, key=lambda worker: -worker.served)[:1], "replaced by a fresh one")
 
     def _replace_the_dead(self) -> None:
         while len(self._workers) < self._processes and time.monotonic() >= self._start_after:

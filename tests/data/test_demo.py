@@ -68,7 +68,7 @@ def test_tasks_of_a_call_differ_in_id_and_prompt(domain: str) -> None:
 
 
 @each_domain
-def test_every_task_can_be_judged(domain: str) -> None:
+def test_every_task_can_be_verified(domain: str) -> None:
     for task in make(domain, 0, 50, "train"):
         VERIFIERS[task.verifier].check_task(task)
 

@@ -1,4 +1,4 @@
-"""The maths and code domains: right references, tests that tell right from wrong, and traces in the form judged."""
+"""The maths and code domains: right references, tests that separate right from wrong, and traces in that form."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_tests_tell_a_function_from_what_it_may_be_mistaken_for() -> None:
                     first += got[0] != tests[0]["expected"]
     assert wrong > 1000
     assert passed / wrong < 0.02
-    assert first / wrong > 0.85  # so that judging a wrong program costs one run
+    assert first / wrong > 0.85  # so that verifying a wrong program costs one run
 
 
 def test_edge_cases_are_tested_and_no_step_is_superfluous() -> None:
@@ -193,8 +193,8 @@ def test_the_verifiers_find_clean_traces_right_and_the_others_often_wrong(
         verifiers[trace.task.verifier].check_task(trace.task)
     assert scores(verifiers, clean) == [1.0] * 60
     for style in ("sloppy", "direct"):
-        judged = scores(verifiers, traces_of(domain, style, 60))
-        assert 0.3 < sum(judged) / len(judged) < 0.9
+        found = scores(verifiers, traces_of(domain, style, 60))
+        assert 0.3 < sum(found) / len(found) < 0.9
 
 
 def test_a_program_counts_only_as_a_fenced_block_after_the_reasoning() -> None:

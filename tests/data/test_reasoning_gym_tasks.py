@@ -63,7 +63,7 @@ def test_a_missing_package_is_named_with_the_way_to_install_it(monkeypatch: pyte
         make()
 
 
-def test_its_tasks_may_be_judged_by_its_own_scorer() -> None:
+def test_its_tasks_may_be_verified_by_its_own_scorer() -> None:
     from reprise.rewards.verifiers.reasoning_gym import ReasoningGymVerifier
 
     task = make(count=1, verifier="reasoning_gym")[0]

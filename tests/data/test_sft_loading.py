@@ -191,10 +191,10 @@ def test_a_broken_record_leaves_nothing_in_the_cache(tmp_path: Path, codec: Conv
 
 
 def test_progress_is_told_part_by_part(tmp_path: Path, codec: ConversationCodec) -> None:
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     source = file(tmp_path / "a.jsonl", *[chat("a")] * 300)
-    load_sources([source], codec, 100, on_progress=lambda *n: told.append(n))
-    assert told == [("s", 128, 128 * 7), ("s", 256, 256 * 7), ("s", 300, 300 * 7)]
+    load_sources([source], codec, 100, on_progress=lambda *n: reported.append(n))
+    assert reported == [("s", 128, 128 * 7), ("s", 256, 256 * 7), ("s", 300, 300 * 7)]
 
 
 def test_a_stream_draws_from_what_was_loaded(tmp_path: Path, codec: ConversationCodec) -> None:

@@ -99,7 +99,7 @@ CODE = GOOD | {"id": "c", "verifier": "code", "answer": {"function": "f", "tests
         ({"verifier": "math"}, "answer must be a string or a list"),
     ],
 )
-def test_a_task_that_its_verifier_cannot_judge_is_refused_with_file_line_and_field(
+def test_a_task_that_its_verifier_cannot_verify_is_refused_with_file_line_and_field(
     tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UserError, match=r"t\.jsonl:2: task 'd': " + said):

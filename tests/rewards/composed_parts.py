@@ -7,7 +7,7 @@ from reprise.core.errors import UserError
 from reprise.core.types import Task, Verdict
 from reprise.rewards.base import Answer, Verifier
 
-LIFE: list[str] = []  # what happened to the verifiers, in order: "right: start", "right: judge 3"
+LIFE: list[str] = []  # what happened to the verifiers, in order: "right: start", "right: verify 3"
 
 
 class Silent:
@@ -45,7 +45,7 @@ class Says(Verifier):
             raise UserError(f"task {task.id!r}: answer: missing")
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
-        LIFE.append(f"{self.word}: judge {len(answers)}")
+        LIFE.append(f"{self.word}: verify {len(answers)}")
         return [self._verdict(answer) for answer in answers]
 
     def _verdict(self, answer: Answer) -> Verdict:

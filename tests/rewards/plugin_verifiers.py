@@ -103,6 +103,20 @@ class Recording:
         CALLED.append(command)
 
 
+class Old(Verifier):
+    """Written when `verify` was called `judge`."""
+
+    def judge(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [Verdict.scored(1)] * len(answers)
+
+
+class OldPlain:
+    """The same, without inheriting from `Verifier`."""
+
+    start = close = check_task = Verifier.close
+    judge = Old.judge
+
+
 class Typo(Verifier):
     def verfiy(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [Verdict.scored(1)] * len(answers)

@@ -72,7 +72,7 @@ def test_a_closed_gate_scores_0_says_why_and_asks_no_other_part() -> None:
     assert (verdict.score, verdict.reason) == (0, "gate")
     assert verdict.explanation == "format: wrong (0.5, below 1)"
     assert list(verdict.detail["parts"]) == ["format"]
-    assert "right: judge 1" not in LIFE
+    assert "right: verify 1" not in LIFE
 
 
 def test_an_open_gate_without_a_weight_adds_nothing() -> None:
@@ -91,7 +91,7 @@ def test_an_open_gate_without_a_weight_adds_nothing() -> None:
         ("right=! style=? short=1", Status.INFRA_ERROR, ["right"]),
     ],
 )
-def test_a_part_that_cannot_be_judged_decides_the_whole_which_is_never_a_zero(
+def test_a_part_that_cannot_be_verified_decides_the_whole_which_is_never_a_zero(
     text: str, status: Status, asked: list[str]
 ) -> None:
     verdict = verify(compose(**SUM), text)
@@ -117,14 +117,14 @@ def test_an_unparseable_gate_masks_or_is_closed(unparseable: str, score: float |
     assert verify(verifier, "right=1 format=?").score == score
 
 
-def test_parts_judge_only_their_domains_and_each_answer_keeps_its_place() -> None:
+def test_parts_verify_only_their_domains_and_each_answer_keeps_its_place() -> None:
     verifier = compose(sums=part("sums", domains=["sums"]), words=part("words", domains=["words", "poems"]))
     domains = ["sums", "words", "sums", "poems"]
     answers = [Answer(Task(d, "?", d, "v", "r"), f"sums=0.{i} words=0.{i + 5}") for i, d in enumerate(domains)]
     verdicts = verifier.verify(answers)
     assert [verdict.score for verdict in verdicts] == [0, 0.6, 0.2, 0.8]
     assert [list(verdict.detail["parts"]) for verdict in verdicts] == [["sums"], ["words"], ["sums"], ["words"]]
-    assert LIFE == ["sums: judge 2", "words: judge 2"]
+    assert LIFE == ["sums: verify 2", "words: verify 2"]
 
 
 def test_one_task_carries_references_for_several_parts() -> None:
@@ -155,7 +155,7 @@ def test_compositions_nest() -> None:
         ("other", {"x": 1}, "task '1': domain 'other' has no part with a weight; add it to the `domains` of one"),
     ],
 )
-def test_a_task_that_a_part_could_never_judge_is_refused(domain: str, answer: Any, message: str) -> None:
+def test_a_task_that_a_part_could_never_verify_is_refused(domain: str, answer: Any, message: str) -> None:
     verifier = compose(a=part("a", answer_key="x", domains=["d"]), gate=part("gate", gate=1.0))
     verifier.check_task(Task("1", "?", "d", "v", {"x": 1}))
     with pytest.raises(UserError, match=re.escape(message)):

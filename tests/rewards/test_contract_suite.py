@@ -26,7 +26,8 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
     task = {"id": "1", "prompt": "?", "domain": "d", "verifier": "v", "answer": "references"}
     pair = [{"task": task, "response": text} for text in ("ten chars!", "eleven char")]
     (folder / "pair.jsonl").write_text("".join(json.dumps(each) + "\n" for each in pair))
-    environment = os.environ | {"PYTHONPATH": f"{HERE}:{HERE.parents[1]}"}
+    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path}
     command = [sys.executable, *SUITE, *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""What kept answers from being judged is told once for each kind, with its traceback, bounded, and stored nowhere."""
+"""What kept answers from being verified is reported once a kind, with its traceback, bounded, and stored nowhere."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ RIGHT = Verdict.scored(1.0, "correct")
 class Doing(Verifier):
     """Its `verify` is the function given."""
 
-    def __init__(self, judge: Callable[[Sequence[Answer]], Any]) -> None:
-        self._do = judge
+    def __init__(self, do: Callable[[Sequence[Answer]], Any]) -> None:
+        self._do = do
 
     def verify(self, answers: Sequence[Answer]) -> Any:
         return self._do(answers)
 
 
-def judged(do: Callable[[Sequence[Answer]], Any], *texts: str, retries: int = 0) -> Verification:
+def verification_of(do: Callable[[Sequence[Answer]], Any], *texts: str, retries: int = 0) -> Verification:
     answers = [Answer(Task("t", "?", "d", "mine", "5"), text) for text in texts or ("x", "y")]
     return Scorer({"mine": Doing(do)}, retries).verify(answers)
 
@@ -40,19 +40,19 @@ def raises(error: BaseException) -> Callable[[Sequence[Answer]], Any]:
 
 
 def test_an_exception_is_told_once_with_its_place_and_the_frames_of_the_verifiers_own_file() -> None:
-    verification = judged(raises(KeyError("x")))
-    [told] = verification.failures
-    assert told.what.startswith("verifier 'mine' raised KeyError: 'x' (test_infra_errors.py:")
-    assert told.answers == 2
-    assert told.broken
-    assert "raise error" in told.traceback
-    assert "test_infra_errors.py" in told.traceback
-    assert "judging.py" not in told.traceback, "our own frames say nothing"
-    assert told.traceback.endswith("KeyError: 'x'")
+    verification = verification_of(raises(KeyError("x")))
+    [failure] = verification.failures
+    assert failure.what.startswith("verifier 'mine' raised KeyError: 'x' (test_infra_errors.py:")
+    assert failure.answers == 2
+    assert failure.broken
+    assert "raise error" in failure.traceback
+    assert "test_infra_errors.py" in failure.traceback
+    assert "scoring.py" not in failure.traceback, "our own frames say nothing"
+    assert failure.traceback.endswith("KeyError: 'x'")
 
 
 def test_verdicts_keep_the_line_and_not_the_traceback() -> None:
-    verification = judged(raises(KeyError("x")))
+    verification = verification_of(raises(KeyError("x")))
     assert {verdict.explanation for verdict in verification.verdicts} == {verification.failures[0].what}
     assert "Traceback" not in json.dumps([dict(verdict.detail) for verdict in verification.verdicts])
 
@@ -66,11 +66,11 @@ def test_causes_are_told_and_a_failure_that_a_retry_mended_has_cost_no_answer() 
                 raise RuntimeError("no reply") from error
         return [RIGHT] * len(answers)
 
-    verification = judged(once, retries=1)
+    verification = verification_of(once, retries=1)
     assert verification.verdicts == [RIGHT, RIGHT]
-    [told] = verification.failures
-    assert told.answers == 0
-    assert told.traceback.index("JSONDecodeError") < told.traceback.index("RuntimeError: no reply")
+    [failure] = verification.failures
+    assert failure.answers == 0
+    assert failure.traceback.index("JSONDecodeError") < failure.traceback.index("RuntimeError: no reply")
 
 
 def deep(n: int) -> None:
@@ -102,23 +102,23 @@ class Unspeakable(Exception):
     ],
 )
 def test_what_is_told_is_bounded_and_harmless(error: BaseException, said: str) -> None:
-    [told] = judged(raises(error)).failures
-    assert said in told.what
-    assert len(told.what) < 500
-    assert len(told.traceback) <= 4000
-    assert all(character.isprintable() or character == "\n" for character in str(told))
+    [failure] = verification_of(raises(error)).failures
+    assert said in failure.what
+    assert len(failure.what) < 500
+    assert len(failure.traceback) <= 4000
+    assert all(character.isprintable() or character == "\n" for character in str(failure))
 
 
 def test_ctrl_c_is_nobodys_infra_error() -> None:
     with pytest.raises(KeyboardInterrupt):
-        judged(raises(KeyboardInterrupt()))
+        verification_of(raises(KeyboardInterrupt()))
 
 
 def test_a_deep_stack_shows_where_the_verifier_begins_and_where_it_failed() -> None:
-    [told] = judged(lambda answers: deep(100)).failures
-    assert "in judge" in told.traceback
-    assert "more frames" in told.traceback
-    assert 'raise ValueError("at the bottom")' in told.traceback
+    [failure] = verification_of(lambda answers: deep(100)).failures
+    assert "in verify" in failure.traceback
+    assert "more frames" in failure.traceback
+    assert 'raise ValueError("at the bottom")' in failure.traceback
 
 
 def test_an_answers_text_is_in_what_is_told_only_where_the_exception_says_it() -> None:
@@ -126,25 +126,25 @@ def test_an_answers_text_is_in_what_is_told_only_where_the_exception_says_it() -
         text = answers[0].text
         return text["score"]  # type: ignore[index]
 
-    [told] = judged(verify, "a secret of the policy").failures
-    assert "secret" not in str(told)
+    [failure] = verification_of(verify, "a secret of the policy").failures
+    assert "secret" not in str(failure)
 
 
 @pytest.mark.parametrize(
     ("returned", "said"),
     [
-        ([1.0, 0.0], "judge returned a list of float; return one Verdict per answer, such as Verdict.scored(1.0, "),
-        (1.0, "judge returned a float, not a list; return one Verdict per answer"),
-        (None, "judge returned None; return one Verdict per answer"),
-        (np.ones(2), "judge returned a ndarray, not a list"),
-        ((v for v in ()), "judge returned a generator, not a list"),
-        ([RIGHT, 1.0], "judge returned a list of Verdict and float"),
-        ([RIGHT], "judge returned 1 verdict for 2 answers; return one Verdict per answer, in the order of the answers"),
-        ([], "judge returned 0 verdicts for 2 answers"),
+        ([1.0, 0.0], "verify returned a list of float; return one Verdict per answer, such as Verdict.scored(1.0, "),
+        (1.0, "verify returned a float, not a list; return one Verdict per answer"),
+        (None, "verify returned None; return one Verdict per answer"),
+        (np.ones(2), "verify returned a ndarray, not a list"),
+        ((v for v in ()), "verify returned a generator, not a list"),
+        ([RIGHT, 1.0], "verify returned a list of Verdict and float"),
+        ([RIGHT], "verify returned 1 verdict for 2 answers; return one Verdict per answer, in the order of the "),
+        ([], "verify returned 0 verdicts for 2 answers"),
     ],
 )
 def test_what_cannot_be_verdicts_is_refused_in_words_that_say_what_to_return(returned: Any, said: str) -> None:
-    verification = judged(lambda answers: returned)
+    verification = verification_of(lambda answers: returned)
     assert [verdict.status for verdict in verification.verdicts] == [Status.INFRA_ERROR] * 2
     assert said in verification.verdicts[0].explanation
     assert verification.failures[0].broken
@@ -152,13 +152,14 @@ def test_what_cannot_be_verdicts_is_refused_in_words_that_say_what_to_return(ret
 
 def test_a_verifiers_own_infra_errors_are_told_by_kind_and_are_no_defect_of_its_code() -> None:
     said = [Verdict.infra_error("infra", f"no reply from 'judge-{i}' in {i} s") for i in range(9)]
-    [told] = judged(lambda answers: said, *"abcdefghi").failures
-    assert (told.what, told.answers, told.broken) == ("verifier 'mine': no reply from 'judge-0' in 0 s", 9, False)
+    [failure] = verification_of(lambda answers: said, *"abcdefghi").failures
+    assert failure.what == "verifier 'mine': no reply from 'judge-0' in 0 s"
+    assert (failure.answers, failure.broken) == (9, False)
 
 
 def test_whatever_a_plug_in_puts_into_its_detail_is_no_harm() -> None:
     odd = Verdict.infra_error("infra", "odd", infra_error={"kind": 3})
-    assert len(judged(lambda answers: [odd, odd]).failures) == 1
+    assert len(verification_of(lambda answers: [odd, odd]).failures) == 1
 
 
 class Raises(Verifier):
@@ -169,10 +170,10 @@ class Raises(Verifier):
 def test_the_traceback_of_a_part_is_told_by_the_composition() -> None:
     whole = ComposeVerifier(parts={"right": {"use": "test_infra_errors:Raises"}})
     verification = Scorer({"graded": whole}, retries=1).verify([Answer(Task("t", "?", "d", "graded", "5"), "x")])
-    [told] = verification.failures
-    assert told.what.startswith("right: verifier 'right' raised KeyError: 'x'")
-    assert 'raise KeyError("x")' in told.traceback
-    assert (told.answers, told.broken) == (1, True)
+    [failure] = verification.failures
+    assert failure.what.startswith("right: verifier 'right' raised KeyError: 'x'")
+    assert 'raise KeyError("x")' in failure.traceback
+    assert (failure.answers, failure.broken) == (1, True)
 
 
 def test_a_run_tells_each_kind_once_counts_all_and_does_not_go_on_for_ever() -> None:

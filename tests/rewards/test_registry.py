@@ -61,8 +61,8 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
         ),
         ("zzzzz", {}, f"there is no verifier 'zzzzz'; valid: {', '.join(sorted(registry.BUILT_IN))}, or a dotted path"),
         ("no_such_module:V", {}, "rewards.verifiers.mine.use"),
-        ("plugin_verifiers:Plain", {}, "mine.use: plugin_verifiers:Plain is not a verifier, it has no start, judge"),
-        ("plugin_verifiers:Answer", {}, "mine.use: plugin_verifiers:Answer is not a verifier, it has no start, judge"),
+        ("plugin_verifiers:Plain", {}, "mine.use: plugin_verifiers:Plain is not a verifier, it has no start, verify"),
+        ("plugin_verifiers:Answer", {}, "mine.use: plugin_verifiers:Answer is not a verifier, it has no start, verify"),
         ("plugin_verifiers:Sequence", {}, "mine.use: plugin_verifiers:Sequence is not a verifier, it has no start"),
         ("os:system", {"command": "touch /tmp/owned"}, "mine.use: 'os:system' is a part of Python's own library"),
         ("plugin_verifiers:reward", {}, "mine.use: plugin_verifiers:reward is a function and no class of a verifier"),
@@ -72,6 +72,8 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
             {},
             "mine.use: plugin_verifiers:Typo does not define verify (is 'verfiy' meant to be it?); write `def verify(",
         ),
+        ("plugin_verifiers:Old", {}, "mine.use: plugin_verifiers:Old defines judge, which is called verify now"),
+        ("plugin_verifiers:OldPlain", {}, "mine.use: plugin_verifiers:OldPlain defines judge, which is called verify"),
         ("plugin_verifiers:Verifier", {}, "mine.use: plugin_verifiers:Verifier does not define verify; write"),
         (
             "exact",
@@ -143,9 +145,9 @@ def test_a_good_plug_in_keeps_the_contract() -> None:
 @pytest.mark.parametrize(
     ("cls", "complaint"),
     [
-        (plugin_verifiers.Forgetful, "verifier 'Forgetful': judge returned 1 verdict for 4 answers"),
+        (plugin_verifiers.Forgetful, "verifier 'Forgetful': verify returned 1 verdict for 4 answers"),
         (plugin_verifiers.ZeroForNothing, "truncated response without an answer"),
-        (plugin_verifiers.Fickle, "NUL characters: judged twice"),
+        (plugin_verifiers.Fickle, "NUL characters: verified twice"),
         (plugin_verifiers.BlamesTheMachine, "NUL characters: is the answer's doing"),
     ],
 )

@@ -34,7 +34,7 @@ def test_each_answer_goes_to_the_verifier_of_its_task_and_verdicts_keep_their_or
     assert verification.verdicts == [RIGHT, WRONG, WRONG, RIGHT]
 
 
-def test_only_infra_errors_are_judged_again_and_each_retry_is_counted() -> None:
+def test_only_infra_errors_are_verified_again_and_each_retry_is_counted() -> None:
     verification, verifier = verify(
         [[RIGHT, INFRA, INFRA], [WRONG, INFRA], [RIGHT]], [answer(t) for t in "xyz"], retries=2
     )
@@ -132,7 +132,7 @@ def test_a_task_that_names_an_unknown_verifier_is_the_users_error() -> None:
         verify([], [answer("x", "b")])
 
 
-def test_no_answers_are_judged_without_asking_anybody() -> None:
+def test_no_answers_are_verified_without_asking_anybody() -> None:
     verification, verifier = verify([], [])
     assert (verification.verdicts, verification.counts, verifier.asked) == ([], Counter(), [])
 

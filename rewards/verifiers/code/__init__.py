@@ -1,1 +1,1 @@
-"""Judging programs: test forms, comparison, and the verifier that runs candidates in the sandbox."""
+"""Verifying programs: test forms, comparison, and the verifier that runs candidates in the sandbox."""

@@ -105,7 +105,7 @@ class _Reader:
     def call(self, node: ast.expr) -> tuple[str, tuple[str, ...]] | None:
         """The source of a plain call of what the candidate defines, and what is asked of its value; else None.
 
-        ValueError if it cannot be told which of its names is the candidate's.
+        ValueError if it is not clear which of its names is the candidate's.
         """
         then: list[str] = []
         while (asked := self._asked_there(node)) is not None:
@@ -171,7 +171,7 @@ def _split(test: ast.expr, reader: _Reader) -> Assertion | None:
 
 
 def _stand_ins(body: list[ast.stmt], setup: str, candidate: str, known: set[str]) -> set[str]:
-    """What the candidate defines. ValueError if it is nothing, or cannot be told from helpers that are missing."""
+    """What the candidate defines. ValueError if it is nothing, or cannot be distinguished from missing helpers."""
     by_setup = free_names(setup)
     found: set[str] = set()
     for part in _parts(body):
@@ -180,7 +180,7 @@ def _stand_ins(body: list[ast.stmt], setup: str, candidate: str, known: set[str]
         if unknown - own:
             raise ValueError(
                 f"nothing defines {_listed(unknown - own)}, which is not the task's `function` {candidate!r}: shown to "
-                "the program, its arguments could tell what is expected. Define it in `setup`"
+                "the program, its arguments could reveal what is expected. Define it in `setup`"
             )
         if not candidate and len(unknown) > 1:
             raise ValueError(_ambiguous(unknown))

@@ -115,7 +115,7 @@ class _Test:
         raise _Ended(ending, f"the test itself ended with {tester.ending}: {tester.explanation}")
 
     def _foreseen(self, truth: bool) -> list[list[Any]]:
-        """Calls that the test seems to make; none if that cannot be told."""
+        """Calls that the test seems to make; none if that is not clear."""
         said = self._ask("foresee", truth, MAX_CALLS).value
         return said if isinstance(said, list) else []
 

@@ -123,8 +123,8 @@ class CodeVerifier(Verifier):
             return [Verdict.unparseable(Reason.NO_ANSWER) for _ in answers]
         self.pool.start()
         with ThreadPoolExecutor(self.pool.settings.slots, "code") as threads:
-            judged = threads.map(lambda key: self._verdict(answers[distinct[key]].task, key[1]), distinct)
-            verdicts = dict(zip(distinct, judged, strict=True))
+            found = threads.map(lambda key: self._verdict(answers[distinct[key]].task, key[1]), distinct)
+            verdicts = dict(zip(distinct, found, strict=True))
         return [
             Verdict.unparseable(Reason.NO_ANSWER) if program is None else verdicts[(id(answer.task), program)]
             for answer, program in zip(answers, programs, strict=True)

@@ -3,7 +3,7 @@ the package if-verifiable, loaded so that they neither download nor guess. For w
 
 Where the package's checkers that are used do otherwise than in the package:
 - `nltk` is the stand-in of `instruction.language`,
-- langdetect draws at random: it is seeded. A text whose language cannot be told ("12345") follows every language
+- langdetect draws at random: it is seeded. A text whose language cannot be found ("12345") follows every language
   constraint of the original; here it follows none, or it would be a cheap way to a reward,
 - `keywords:letter_frequency` counts any character, where the original replaces one that is no letter by a random
   letter,

@@ -44,7 +44,7 @@ class InstructionVerifier(Verifier):
 
     The answer is everything after the reasoning, without outer white space. Reasoning that never ended, or a truncated
     response, has none (`no_answer`, unparseable); an empty answer follows no constraint and scores 0. The verdict's
-    detail tells of each constraint whether it was followed, strictly and loosely.
+    detail says of each constraint whether it was followed, strictly and loosely.
     """
 
     @validate_call(config=ConfigDict(strict=True))
@@ -72,12 +72,12 @@ class InstructionVerifier(Verifier):
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         verdicts: list[Verdict | None] = []
-        waiting: dict[str, list[int]] = {}  # equal answers to equal constraints are judged once
+        waiting: dict[str, list[int]] = {}  # equal answers to equal constraints are verified once
         for i, answer in enumerate(answers):
             constraints = constraints_of(answer.task)
             part = None if answer.truncated else after_reasoning(answer.text)
             text = None if part is None else trimmed(without_invisible(part))
-            verdict = self._judge_without_worker(text, constraints)
+            verdict = self._verdict_without_worker(text, constraints)
             if verdict is None:
                 request = pack({"text": text, "constraints": [[each.id, each.kwargs] for each in constraints]})
                 if fits(request):
@@ -91,7 +91,7 @@ class InstructionVerifier(Verifier):
                 verdicts[i] = self._verdict(outcome, constraints_of(answers[i].task))
         return [verdict for verdict in verdicts if verdict is not None]
 
-    def _judge_without_worker(self, text: str | None, constraints: list[Constraint]) -> Verdict | None:
+    def _verdict_without_worker(self, text: str | None, constraints: list[Constraint]) -> Verdict | None:
         if text is None:
             return Verdict.unparseable(Reason.NO_ANSWER)
         if not has_visible(text):

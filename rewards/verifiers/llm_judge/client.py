@@ -88,7 +88,7 @@ class Client:
             return await self._persevere(lambda: self._complete(body, read), attempts or self._patience.attempts)
 
     async def models(self) -> list[str] | None:
-        """The names of the models it serves; None if it does not tell. Raises Unavailable if it cannot be reached."""
+        """The names of the models it serves; None if it does not say. Raises Unavailable if it cannot be reached."""
 
         async def get() -> list[str] | None:
             try:

@@ -20,8 +20,8 @@ from reprise.rewards.parsing import without_invisible
 PLACEHOLDERS = ("prompt", "reference", "answer")
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
-# What chat templates put around turns: a server that tokenizes a rendered template cannot tell one that a text holds
-# from its own. Whatever has the shape of such a token counts, also in the wide forms that some tokenizers fold:
+# What chat templates put around turns: a server that tokenizes a rendered template takes one that a text holds
+# for its own. Whatever has the shape of such a token counts, also in the wide forms that some tokenizers fold:
 # `<|…|>`, `<name>` but for common elements of HTML, `<<SYS>>`, `[NAME]`, `[gMASK]`, and Kimi's triangles.
 _HTML = (
     "a|abbr|article|aside|b|blockquote|body|br|button|caption|cite|code|dd|details|div|dl|dt|em|fieldset|figcaption"

@@ -3,7 +3,7 @@ r"""Values, read by math-verify's LaTeX parser (latex2sympy2_extended 1.11). Onl
 math-verify's own `verify` is not asked. It ignores units, percent signs, the base of a number, primes and the case of
 variables, takes `2t` for 2, the last side of any equation (`3=2` is 2), a pair for an interval and a list for a set,
 rounds to six places where a decimal is involved and to 1e-15 where not (`10^{-20}\pi` is `10^{-21}\pi`), and adds
-numbers side by side (`5(2)` is 7). sympy's `simplify`, which may run for ever, is not called.
+numbers side by side (`5(2)` is 7). sympy's `simplify`, which may never end, is not called.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""LaTeX as people and models write it, made uniform: one command for each meaning, no layout, arguments in braces.
+r"""LaTeX as authors and models write it, made uniform: one command for each meaning, no layout, arguments in braces.
 
 Text only: nothing here knows mathematics, and every function is bounded by the (capped) length of its text.
 """

@@ -1,4 +1,4 @@
-"""Tasks are loaded: what only a worker can tell of their references, that they can be judged at all."""
+"""When tasks are loaded: can answers be verified against their references? Only a worker can find out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reprise.rewards.verifiers.maths.judgeable import fault_of
 from reprise.rewards.verifiers.maths.numbers import NeedsLibrary, PlainArithmetic
+from reprise.rewards.verifiers.maths.verifiable import fault_of
 from reprise.rewards.workers.workers import MAX_REQUEST_BYTES, Failure, Limits, WorkerPool
 
 _EXAMINER = "reprise.rewards.verifiers.maths.worker:examine"
@@ -23,7 +23,7 @@ _faults: dict[tuple[Limits, str], str] = {}
 
 
 def plain_fault(reference: str) -> str | None:
-    """Why a reference could never be judged, as far as text and plain numbers tell; None if they tell nothing."""
+    """Why no answer could be verified against a reference, as far as text and plain numbers show; else None."""
     try:
         return fault_of(reference, PlainArithmetic())
     except NeedsLibrary:
@@ -31,7 +31,7 @@ def plain_fault(reference: str) -> str | None:
 
 
 def needs_worker(reference: str) -> bool:
-    """Whether text and plain numbers do not tell if a reference can be judged."""
+    """Whether text and plain numbers leave open if answers can be verified against a reference."""
     try:
         fault_of(reference, PlainArithmetic())
     except NeedsLibrary:
@@ -39,8 +39,8 @@ def needs_worker(reference: str) -> bool:
     return False
 
 
-def faults(references: Sequence[str], limits: Limits, told: Callable[[int], None]) -> dict[str, str]:
-    """Why references could never be judged, of those that could not. `told` hears how many have been looked at.
+def faults(references: Sequence[str], limits: Limits, report: Callable[[int], None]) -> dict[str, str]:
+    """The references that no answer can be verified against, and why. Calls `report` with how many it has looked at.
 
     Each may use half of an answer's CPU time (`limits`): the other half is the answer's.
     """
@@ -50,7 +50,7 @@ def faults(references: Sequence[str], limits: Limits, told: Callable[[int], None
         cores = len(os.sched_getaffinity(0))
         pool = WorkerPool(_EXAMINER, _WARM_UP, max(1, min(cores, _MOST_PROCESSES, len(waiting) // 8)), halved)
         try:
-            found, missed = _examine(waiting, pool, told)
+            found, missed = _examine(waiting, pool, report)
         finally:
             pool.close()
         if missed:
@@ -66,7 +66,7 @@ def faults(references: Sequence[str], limits: Limits, told: Callable[[int], None
 
 
 def _examine(
-    waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]
+    waiting: Sequence[str], pool: WorkerPool, report: Callable[[int], None]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The fault of each reference, "" if it has none; and why the machine kept others from being looked at."""
     found: dict[str, str] = {}
@@ -76,7 +76,7 @@ def _examine(
         some = batches[begin : begin + _AT_ONCE]
         alone = _ask(pool, some, found, missed)
         _ask(pool, [[reference] for reference in alone], found, missed)
-        told(min((begin + _AT_ONCE) * _TOGETHER, len(waiting)))
+        report(min((begin + _AT_ONCE) * _TOGETHER, len(waiting)))
     return found, missed
 
 

@@ -79,13 +79,13 @@ class MathsVerifier(Verifier):
         if len(json.dumps(accepted)) > _MAX_REFERENCE_BYTES:
             raise UserError(f"task {task.id!r}: answer: its references together are too long")
 
-    def check_tasks(self, tasks: Sequence[Task], told: Callable[[int], None]) -> dict[int, str]:
-        """What is wrong with those of the tasks (all passed `check_task`) whose references no worker can judge."""
+    def check_tasks(self, tasks: Sequence[Task], report: Callable[[int], None]) -> dict[int, str]:
+        """What is wrong with those tasks (all passed `check_task`) against whose references no worker can verify."""
         open_: dict[int, list[str]] = {}
         for place, task in enumerate(tasks):
             if waiting := [bare for reference in references(task) if needs_worker(bare := _bare(reference))]:
                 open_[place] = waiting
-        found = faults([bare for waiting in open_.values() for bare in waiting], self._limits, told)
+        found = faults([bare for waiting in open_.values() for bare in waiting], self._limits, report)
         return {
             place: _refusal(tasks[place], bare, found[bare])
             for place, waiting in open_.items()
@@ -101,7 +101,7 @@ class MathsVerifier(Verifier):
             boxed = last_boxes(without_invisible(answer.text), self._reasoning)
             accepted = tuple(_bare(reference) for reference in references(answer.task))
             rules = rules_of(answer.task, self._rules)
-            verdict = self._judge_without_worker(boxed, accepted, rules)
+            verdict = self._verdict_without_worker(boxed, accepted, rules)
             verdicts.append(verdict)
             if verdict is None and boxed is not None:
                 to_compare.setdefault((_bare(boxed), accepted, rules.model_dump_json()), []).append(i)
@@ -127,7 +127,9 @@ class MathsVerifier(Verifier):
             outcomes[i] = outcome
         return outcomes
 
-    def _judge_without_worker(self, boxed: str | None, accepted: tuple[str, ...], rules: MathsRules) -> Verdict | None:
+    def _verdict_without_worker(
+        self, boxed: str | None, accepted: tuple[str, ...], rules: MathsRules
+    ) -> Verdict | None:
         """The verdict if text and plain numbers are enough for it; None if a worker has to look at the answer."""
         if boxed is None:
             return Verdict.unparseable(Reason.NO_ANSWER)
@@ -162,7 +164,7 @@ class MathsVerifier(Verifier):
                     try:
                         if comparison.same(ours, form):
                             return Verdict.scored(1.0, Reason.CORRECT)
-                    except Exception:  # noqa: BLE001 - not only NeedsLibrary: a worker tells whose fault it is
+                    except Exception:  # noqa: BLE001 - not only NeedsLibrary: a worker finds out whose fault it is
                         needs_library = True
         if not reference_read:
             return Verdict.infra_error(Reason.INFRA, "the task's reference cannot be read")

@@ -16,11 +16,11 @@ from sympy.core.random import seed
 
 from reprise.rewards.verifiers.maths.comparing import Comparison
 from reprise.rewards.verifiers.maths.expressions import UnreadableReference, literal
-from reprise.rewards.verifiers.maths.judgeable import fault, fault_of
 from reprise.rewards.verifiers.maths.latex import Unreadable
 from reprise.rewards.verifiers.maths.reading import read
 from reprise.rewards.verifiers.maths.rules import rules_from
 from reprise.rewards.verifiers.maths.values import SympyArithmetic
+from reprise.rewards.verifiers.maths.verifiable import fault, fault_of
 
 
 def handle(request: dict[str, Any]) -> dict[str, bool]:
@@ -38,7 +38,7 @@ def handle(request: dict[str, Any]) -> dict[str, bool]:
                     reference_read = answer_read = True
                 except MemoryError:
                     raise
-                except UnreadableReference:  # whose fault this is, the reference by itself will tell
+                except UnreadableReference:  # the reference by itself will show whose fault this is
                     reference_read |= fault(ours, comparison.arithmetic) is None
                 except Unreadable:
                     reference_read = True
@@ -48,7 +48,7 @@ def handle(request: dict[str, Any]) -> dict[str, bool]:
 
 
 def examine(request: dict[str, Any]) -> dict[str, list[str]]:
-    """`{"references": [str]}` -> `{"faults": [str]}`: for each why it could never be judged, or nothing if it could."""
+    """`{"references": [str]}` -> `{"faults": [str]}`: for each why no answer can be verified against it, or ""."""
     seed(0)
     return {"faults": [_fault(reference) for reference in request["references"]]}
 

@@ -5,7 +5,7 @@ from doing harm outside; but the reference is in this process, so text that ran 
 every module of reasoning-gym, and sympy's parser, see an `eval` that first reads the syntax tree: numbers, arithmetic,
 and for sympy the names and functions of school mathematics. Anything else is refused and scores 0.
 
-Only the standard library, sympy and reasoning_gym are imported: nothing of the house exists in the sandbox.
+Only the standard library, sympy and reasoning_gym are imported: the sandbox has no module of reprise.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def score(dataset: str, config: dict[str, Any], answer: str, entry: dict[str, An
     refusals: list[str] = []
     install_guard(refusals)
     try:
-        value = judged(dataset, scorer(dataset, config), answer, entry)
+        value = scored(dataset, scorer(dataset, config), answer, entry)
     except Refused as refused:
         return {"score": 0.0, "refused": str(refused)}
     return {"score": 0.0 if refusals else value, "refused": refusals[0] if refusals else ""}
@@ -81,7 +81,7 @@ def scorer(dataset: str, config: dict[str, Any]) -> Any:
     return made(config=configuration(**config))
 
 
-def judged(dataset: str, made: Any, answer: str, entry: dict[str, Any]) -> float:
+def scored(dataset: str, made: Any, answer: str, entry: dict[str, Any]) -> float:
     """The score by `made`'s own scorer, or by ours where that one pays for wrong answers. Raises Refused."""
     plain = _PLAIN.get(dataset)
     if plain is not None and not plain.fullmatch(answer):

@@ -29,7 +29,7 @@ FOOLED = {
     "coin_flip": 'takes "0" for right, as the beginning of every probability',
     "propositional_logic": "takes a premise, said again, for a conclusion",
 }
-_HARMLESS = "unknown"  # judged where such a task needs a reference, to see if its scorer works
+_HARMLESS = "unknown"  # verified where such a task needs a reference, to see if its scorer works
 _BLAME = {
     Ending.TIMEOUT: Reason.TIMEOUT,
     Ending.MEMORY: Reason.MEMORY,
@@ -112,7 +112,7 @@ class ReasoningGymVerifier(Verifier):
         if name in FOOLED:
             raise UserError(
                 f"task {task.id!r}: metadata.source_dataset: reasoning-gym's scorer of {name!r} {FOOLED[name]}; "
-                "judge it with the math or exact verifier"
+                "use the math or exact verifier"
             )
         if not isinstance(task.answer, str) and not (task.answer is None and name in _NO_REFERENCE):
             raise UserError(f"task {task.id!r}: answer must be a reasoning-gym entry's string, not {task.answer!r}")

@@ -74,9 +74,9 @@ class ToolsVerifier(Verifier):
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         verdicts: list[Verdict | None] = []
-        waiting: dict[str, list[int]] = {}  # equal calls for equal tasks are judged once
+        waiting: dict[str, list[int]] = {}  # equal calls for equal tasks are verified once
         for i, answer in enumerate(answers):
-            found = self._judge_without_worker(answer, reference_of(answer.task))
+            found = self._verdict_without_worker(answer, reference_of(answer.task))
             verdicts.append(found if isinstance(found, Verdict) else None)
             if isinstance(found, str):
                 waiting.setdefault(found, []).append(i)
@@ -86,7 +86,7 @@ class ToolsVerifier(Verifier):
                 verdicts[i] = _verdict(outcome)
         return [verdict for verdict in verdicts if verdict is not None]
 
-    def _judge_without_worker(self, answer: Answer, reference: Reference) -> Verdict | str:
+    def _verdict_without_worker(self, answer: Answer, reference: Reference) -> Verdict | str:
         """The verdict if it is plain from the calls alone, else the request for a worker."""
         part = after_reasoning(answer.text)
         if part is None or not has_visible(part):

@@ -1,4 +1,4 @@
-"""Corners where two walls meet, and tricks that need more than one step."""
+"""Corners where two protections meet, and tricks that need more than one step."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ PROCESSES = attempts(
     },
 )
 
-ROOM = attempts(
-    "room",
+SPACE = attempts(
+    "space",
     {
         "a file system": "call('mount', b'tmpfs', b'/tmp', b'tmpfs', 0, 0)",
-        "room bound to another place": "call('mount', b'/tmp', b'/usr', 0, 4096, 0)",
-        "a room that lasts": "open('/var/tmp/reprise-left', 'w')",
+        "space bound to another place": "call('mount', b'/tmp', b'/usr', 0, 4096, 0)",
+        "space that lasts": "open('/var/tmp/reprise-left', 'w')",
         "a run's folder": "open('/run/reprise-left', 'w')",
         "a larger shared memory": "os.statvfs('/dev/shm').f_blocks > 1 << 14 or exec('raise OSError')",
         "a device's name": "os.mkfifo('/dev/reprise-left')",
@@ -140,7 +140,7 @@ def f(x): return x
 CORNERS = [
     DESCRIPTORS,
     PROCESSES,
-    ROOM,
+    SPACE,
     program("another interpreter that forges", INVALID, source=_EXEC, on={"landlock": (INVALID, CRASH)}, call=_CALL),
     program("a forged word of its jail", INVALID, source='import os\nos.write(3, b\'{"jail": "x"}\\n\')'),
     program(

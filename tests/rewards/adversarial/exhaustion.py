@@ -1,4 +1,4 @@
-"""Programs that want all there is: time, memory, room, processes; and those that want to stay."""
+"""Programs that want all there is: time, memory, disk, processes; and those that want to stay."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ KERNEL = attempts(
         "a namespace of another": "call('setns', 0, 0)",
         "a mount in pieces": "call('fsopen', b'tmpfs', 0)",
         "a tree": "call('open_tree', -100, b'/', 1)",
-        "mounts told": "call('statmount', 0, 0, 0, 0)",
+        "mounts listed": "call('statmount', 0, 0, 0, 0)",
         "quota": "call('quotactl', 0, 0, 0, 0)",
         "kernel messages": "call('syslog', 3, 0, 0)",
         "a call to come": "call(463, -100, 0, 0, 0)",

@@ -25,7 +25,7 @@ from reprise.sandbox.backends import STRONGEST_FIRST, probe
 from reprise.sandbox.pool import SandboxPool
 from reprise.sandbox.slot import Slot
 
-# Programs that no deadline ends sleep for longer than that, or for ever.
+# Programs that no deadline ends sleep for longer than that, or endlessly.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 HONEST = Job(source="import sys\nprint(sys.stdin.read().upper())", stdin=b"honest", limits=LIMITS)

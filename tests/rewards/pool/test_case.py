@@ -21,9 +21,9 @@ def late_case(answers: int) -> Case:
 
 def test_the_one_answer_that_is_late_alone_too_scores_0_and_the_others_keep_their_verdicts() -> None:
     case = late_case(3)
-    case.judged(RIGHT)
+    case.verified(RIGHT)
     case.lost(Loss.LATE)
-    case.judged(RIGHT)
+    case.verified(RIGHT)
     verdicts = case.verdicts(witness=False)
     assert (verdicts[0], verdicts[2]) == (RIGHT, RIGHT)
     assert (verdicts[1].score, verdicts[1].reason) == (0.0, "timeout")
@@ -31,20 +31,20 @@ def test_the_one_answer_that_is_late_alone_too_scores_0_and_the_others_keep_thei
 
 def test_a_slow_batch_whose_answers_are_fine_one_by_one_blames_nobody() -> None:
     case = late_case(2)
-    case.judged(RIGHT)
-    case.judged(UNPARSEABLE)
+    case.verified(RIGHT)
+    case.verified(UNPARSEABLE)
     assert case.verdicts(witness=True) == {0: RIGHT, 1: UNPARSEABLE}
 
 
 def test_a_verifier_that_hangs_on_everything_is_an_infra_error_and_no_zero() -> None:
     case = late_case(2)
     case.lost(Loss.LATE)
-    case.judged(UNPARSEABLE)  # found out without the backend that hangs: no witness
+    case.verified(UNPARSEABLE)  # found out without the backend that hangs: no witness
     assert case.verdicts(witness=False)[0].status is Status.INFRA_ERROR
     assert case.verdicts(witness=True)[0].reason == "timeout"
 
 
-def test_one_death_says_nothing_the_batch_is_judged_again_as_it_is() -> None:
+def test_one_death_says_nothing_the_batch_is_verified_again_as_it_is() -> None:
     case = Case(2, deadline_s=9)
     case.lost(Loss.DIED)
     assert not case.alone
@@ -56,7 +56,7 @@ def test_the_answer_that_an_actor_dies_of_three_times_is_an_infra_error_and_no_z
     case.lost(Loss.DIED)
     assert case.alone
     case.lost(Loss.DIED)
-    case.judged(RIGHT)
+    case.verified(RIGHT)
     verdicts = case.verdicts(witness=True)
     assert verdicts[0].status is Status.INFRA_ERROR
     assert "died 3 times" in verdicts[0].explanation
@@ -69,7 +69,7 @@ def test_being_late_once_after_deaths_is_not_blamed_before_it_happens_again() ->
     case.lost(Loss.DIED)
     case.lost(Loss.LATE)
     assert case.next == 0
-    case.judged(RIGHT)
+    case.verified(RIGHT)
     assert case.verdicts(witness=True) == {0: RIGHT}
 
 
@@ -95,7 +95,7 @@ def test_whatever_happens_each_answer_gets_one_verdict_after_a_bounded_number_of
             case.lost(event)
             losses += event is not Loss.KILLED
         elif case.alone:
-            case.judged(event)
+            case.verified(event)
     assert case.next is None
     assert losses <= 2 + answers * (DEATHS + LATE - 1)
     verdicts = case.verdicts(witness)

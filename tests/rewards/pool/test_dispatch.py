@@ -74,7 +74,7 @@ def test_a_batch_alone_gets_the_restarted_actor_and_nothing_else_goes_there_unti
     dispatch.done("a")
     dispatch.alone("a")
     dispatch.submit("b")
-    assert steps(dispatch) == [("a", 1)]  # it has judged nothing yet
+    assert steps(dispatch) == [("a", 1)]  # it has verified nothing yet
     dispatch.up(0)
     assert steps(dispatch) == [("b", 0)]
     dispatch.submit("c")

@@ -66,7 +66,7 @@ def test_a_start_that_succeeds_ends_the_row() -> None:
     assert not health.given_up
 
 
-def test_one_that_dies_over_and_over_without_judging_is_started_less_and_less_often_but_never_given_up() -> None:
+def test_one_that_dies_over_and_over_without_verdicts_is_restarted_less_and_less_often_but_never_given_up() -> None:
     health = healthy()
     waits = []
     for _ in range(6):
@@ -76,7 +76,7 @@ def test_one_that_dies_over_and_over_without_judging_is_started_less_and_less_of
         health.started()
     assert waits == [0.0, 1.0, 2.0, 4.0, 5.0, 5.0]
     assert not health.given_up
-    health.judged()
+    health.verified()
     health.died(by_itself=True)
     assert health.back_off_s == 0.0
 

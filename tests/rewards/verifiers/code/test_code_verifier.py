@@ -156,7 +156,7 @@ def test_a_program_that_fails_scores_0_and_says_why(
     assert verdict.detail["failed_test"] in (0, 1)
 
 
-def test_the_first_failing_test_ends_the_judgement(code: CodeVerifier) -> None:
+def test_the_first_failing_test_decides_the_verdict(code: CodeVerifier) -> None:
     tests = [{"args": [i], "expected": i} for i in range(4)]
     verdict = verify(code, {"function": "f", "tests": tests}, "def f(x): return x if x != 1 else -1")
     assert verdict.detail == {"reason": "wrong", "explanation": "test 1", "passed": 1, "tests": 4, "failed_test": 1}
@@ -234,7 +234,7 @@ def test_a_test_that_fails_by_itself_is_not_the_programs_fault(code: CodeVerifie
         ("import time\nassert f(time.time()) > 1", "the test itself calls the program otherwise each time"),
     ],
 )
-def test_a_test_that_cannot_be_judged_is_not_the_programs_fault(code: CodeVerifier, source: str, why: str) -> None:
+def test_a_test_that_cannot_be_verified_is_not_the_programs_fault(code: CodeVerifier, source: str, why: str) -> None:
     verdict = verify(code, {"asserts": [source]}, "def f(x): return x")
     assert (verdict.status, verdict.detail["reason"]) == (Status.INFRA_ERROR, "infra")
     assert re.search(why, verdict.explanation)

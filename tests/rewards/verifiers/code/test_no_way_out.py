@@ -205,8 +205,8 @@ def test_the_number_of_calls_is_the_programs_doing_only_if_it_depends_on_it(
 
     def verdict(source: str, program: str) -> tuple[Status, str]:
         task = Task("t1", "?", "code", "code", {"function": "f", "asserts": [textwrap.dedent(source)]})
-        [judged] = code.verify([Answer(task, f"```python\n{program}\n```")])
-        return judged.status, judged.reason
+        [verified] = code.verify([Answer(task, f"```python\n{program}\n```")])
+        return verified.status, verified.reason
 
     its_own = "for i in range(1, f(0)):\n    assert f(i) == i"
     assert verdict(its_own, "def f(x): return x or 10 ** 6") == (Status.SCORED, "timeout")

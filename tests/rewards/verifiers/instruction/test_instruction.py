@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from importable import importable
 from instruction_examples import EXAMPLES, Example
 
 from reprise.core.errors import UserError
@@ -37,7 +38,7 @@ def answer(text: str, *constraints: Any, truncated: bool = False) -> Answer:
     return Answer(task(*constraints), text, truncated)
 
 
-def judged(name: str, kwargs: dict[str, Any], text: str) -> dict[str, Any]:
+def followed(name: str, kwargs: dict[str, Any], text: str) -> dict[str, Any]:
     [found] = handle(pack({"text": text, "constraints": [[name, kwargs]]}))
     return found
 
@@ -66,19 +67,19 @@ def test_every_constraint_has_an_example() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.id for example in EXAMPLES])
 def test_every_checker_tells_an_answer_that_follows_from_one_that_does_not(example: Example) -> None:
     constraints_of(task({"id": example.id, "kwargs": example.kwargs}))
-    assert judged(example.id, example.kwargs, example.follows) == {"strict": True, "loose": True}
-    assert not judged(example.id, example.kwargs, example.breaks)["strict"]
+    assert followed(example.id, example.kwargs, example.follows) == {"strict": True, "loose": True}
+    assert not followed(example.id, example.kwargs, example.breaks)["strict"]
 
 
 def test_no_checker_follows_from_nothing() -> None:
-    assert [e.id for e in EXAMPLES for blank in ("", " \n ") if judged(e.id, e.kwargs, blank)["loose"]] == []
+    assert [e.id for e in EXAMPLES for blank in ("", " \n ") if followed(e.id, e.kwargs, blank)["loose"]] == []
 
 
 def test_no_checker_draws_at_random_once_all_arguments_are_there() -> None:
     random.seed(0)
     untouched = random.getstate()
     for example in EXAMPLES:
-        judged(example.id, example.kwargs, example.follows)
+        followed(example.id, example.kwargs, example.follows)
         assert random.getstate() == untouched, example.id
 
 
@@ -93,9 +94,10 @@ from instruction_examples import EXAMPLES
 assert all(handle(pack({"text": e.follows, "constraints": [[e.id, e.kwargs]]}))[0]["strict"] for e in EXAMPLES)
 assert "datasets" not in sys.modules
 """
-    paths = [os.getcwd(), str(Path(__file__).parent)]
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(paths), "HOME": str(tmp_path), "NLTK_DATA": "/none"}
-    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=120)
+    with importable() as folder:
+        path = f"{folder}:{Path(__file__).parent}"
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": path, "HOME": str(tmp_path), "NLTK_DATA": "/none"}
+        done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
 
@@ -140,17 +142,17 @@ def test_another_word_at_the_start_is_no_verb(other: str) -> None:
 
 
 def test_a_text_without_a_language_follows_no_language_constraint() -> None:
-    assert not judged("language:response_language", {"language": "fr"}, "12345 !!")["loose"]
+    assert not followed("language:response_language", {"language": "fr"}, "12345 !!")["loose"]
 
 
 def test_any_character_is_counted_and_a_span_may_start_at_0() -> None:
     count = {"letter": "#", "let_frequency": 2, "let_relation": "at least"}
-    assert [judged("keywords:letter_frequency", count, text)["strict"] for text in ("# a\n# b", "# aaa")] == [
+    assert [followed("keywords:letter_frequency", count, text)["strict"] for text in ("# a\n# b", "# aaa")] == [
         True,
         False,
     ]
     span = {"prompt_to_repeat": "a b c d", "n_start": 0, "n_end": 1}
-    assert [judged("repeat:repeat_span", span, text)["strict"] for text in ("a b", "b c")] == [True, False]
+    assert [followed("repeat:repeat_span", span, text)["strict"] for text in ("a b", "b c")] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,7 @@ def test_any_character_is_counted_and_a_span_may_start_at_0() -> None:
     ],
 )
 def test_words_are_taken_literally(name: str, kwargs: dict[str, Any], follows: str, breaks: str) -> None:
-    assert [judged(name, kwargs, text)["strict"] for text in (follows, breaks)] == [True, False]
+    assert [followed(name, kwargs, text)["strict"] for text in (follows, breaks)] == [True, False]
 
 
 def test_the_loose_variants_are_ifevals_eight() -> None:
@@ -196,10 +198,10 @@ def test_a_checker_that_raises_says_that_the_text_does_not_follow(monkeypatch: p
         raise IndexError(text)
 
     monkeypatch.setattr("reprise.rewards.verifiers.instruction.checkers.OWN", {"format:newline": raises})
-    assert judged("format:newline", {}, "123") == {"strict": False, "loose": False, "error": "IndexError"}
+    assert followed("format:newline", {}, "123") == {"strict": False, "loose": False, "error": "IndexError"}
 
 
-# Tasks that cannot be judged
+# Tasks that cannot be verified
 
 
 @pytest.mark.parametrize(

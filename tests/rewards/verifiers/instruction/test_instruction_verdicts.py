@@ -73,7 +73,7 @@ def test_the_detail_tells_of_each_constraint_strictly_and_loosely(verifier: Inst
 
 
 @pytest.mark.slow
-def test_only_what_follows_the_reasoning_is_judged(verifier: InstructionVerifier) -> None:
+def test_only_what_follows_the_reasoning_is_verified(verifier: InstructionVerifier) -> None:
     [verdict] = verifier.verify([answer("<think>well, then, so</think>\n\none two three\n", NO_COMMA, THREE_WORDS)])
     assert verdict.score == 1
 
@@ -110,13 +110,13 @@ def test_an_answer_too_random_for_a_request_scores_0_without_a_worker() -> None:
 
 
 @pytest.mark.slow
-def test_a_long_answer_in_any_script_is_judged(verifier: InstructionVerifier) -> None:
+def test_a_long_answer_in_any_script_is_verified(verifier: InstructionVerifier) -> None:
     texts = ["The quick brown fox jumps over it. " * 1400, "यह हिंदी में एक वाक्य है। " * 1800, "猫が好きです。" * 7000]
     assert [verdict.score for verdict in verifier.verify([answer(text, NO_COMMA) for text in texts])] == [1, 1, 1]
 
 
 @pytest.mark.slow
-def test_an_answer_that_hangs_a_checker_scores_0_and_the_others_are_judged(verifier: InstructionVerifier) -> None:
+def test_an_answer_that_hangs_a_checker_scores_0_and_the_others_are_verified(verifier: InstructionVerifier) -> None:
     one = {
         "id": "change_case:capital_word_frequency",
         "kwargs": {"capital_frequency": 1, "capital_relation": "at least"},
@@ -177,8 +177,8 @@ def test_invisible_characters_make_no_other_word_of_a_word(verifier: Instruction
     unique = {"id": "count:unique_word_count", "kwargs": {"N": 2}}
     repeated = {"id": "words:repeats", "kwargs": {"small_n": 2}}
     repeats = {"id": "repeat:repeat_change", "kwargs": {"prompt_to_repeat": "Tell me why\u200b"}}
-    judge = [answer(hidden, each) for each in (forbidden, unique, repeated)] + [answer("Show me why", repeats)]
-    assert [verdict.score for verdict in verifier.verify(judge)] == [0, 0, 0, 1]
+    asked = [answer(hidden, each) for each in (forbidden, unique, repeated)] + [answer("Show me why", repeats)]
+    assert [verdict.score for verdict in verifier.verify(asked)] == [0, 0, 0, 1]
 
 
 @pytest.mark.slow

@@ -11,5 +11,5 @@ TASK = Task("1", "Why is the sky blue?", "d", "v", "scattering")
 FAST = {"back_off_s": 0.01, "timeout_s": 1.0, "deadline_s": 3.0, "attempts": 3}
 
 
-def verify(verifier: LlmJudgeVerifier, *texts: str, truncated: bool = False) -> list[Verdict]:
+def judge(verifier: LlmJudgeVerifier, *texts: str, truncated: bool = False) -> list[Verdict]:
     return verifier.verify([Answer(TASK, text, truncated) for text in texts])

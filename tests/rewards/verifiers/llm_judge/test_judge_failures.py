@@ -144,7 +144,7 @@ def test_a_start_names_the_models_that_are_served(server: JudgeServer, make: Cal
     with pytest.raises(UserError, match=r"model 'other' is not served at .*, which serves judge"):
         make(model="other").start()
     server.models = error(404)
-    make(model="other").start()  # an endpoint that does not tell
+    make(model="other").start()  # an endpoint that does not say
 
 
 def test_one_failing_answer_leaves_the_others_alone(server: JudgeServer, make: Callable[..., LlmJudgeVerifier]) -> None:

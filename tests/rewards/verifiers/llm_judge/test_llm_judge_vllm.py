@@ -46,7 +46,7 @@ class Server:
             "dtype": "float32",
             "max-model-len": 2048,
             "max-num-seqs": 8,
-            # A model of random weights would write blanks for ever where JSON allows them.
+            # A model of random weights would write blanks endlessly where JSON allows them.
             "structured-outputs-config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
         }
         arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]

@@ -27,8 +27,8 @@ def verdicts() -> Iterator[dict[Pair, Verdict]]:
         taken = [pair for pair in pairs if _is_taken(verifier, pair)]
         refused = verifier.check_tasks([task_of(pair) for pair in taken], lambda looked_at: None)
         taken = [pair for place, pair in enumerate(taken) if place not in refused]
-        judged = verifier.verify([Answer(task_of(pair), rf"So $\boxed{{{pair[1]}}}$.") for pair in taken])
-        yield dict(zip(taken, judged, strict=True))
+        verified = verifier.verify([Answer(task_of(pair), rf"So $\boxed{{{pair[1]}}}$.") for pair in taken])
+        yield dict(zip(taken, verified, strict=True))
     finally:
         verifier.close()
 
@@ -46,14 +46,14 @@ def task_of(pair: Pair) -> Task:
 
 @pytest.mark.parametrize("topic", WRONG)
 def test_no_wrong_answer_earns_and_none_is_an_infra_error(verdicts: dict[Pair, Verdict], topic: str) -> None:
-    judged = {pair: verdicts[pair] for pair in WRONG[topic] if pair in verdicts}
-    assert judged, "all references were refused"
-    assert [pair for pair, verdict in judged.items() if verdict.score == 1] == []
-    assert [(pair, v.detail) for pair, v in judged.items() if v.status is Status.INFRA_ERROR] == []
+    verified = {pair: verdicts[pair] for pair in WRONG[topic] if pair in verdicts}
+    assert verified, "all references were refused"
+    assert [pair for pair, verdict in verified.items() if verdict.score == 1] == []
+    assert [(pair, v.detail) for pair, v in verified.items() if v.status is Status.INFRA_ERROR] == []
 
 
 @pytest.mark.parametrize("topic", RIGHT)
 def test_no_right_answer_loses(verdicts: dict[Pair, Verdict], topic: str) -> None:
     assert [pair for pair in RIGHT[topic] if pair not in verdicts] == [], "refused when loaded"
-    judged = {pair: verdicts[pair] for pair in RIGHT[topic]}
-    assert [(pair, v.status, v.detail) for pair, v in judged.items() if v.score != 1] == []
+    verified = {pair: verdicts[pair] for pair in RIGHT[topic]}
+    assert [(pair, v.status, v.detail) for pair, v in verified.items() if v.score != 1] == []

@@ -79,7 +79,7 @@ def test_no_answer_is_an_infra_error_or_raises(maths: MathsVerifier, evaluate: b
             assert verdict.status is not Status.INFRA_ERROR, (reference, content, verdict.detail)
 
 
-def test_these_references_are_all_judged(maths: MathsVerifier) -> None:
+def test_these_references_are_all_verified(maths: MathsVerifier) -> None:
     tasks = [Task(str(i), "?", "maths", "math", reference) for i, reference in enumerate(REFERENCES)]
     for task in tasks:
         maths.check_task(task)

@@ -18,7 +18,7 @@ from reprise.rewards.workers.workers import Limits, WorkerPool
 
 pytestmark = pytest.mark.slow
 
-BEYOND_JUDGING = {
+BEYOND_VERIFYING = {
     r"{}_{10}C_3": "cannot be read",
     "x'_{2}_{3}": "cannot be read",
     "1/0": "is undefined",
@@ -32,7 +32,7 @@ BEYOND_JUDGING = {
     r"2, \frac{1}{0}": "is undefined",
     "e^{e^{e^{e^{5}}}}": "ends in a",
 }
-JUDGED = [
+VERIFIABLE = [
     r"\infty", r"-\infty", r"(-\infty, 2]", r"x \in \mathbb{R}", "10^{10^{10}}", "2^{2024}-1", r"\text{no solution}",
     r"m_{\max}=n^2-n-1", r"\sqrt{2}", "f(x)=x^2", "x^2+y^2=1", r"\frac{x}{0.5}", r"1010_2", r"\pm 2", r"\emptyset",
     r"\begin{pmatrix}1\\2\end{pmatrix}", r"x \approx 1.3098", "2^5=32", r"A=\begin{pmatrix}1\\2\end{pmatrix}", "B",
@@ -44,15 +44,15 @@ def tasks(references: list[str]) -> list[Task]:
     return [Task(str(i), "?", "maths", "math", reference) for i, reference in enumerate(references)]
 
 
-def test_references_that_cannot_be_judged_are_refused_with_the_reason_and_no_others() -> None:
-    asked = tasks([*BEYOND_JUDGING, *JUDGED])
+def test_references_that_cannot_be_verified_are_refused_with_the_reason_and_no_others() -> None:
+    asked = tasks([*BEYOND_VERIFYING, *VERIFIABLE])
     verifier = MathsVerifier(cpu_s=2.0)
     for task in asked:
         verifier.check_task(task)
     looked_at: list[int] = []
     refused = verifier.check_tasks(asked, looked_at.append)
-    assert {place: asked[place].answer for place in refused} == dict(enumerate(BEYOND_JUDGING))
-    wrong = [why for place, why in refused.items() if list(BEYOND_JUDGING.values())[place] not in why]
+    assert {place: asked[place].answer for place in refused} == dict(enumerate(BEYOND_VERIFYING))
+    wrong = [why for place, why in refused.items() if list(BEYOND_VERIFYING.values())[place] not in why]
     assert wrong == []
     assert all(why.startswith(f"task '{place}': answer: ") for place, why in refused.items())
     assert looked_at
@@ -88,7 +88,7 @@ def test_what_is_too_slow_for_one_verifier_is_not_refused_by_a_more_patient_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def examined(
-        waiting: Sequence[str], pool: WorkerPool, told: Callable[[int], None]
+        waiting: Sequence[str], pool: WorkerPool, report: Callable[[int], None]
     ) -> tuple[dict[str, str], dict[str, str]]:
         return dict.fromkeys(waiting, "too slow" if pool._limits.cpu_s < 1 else ""), {}
 

@@ -94,7 +94,7 @@ def test_an_answer_beyond_the_length_limit_scores_0_without_a_worker() -> None:
 BOMB = "e^{e^{e^{e^{5}}}}"  # the exponent alone would have more digits than there is memory
 
 
-def test_an_answer_that_hangs_math_verify_scores_0_for_timeout_and_the_others_are_judged(
+def test_an_answer_that_hangs_math_verify_scores_0_for_timeout_and_the_others_are_verified(
     maths: MathsVerifier,
 ) -> None:
     deaths = maths.pool.deaths

@@ -25,7 +25,7 @@ NESTED = [
 ]
 
 
-@pytest.mark.timeout(60)  # read twice at each depth, it would take for ever
+@pytest.mark.timeout(60)  # read twice at each depth, it would never end
 @pytest.mark.parametrize("pair", NESTED)
 @pytest.mark.parametrize("depth", [30, 59])
 def test_what_is_nested_is_read_once(pair: str, depth: int) -> None:

@@ -116,8 +116,8 @@ def test_one_digit_changed_is_never_right(maths: MathsVerifier, loaded: dict[str
     tasks = [task for tasks in loaded.values() for task in tasks if _is_of_numbers(str(task.answer))]
     changed = [_another_digit(str(task.answer)) for task in tasks]
     verdicts = maths.verify([Answer(task, rf"\boxed{{{text}}}") for task, text in zip(tasks, changed, strict=True)])
-    judged = zip(tasks, changed, verdicts, strict=True)
-    assert [(task.id, text) for task, text, verdict in judged if verdict.score == 1] == []
+    verified = zip(tasks, changed, verdicts, strict=True)
+    assert [(task.id, text) for task, text, verdict in verified if verdict.score == 1] == []
     assert [task.id for task, verdict in zip(tasks, verdicts, strict=True) if verdict.reason == "infra"] == []
 
 

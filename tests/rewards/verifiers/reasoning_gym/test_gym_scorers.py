@@ -35,9 +35,9 @@ def test_every_data_set_accepts_its_own_reference(gym: ReasoningGymVerifier) -> 
     tasks = [entry_task(dataset) for dataset in SCORED]
     for asked in tasks:
         gym.check_task(asked)
-    judged = [asked for asked in tasks if asked.answer is not None]
-    verdicts = gym.verify([Answer(asked, f"<answer>{asked.answer}</answer>") for asked in judged])
-    assert {a.id: v.detail for a, v in zip(judged, verdicts, strict=True) if v.score != 1} == {}
+    verified = [asked for asked in tasks if asked.answer is not None]
+    verdicts = gym.verify([Answer(asked, f"<answer>{asked.answer}</answer>") for asked in verified])
+    assert {a.id: v.detail for a, v in zip(verified, verdicts, strict=True) if v.score != 1} == {}
 
 
 @pytest.mark.slow
@@ -159,7 +159,7 @@ def test_no_hostile_answer_is_an_infra_error_or_right(gym: ReasoningGymVerifier,
 @pytest.mark.full  # of the pinned package, which changes with the lock only
 @pytest.mark.timeout(300)
 def test_no_constant_answer_earns_much_without_being_right() -> None:
-    """The sweep of bench/gym_constants.py over few entries; its whole table is for people."""
+    """The sweep of bench/gym_constants.py over few entries; its whole table is for readers."""
     done = subprocess.run(
         [sys.executable, "bench/gym_constants.py", "--entries", "4", "--json"],
         capture_output=True,
@@ -226,7 +226,7 @@ def test_programs_in_place_of_an_answer_are_not_run(gym: ReasoningGymVerifier, d
         ("n_queens", "9**9**9**9"),
     ],
 )
-def test_a_bomb_scores_0_and_the_next_answer_is_judged(gym: ReasoningGymVerifier, dataset: str, text: str) -> None:
+def test_a_bomb_scores_0_and_the_next_answer_is_verified(gym: ReasoningGymVerifier, dataset: str, text: str) -> None:
     asked = entry_task(dataset)
     assert verify(gym, asked, text).score == 0
     assert verify(gym, asked, str(asked.answer)).score == 1

@@ -122,14 +122,14 @@ def test_what_is_not_found_or_too_long_is_shown_to_no_scorer() -> None:
         (task("4", source_dataset="chain_sums"), "no scorer of 'chain_sums' .did you mean 'chain_sum'"),
         (task("4"), "metadata.source_dataset: reasoning-gym has no scorer of None"),
         (task("4", source_dataset="composite"), "no scorer of 'composite'"),
-        (task("True", source_dataset="game_of_life_halting"), "takes any text for right; judge it with"),
+        (task("True", source_dataset="game_of_life_halting"), "takes any text for right; use the math"),
         (task("0.1", source_dataset="coin_flip"), 'takes "0" for right'),
         (task(None, source_dataset="propositional_logic"), "takes a premise, said again, for a conclusion"),
         (task(None, source_dataset="chain_sum"), "answer must be a reasoning-gym entry's string, not None"),
         (task("4", source_dataset="chain_sum", odd=object()), "metadata: a value of type 'object'"),
     ],
 )
-def test_a_task_that_no_scorer_can_judge_is_refused(asked: Task, words: str) -> None:
+def test_a_task_that_no_scorer_can_verify_is_refused(asked: Task, words: str) -> None:
     with pytest.raises(UserError, match=f"task 't1': .*{words}"):
         ReasoningGymVerifier().check_task(asked)
 

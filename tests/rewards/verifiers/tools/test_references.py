@@ -1,4 +1,4 @@
-"""Tasks that cannot be judged are refused."""
+"""Tasks that cannot be verified are refused."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ from reprise.rewards.verifiers.tools.verifier import ToolsVerifier
         ({"schemas": [ADD], "calls": [call("add")] * 65}, "65 calls, more than 64"),
     ],
 )
-def test_a_task_that_cannot_be_judged_is_refused(reference: Any, message: str) -> None:
+def test_a_task_that_cannot_be_verified_is_refused(reference: Any, message: str) -> None:
     with pytest.raises(UserError, match=f"task 't1': .*{message}"):
         ToolsVerifier().check_task(Task("t1", "?", "tools", "tools", reference))
 

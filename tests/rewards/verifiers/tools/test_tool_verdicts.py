@@ -99,7 +99,7 @@ def verifier() -> Iterator[ToolsVerifier]:
 
 
 @pytest.mark.slow
-def test_calls_are_judged_by_schema_and_expectation_in_order_of_the_answers(verifier: ToolsVerifier) -> None:
+def test_calls_are_verified_by_schema_and_expectation_in_order_of_the_answers(verifier: ToolsVerifier) -> None:
     texts = [
         call("weather", {"city": "Rome", "unit": "C"}),
         call("weather", {"city": 1}),

@@ -1,4 +1,4 @@
-"""Can a reference be judged at all? One that cannot is refused when tasks are loaded, not when answers to it arrive."""
+"""Can answers be verified against a reference? If not, it is refused when tasks are loaded, not when answers arrive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reprise.rewards.verifiers.maths.reading import read, read_clean
 
 
 def fault_of(reference: str, arithmetic: Arithmetic) -> str | None:
-    """Why no answer to this reference could be judged, None if one could. Raises what `arithmetic` does if it does not
+    """Why no answer can be verified against this reference, else None. Raises what `arithmetic` does if it does not
     know."""
     try:
         faults = [fault(form, arithmetic) for form in read(reference, reference=True)]
