@@ -1,7 +1,7 @@
 """What a probe tries from inside a backend before it is used: the ways out that have been seen, each in a line.
 
 What changes something outside is tried on a canary: a file that belongs to the very user a job runs as, so that the
-walls alone, not the file's owner, stand before it. Its owner looks at it afterwards.
+isolation alone, not the file's owner, protects it. Its owner looks at it afterwards.
 """
 
 from __future__ import annotations

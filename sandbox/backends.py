@@ -1,4 +1,4 @@
-"""Which walls work on this machine: each local backend is tried with jobs that test it, strongest first.
+"""Which isolation works on this machine: each local backend is tried with jobs that test it, strongest first.
 
 A backend counts as working only if its probe saw a program run *and* saw it held back. Nothing weaker is ever taken in
 silence: `auto` refuses to start where none of its three works.

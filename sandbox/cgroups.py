@@ -73,7 +73,7 @@ class Group:
         return self._field("memory.events", "oom")
 
     def remove(self) -> None:
-        """If it is still there, as soon as it is empty: what was in it has been told to end, and soon has."""
+        """If it is still there, as soon as it is empty: its processes have been asked to end, and soon have."""
         for _ in range(_TRIES):
             try:
                 self.path.rmdir()

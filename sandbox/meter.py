@@ -48,7 +48,7 @@ class Meter:
         return max(self._seen_s, self._group.cpu_s() + self._offset_s)
 
     def delay_s(self) -> float | None:
-        """Seconds that those which are left were ready to run and had no core; None if the kernel does not tell."""
+        """Seconds that those which are left were ready to run and had no core; None if the kernel does not say."""
         pids = [pid for child in processes.children(self._zygote) for pid in processes.tree(child)]
         delays = [processes.delay_s(pid) for pid in pids]
         return None if None in delays else sum(filter(None, delays))

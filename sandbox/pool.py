@@ -58,7 +58,7 @@ class SandboxPool:
 
     @property
     def notes(self) -> list[str]:
-        """What people must know about the backend in use, in words: none if it is the one they would expect."""
+        """What users must know about the backend in use; empty if it is the one they would expect."""
         if self.backend == UNSAFE:
             return ["programs run WITHOUT A SANDBOX (sandbox.unsafe_subprocess): they can read and write what you can"]
         if self.rejected:
@@ -113,7 +113,7 @@ class SandboxPool:
             return list(threads.map(self.run_one, jobs))
 
     def close(self) -> None:
-        """End every box. A later `start` or `run` starts them again."""
+        """End every box. A later `start` or `run` restarts them."""
         with self._starting:
             slots, self._slots, self._free = self._slots, [], queue.SimpleQueue()
             _release(slots)

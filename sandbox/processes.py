@@ -30,7 +30,7 @@ class Usage:
 class CpuOfAll:
     """CPU seconds of a job's processes together, those included that ended without anybody waiting for them.
 
-    Their time vanishes with them from what the kernel tells, so the greatest seen is kept.
+    Their time vanishes with them from what the kernel reports, so the greatest seen is kept.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ def unmapped_bytes(pid: int) -> int:
 
 
 def delay_s(pid: int) -> float | None:
-    """Seconds that its threads were ready to run and had no core; None if the kernel does not tell."""
+    """Seconds that its threads were ready to run and had no core; None if the kernel does not say."""
     total = 0
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):

@@ -67,7 +67,7 @@ class RemoteSlot:
         status = run.get("return_code")
         report = Report(
             status=status if isinstance(status, int) else 1,
-            cpu_s=seconds,  # the service tells no other time
+            cpu_s=seconds,  # the service reports no other time
             wall_s=seconds,
             killed=Ending.TIMEOUT if late else None,
         )

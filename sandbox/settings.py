@@ -21,10 +21,10 @@ class SandboxSettings(BaseModel):
         "none does; remote asks a SandboxFusion service",
     )
     unsafe_subprocess: bool = Field(
-        False, description="run programs with resource limits and NO walls, whatever the backend; for debugging only"
+        False, description="run programs with resource limits but NO isolation, on any backend; for debugging only"
     )
     slots: int = Field(2, ge=1, description="jobs at a time, each in a sandbox of its own")
-    recycle_after: int = Field(1000, ge=1, description="jobs after which a slot's interpreter is started anew")
+    recycle_after: int = Field(1000, ge=1, description="jobs after which a slot's interpreter is restarted")
     remote_url: str | None = Field(None, description="address of the SandboxFusion service, for backend remote")
     uid_base: int = Field(
         61_000, ge=1000, description="as root, slot i runs as user uid_base + i (and the next free one if it is taken)"

@@ -29,7 +29,7 @@ from reprise.sandbox.uids import UserId
 
 START_DEADLINE_S = 60.0
 _STOPPED_S = 1.0
-_REPORT_S = 2.0  # a killed job's end must be told within this, or the whole box is killed
+_REPORT_S = 2.0  # a killed job's end must be reported within this, or the whole box is killed
 _LAST_WORDS_S = 0.5
 _CLOSE_S = 5.0
 
@@ -86,7 +86,7 @@ class Slot:
         self._box, self._uid_base = box, uid_base
         self._uid: UserId | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
-        self._retired: subprocess.Popen[bytes] | None = None  # told to end, and perhaps not gone yet
+        self._retired: subprocess.Popen[bytes] | None = None  # asked to end, and perhaps not gone yet
         self._control: socket.socket | None = None
         self._errors = -1
         self._group: Group | None = None
@@ -168,7 +168,7 @@ class Slot:
         try:
             streams = _Streams.open(payload_of(job, nonce), job.stdin)
         except OSError as error:
-            raise SlotFailure(f"no room for a job's streams: {error}") from error
+            raise SlotFailure(f"no space for a job's streams: {error}") from error
         self._in_use = True
         try:
             if self._group is not None:
@@ -200,7 +200,7 @@ class Slot:
         self._bury()
 
     def _retire(self) -> None:
-        """Tell the box to end. Its keeper ends it, beside whatever comes next."""
+        """Ask the box to end. Its keeper ends it, beside whatever comes next."""
         self._bury()
         keeper, self._keeper = self._keeper, None
         if keeper is None:

@@ -1,6 +1,6 @@
 """Runs one program and brings its result out. The last thing in a job's process that is ours.
 
-The program shares this process, so nothing here is a secret or a judge: expected answers never come in, what goes out
+The program shares this process, so nothing here is secret or decides: expected answers never come in, what goes out
 is only what the program could say anyway, and whoever reads it takes nothing on trust.
 """
 
@@ -36,7 +36,7 @@ def run(payload: bytes, result_fd: int) -> NoReturn:
     task = json.loads(payload)
     write, end, nonce = os.write, os._exit, task["nonce"]
 
-    def tell(what: dict[str, Any]) -> None:
+    def send(what: dict[str, Any]) -> None:
         text = json.dumps({"nonce": nonce, **what}).encode() + b"\n"
         while text:
             text = text[write(result_fd, text) :]
@@ -52,18 +52,18 @@ def run(payload: bytes, result_fd: int) -> NoReturn:
         finally:
             _finish()
         if task["call"] is not None:
-            tell({"value": value})
+            send({"value": value})
     except SystemExit as leaving:
         code = _exit_code(leaving.code)
         if task["call"] is not None:
-            tell({"error": "SystemExit", "message": str(leaving.code)[:200]})
+            send({"error": "SystemExit", "message": str(leaving.code)[:200]})
     except MemoryError:
-        tell({"error": "MemoryError", "message": ""})
+        send({"error": "MemoryError", "message": ""})
     except values.ValueRefused as error:
-        tell({"refused": str(error)[:500]})
+        send({"refused": str(error)[:500]})
     except BaseException as error:  # noqa: BLE001 - whatever the program raises is its result
         _print_traceback(error)
-        tell({"error": type(error).__name__[:100], "message": _text(error)})
+        send({"error": type(error).__name__[:100], "message": _text(error)})
     finally:
         end(code)
     raise AssertionError("unreachable")

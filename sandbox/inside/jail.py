@@ -79,11 +79,11 @@ def set_limits(limits: dict[str, Any], base_bytes: int, beside: int) -> None:
         resource.setrlimit(which, (value, hard if which == resource.RLIMIT_STACK else value))
 
 
-class Walls:
+class Restrictions:
     """What is the same for every job of a zygote, made once: its system call filter and its Landlock rules."""
 
     def __init__(self, confinement: str, readable: list[str]) -> None:
-        """OSError if this kernel has no Landlock, or not enough of it, and that is the wall."""
+        """OSError if this kernel has no Landlock, or not enough of it, where Landlock isolates."""
         self._filter = b""
         self.descriptors: list[int] = []  # what `lock` needs of them
         if confinement == "landlock":
@@ -93,7 +93,7 @@ class Walls:
             self._filter = seccomp.with_namespaces()
 
     def lock(self, first: int) -> None:
-        """A job's last step: no capabilities, no new privileges, a filter, and Landlock where that is the wall.
+        """A job's last step: no capabilities, no new privileges, a filter, and Landlock where it isolates.
 
         first: the number that the first of `descriptors` has in the job; they are closed.
         """

@@ -1,4 +1,4 @@
-"""The process between a slot and its sandbox: builds the box, buries its dead, and dies with its owner.
+"""The process between a slot and its sandbox: builds the box, reaps its processes, and dies with its owner.
 
 Runs outside the box, as the owner's user. It
 - becomes the reaper of orphans, so that bubblewrap leaves no zombie behind,
@@ -49,12 +49,12 @@ def main(
     poll = select.poll()
     poll.register(0, select.POLLIN)
     poll.register(pidfd, select.POLLIN)
-    told = pidfd not in dict(poll.poll())
-    if told:
+    asked = pidfd not in dict(poll.poll())
+    if asked:
         os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
     _end_orphans()
-    if told and cgroup:  # else its owner wants to know first what it died of
+    if asked and cgroup:  # else its owner wants to know first what it died of
         _remove(cgroup)
     return os.waitstatus_to_exitcode(status)
 
@@ -88,7 +88,7 @@ def _become(
         if os.getppid() != keeper:
             os._exit(1)
         os.execve(argv[0], argv, environment)
-    except BaseException as error:  # noqa: BLE001 - told on stderr, which the owner reads
+    except BaseException as error:  # noqa: BLE001 - written to stderr, which the owner reads
         print(f"keeper: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     os._exit(1)
 

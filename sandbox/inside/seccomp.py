@@ -2,7 +2,7 @@
 
 Where a job has namespaces, all calls pass but those refused by name in `syscalls.py`: it may hold any language. Behind
 Landlock alone, where one kernel's table of processes, files and users is before it, nothing passes but what is listed.
-In both, calls with conditions are judged by their arguments (those in registers: a filter cannot follow a pointer),
+In both, calls with conditions are decided by their arguments (those in registers: a filter cannot follow a pointer),
 what is newer than the list does not exist (ENOSYS), and another instruction set (32-bit calls) kills.
 """
 

@@ -80,7 +80,7 @@ REFUSED = _calls(
 """
 )
 # As if this kernel did not know them (ENOSYS): libc has other ways. Their arguments lie in memory, out of a filter's
-# sight (clone3), or tell what the page cache holds.
+# sight (clone3), or show what the page cache holds.
 MISSING = _calls("clone3 435 435, preadv2 327 286, pwritev2 328 287")
 # Done without being done: what a job can write is memory, and a real sync would be the whole machine's business.
 NOTHING_TO_DO = _calls(

@@ -1,4 +1,4 @@
-"""Values that cross the sandbox's wall: typed JSON, so that a tuple stays a tuple and NaN stays NaN.
+"""Values that enter and leave the sandbox: typed JSON, so that a tuple stays a tuple and NaN stays NaN.
 
 Plain: null, true, false, strings, lists, whole numbers below 2**53. Everything else is an object with one key, which
 names its type: {"int": "-1f"} (hexadecimal), {"float": "0x1.8p+0" | "nan" | "inf" | "-inf"}, {"tuple": […]},

@@ -26,9 +26,7 @@ from . import harness, jail, kernel
 
 _MESSAGE = 65536
 _RESULT_FD = 3
-_JAIL_FD = (
-    4  # where a job says that it could not be locked in; like those of its walls, closed before the program is read
-)
+_JAIL_FD = 4  # where a job says that it could not be locked in; closed before the program is read, as the next ones are
 _HIGH = 16  # above those
 _WORDS = 1000
 
@@ -45,7 +43,7 @@ def main(control_fd: int, confinement: str, preload: list[str], readable: list[s
     try:
         for name in preload:
             importlib.import_module(name)
-    except BaseException as error:  # noqa: BLE001 - told to whoever started this
+    except BaseException as error:  # noqa: BLE001 - written for whoever started this
         _send(control, {"failed": f"cannot import {name}: {type(error).__name__}: {error}"})
         return
     try:
@@ -74,11 +72,11 @@ class _Zygote:
         gc.disable()
         self._control, self._confinement, self._readable = control, confinement, readable
         self._base_bytes = _address_space()
-        self._walls = jail.Walls(confinement, readable)
+        self._restrictions = jail.Restrictions(confinement, readable)
         self._who = (os.getuid(), os.getgid())
 
     def serve(self, limits: dict[str, Any], descriptors: list[int]) -> bool:
-        """Run one job to its end; False if nobody is there any more to be told."""
+        """Run one job to its end; False if nobody is left to report to."""
         apart = self._confinement == "namespaces"
         jail_read, jail_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         pid = kernel.fork_into(kernel.ALL_NAMESPACES) if apart else os.fork()
@@ -98,7 +96,7 @@ class _Zygote:
             with open(descriptors[0], "rb") as file:
                 payload = file.read()
             # 0-3 are the program's streams and its result. What else the zygote or its owner had is not the job's.
-            kept = [*descriptors[1:], jail_fd, *self._walls.descriptors]
+            kept = [*descriptors[1:], jail_fd, *self._restrictions.descriptors]
             above = [fcntl.fcntl(fd, fcntl.F_DUPFD, _HIGH) for fd in kept]
             for number, fd in enumerate(above):
                 os.dup2(fd, number)
@@ -111,7 +109,7 @@ class _Zygote:
                 os.chdir("/")  # where its owner works is not its business
             beside = 0 if self._confinement == "namespaces" else jail.tasks_of_user() - 1
             jail.set_limits(limits, self._base_bytes, beside)
-            self._walls.lock(_JAIL_FD + 1)
+            self._restrictions.lock(_JAIL_FD + 1)
             os.close(_JAIL_FD)
         except BaseException:  # noqa: BLE001 - the supervisor reads it as this job's failed start
             os.write(jail_fd, traceback.format_exc()[-_WORDS:].encode(errors="replace"))
@@ -119,7 +117,7 @@ class _Zygote:
         harness.run(payload, _RESULT_FD)
 
     def _until_its_end(self, pid: int, jail_fd: int) -> bool:
-        """Wait for the job, and kill it when told to."""
+        """Wait for the job, and kill it on request."""
         wanted = True
         pidfd = os.pidfd_open(pid)
         poll = select.poll()

@@ -86,9 +86,9 @@ def test_a_call_gives_its_value_and_an_exception_its_name() -> None:
 )
 def test_an_explanation_is_short_and_can_be_printed_whoever_wrote_it(result: bytes) -> None:
     job = Job(call=Call("f"), limits=JobLimits())
-    told = conclude(job, NONCE, Report(1, 0.1, 1.0, None), b"", b"", result)
-    assert told.ending in (Ending.INVALID_RESULT, Ending.CRASH)
-    for text in (told.explanation, told.raised):
+    found = conclude(job, NONCE, Report(1, 0.1, 1.0, None), b"", b"", result)
+    assert found.ending in (Ending.INVALID_RESULT, Ending.CRASH)
+    for text in (found.explanation, found.raised):
         assert len(text) <= 500
         assert text.isprintable()
 

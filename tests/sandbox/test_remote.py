@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 def run_here(request: dict[str, Any]) -> dict[str, Any]:
-    """What the service does, without its walls: the programs of these tests are ours."""
+    """What the service does, without its isolation: the programs of these tests are ours."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in request["files"].items():
             path = Path(folder, name)

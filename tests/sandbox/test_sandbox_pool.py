@@ -7,7 +7,6 @@ import signal
 import site
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from importable import importable
 from waiting import alive, eventually
 
 from reprise.sandbox import Call, Ending, Job, JobLimits, JobResult, SandboxSettings, backends, processes
@@ -312,10 +312,9 @@ def test_an_environment_below_tmp_stays_in_sight(backend: str) -> None:
         print(pool.run_one(Job(f"print(open({{sys.prefix + '/pyvenv.cfg'!r}}).readline())")))
         pool.close()
     """
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        os.chmod(folder, 0o755)
+    with importable() as folder:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", f"{folder}/venv"], check=True)
-        environment = {"PYTHONPATH": ":".join([os.getcwd(), *site.getsitepackages()])}
+        environment = {"PYTHONPATH": ":".join([folder, *site.getsitepackages()])}
         command = [f"{folder}/venv/bin/python", "-c", textwrap.dedent(script)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=100)
     assert "stdout=b'home = " in done.stdout
@@ -360,7 +359,7 @@ def test_the_expected_backend_needs_no_note(pool: SandboxPool) -> None:
     assert (pool.backend, pool.notes) == ("zygote", [])
 
 
-def test_without_walls_people_are_told() -> None:
+def test_without_isolation_users_are_warned() -> None:
     pool = SandboxPool(SandboxSettings(slots=1, unsafe_subprocess=True))
     try:
         assert pool.run_one(Job("import os\nprint(len(os.listdir('/proc')) > 3)")).stdout == b"True\n"

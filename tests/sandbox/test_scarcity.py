@@ -1,4 +1,4 @@
-"""Where descriptors run out or somebody presses Ctrl-C: nothing leaks, no answer is blamed, nobody waits for ever."""
+"""Where descriptors run out or somebody presses Ctrl-C: nothing leaks, no answer is blamed, nobody waits endlessly."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ _PRIVATE, _SHARED, _ANONYMOUS = 0x02, 0x01, 0x20
         ("setrlimit", (4, 8), EPERM, EPERM),
     ],
 )
-def test_calls_that_are_judged_by_their_arguments(
+def test_calls_that_are_decided_by_their_arguments(
     call: str, arguments: tuple[int, ...], apart: str | int, alone: str | int
 ) -> None:
     assert (named(NAMESPACES, call, *arguments), named(LANDLOCK, call, *arguments)) == (apart, alone)

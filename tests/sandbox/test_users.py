@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from importable import ROOT, importable
 
 from reprise.sandbox import Job, SandboxSettings
 from reprise.sandbox.backends import STRONGEST_FIRST, probe
@@ -118,11 +119,12 @@ def is_closed(folder: Path) -> bool:
 @pytest.mark.skipif(not shutil.which("setpriv") or not shutil.which("unshare"), reason="needs util-linux")
 def test_a_user_without_any_right_has_every_backend(tmp_path: Path) -> None:
     """In mounts of its own, in which this Python and this code can be reached even if they lie below /root."""
-    paths = {os.path.realpath(sys.base_prefix), sys.prefix, sysconfig.get_path("purelib"), os.getcwd()}
+    paths = {os.path.realpath(sys.base_prefix), sys.prefix, sysconfig.get_path("purelib"), str(ROOT)}
     script = "\n".join(["set -e", *opened(paths, tmp_path), _AS_A_USER])
     command = ["unshare", "-m", "sh", "-c", script, "sh", sys.executable, "-c", _PROBE]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd(), "HOME": "/tmp"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    with importable() as folder:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": folder, "HOME": "/tmp"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     if "mount" in done.stderr and done.returncode != 0:
         pytest.skip(f"root may not mount here: {done.stderr}")
     assert done.stdout.strip() == str(dict.fromkeys(STRONGEST_FIRST, "")), done.stderr

@@ -1,4 +1,4 @@
-"""What crosses the sandbox's wall arrives as it was, and nothing else arrives."""
+"""What enters or leaves the sandbox arrives as it was, and nothing else arrives."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def test_the_probe_finds_nothing_here(backend: str) -> None:
     assert probe(backend, SandboxSettings()).why == ""
 
 
-def test_the_probe_sees_each_way_out_where_there_is_no_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_sees_each_way_out_where_there_is_no_isolation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(backends._CONFINEMENT, "landlock", "none")
     why = probe("landlock", SandboxSettings()).why
     ways = (
