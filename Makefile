@@ -1,7 +1,7 @@
 # make demo   a small policy learns by RL on this machine, from nothing to a report
 # make test   the tests, real engines included, in two processes
 # make test-full  and what `make test` only samples: every combination of layouts, and all hostile programs everywhere
-# make check  ruff, mypy and the import laws
+# make check  ruff, mypy and the import rules
 # make soak   5,000 jobs through the sandbox, a tenth of them hostile, and each hostile program on every backend (minutes)
 # Each does its own set-up into .venv. A Python and a C++ compiler are all that must be there.
 

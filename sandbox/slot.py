@@ -197,11 +197,11 @@ class Slot:
     def close(self) -> None:
         """End the box and everything in it, and wait until it is gone."""
         self._retire()
-        self._bury()
+        self._reap()
 
     def _retire(self) -> None:
         """Ask the box to end. Its keeper ends it, beside whatever comes next."""
-        self._bury()
+        self._reap()
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
@@ -213,7 +213,7 @@ class Slot:
         self._ready = False
         self._retired, self._retired_group, self._group = keeper, self._group, None
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         """Wait for the end of the box that was retired."""
         keeper, self._retired = self._retired, None
         if keeper is None:

@@ -112,7 +112,7 @@ class WorkerPool:
         try:
             while len(outcomes) < len(lines):
                 if alone:
-                    self._make_room_for_a_fresh_one()
+                    self._end_a_used_one()
                 self._replace_the_dead()
                 for worker in self._ready():
                     if waiting and worker.request is None and not (alone and worker.served):
@@ -130,7 +130,7 @@ class WorkerPool:
         try:
             worker.send(number, lines[number])
         except BrokenPipeError:
-            return self._bury(worker)
+            return self._remove(worker)
         return {}
 
     def _wait(self) -> dict[int, Outcome]:
@@ -153,7 +153,7 @@ class WorkerPool:
         try:
             message = worker.read()
         except EOFError:
-            return self._bury(worker)
+            return self._remove(worker)
         if message is None:
             return {}
         if not worker.ready:
@@ -163,7 +163,7 @@ class WorkerPool:
             return {}
         number, worker.request = worker.request, None
         if number is None:
-            return self._bury(worker, "spoke without being asked")
+            return self._remove(worker, "spoke without being asked")
         if "value" in message:
             return {number: Outcome(message["value"])}
         return {
@@ -175,17 +175,17 @@ class WorkerPool:
         if (worker.ready and worker.request is None) or now < worker.check_at():
             return {}
         if not worker.ready:
-            return self._bury(worker, f"was not ready within {self._limits.start_s:g} s")
+            return self._remove(worker, f"was not ready within {self._limits.start_s:g} s")
         cpu = worker.cpu_used()
         if cpu >= self._limits.cpu_s:
-            return self._bury(worker, f"used {cpu:.1f} s of CPU", Failure.TIMEOUT)
+            return self._remove(worker, f"used {cpu:.1f} s of CPU", Failure.TIMEOUT)
         if now >= worker.deadline:
             # Late without much CPU is the machine's doing; late with about half of its due is the request's.
             fault = Failure.TIMEOUT if cpu >= self._limits.cpu_s / 2 else Failure.INFRA
-            return self._bury(worker, f"took {self._limits.wall_s:g} s with {cpu:.1f} s of CPU", fault)
+            return self._remove(worker, f"took {self._limits.wall_s:g} s with {cpu:.1f} s of CPU", fault)
         return {}
 
-    def _bury(self, worker: WorkerHandle, killed: str = "", fault: Failure | None = None) -> dict[int, Outcome]:
+    def _remove(self, worker: WorkerHandle, killed: str = "", fault: Failure | None = None) -> dict[int, Outcome]:
         """Take a dead or killed worker out of the pool; the outcome of what it was working on."""
         self._workers.remove(worker)
         self.deaths += 1
@@ -205,7 +205,7 @@ class WorkerPool:
     def _ready(self) -> list[WorkerHandle]:
         return [worker for worker in self._workers if worker.ready]
 
-    def _make_room_for_a_fresh_one(self) -> None:
+    def _end_a_used_one(self) -> None:
         """If every worker has served before, end one of them, so that its replacement takes the request run alone."""
         if len(self._workers) == self._processes and all(worker.served for worker in self._workers):
             idle = [worker for worker in self._workers if worker.request is None]

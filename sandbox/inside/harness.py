@@ -32,7 +32,7 @@ _BUILTINS = {each.__name__: each for each in (
 
 
 def run(payload: bytes, result_fd: int) -> NoReturn:
-    """Run the program of `payload` (JSON, see `rewards.sandbox.frames.payload_of`) and end this process."""
+    """Run the program of `payload` (JSON, see `sandbox.frames.payload_of`) and end this process."""
     task = json.loads(payload)
     write, end, nonce = os.write, os._exit, task["nonce"]
 

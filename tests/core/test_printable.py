@@ -47,7 +47,7 @@ def test_a_verdicts_words_are_bounded_and_harmless_whoever_wrote_them(make) -> N
     assert "\x1b" not in str(verdict.detail)
 
 
-def test_what_a_verdict_tells_counts_for_the_memory_that_its_trajectory_takes() -> None:
+def test_the_detail_of_a_verdict_counts_for_the_memory_that_its_trajectory_takes() -> None:
     plain = trajectory("a", 1.0)
     detailed = trajectory("a", Verdict.scored(1.0, "correct", parts={"x": ["y" * 1000, 1.5, None, object()]}))
     assert 1000 < detailed.nbytes - plain.nbytes < 1200

@@ -79,7 +79,7 @@ def test_expected_values_are_those_of_the_program_that_solves_the_task() -> None
             assert (got, type(got)) == (test["expected"], type(test["expected"]))
 
 
-def test_the_tests_tell_a_function_from_what_it_may_be_mistaken_for() -> None:
+def test_the_tests_separate_a_function_from_what_it_may_be_mistaken_for() -> None:
     wrong = passed = first = 0
     for task in functions():
         steps, tests = steps_of(task), task.answer["tests"]

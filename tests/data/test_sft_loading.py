@@ -190,7 +190,7 @@ def test_a_broken_record_leaves_nothing_in_the_cache(tmp_path: Path, codec: Conv
     assert list((tmp_path / "c").iterdir()) == []
 
 
-def test_progress_is_told_part_by_part(tmp_path: Path, codec: ConversationCodec) -> None:
+def test_progress_is_reported_part_by_part(tmp_path: Path, codec: ConversationCodec) -> None:
     reported: list[tuple[str, int, int]] = []
     source = file(tmp_path / "a.jsonl", *[chat("a")] * 300)
     load_sources([source], codec, 100, on_progress=lambda *n: reported.append(n))

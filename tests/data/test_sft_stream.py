@@ -129,7 +129,7 @@ def test_the_order_is_a_function_of_seed_stage_and_name() -> None:
     assert orders(stream(sources))["a"] != orders(stream(sources))["b"]
 
 
-def test_the_shares_of_the_moment_are_told_by_name() -> None:
+def test_the_current_shares_are_reported_by_name() -> None:
     made = stream({"a": lengths(5), "b": lengths(5)}, [{"from": 1, "to": 0}, {"from": 0, "to": 1}], draws=100)
     assert made.shares() == pytest.approx({"a": 0.995, "b": 0.005})
     list(made)

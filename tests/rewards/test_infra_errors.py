@@ -39,7 +39,7 @@ def raises(error: BaseException) -> Callable[[Sequence[Answer]], Any]:
     return verify
 
 
-def test_an_exception_is_told_once_with_its_place_and_the_frames_of_the_verifiers_own_file() -> None:
+def test_an_exception_is_reported_once_with_its_place_and_the_frames_of_the_verifiers_own_file() -> None:
     verification = verification_of(raises(KeyError("x")))
     [failure] = verification.failures
     assert failure.what.startswith("verifier 'mine' raised KeyError: 'x' (test_infra_errors.py:")
@@ -57,7 +57,7 @@ def test_verdicts_keep_the_line_and_not_the_traceback() -> None:
     assert "Traceback" not in json.dumps([dict(verdict.detail) for verdict in verification.verdicts])
 
 
-def test_causes_are_told_and_a_failure_that_a_retry_mended_has_cost_no_answer() -> None:
+def test_causes_are_reported_and_a_failure_that_a_retry_mended_has_cost_no_answer() -> None:
     def once(answers: Sequence[Answer]) -> list[Verdict]:
         if len(answers) > 1:
             try:
@@ -101,7 +101,7 @@ class Unspeakable(Exception):
         (ExceptionGroup("many", [ValueError("a")] * 1000), "ExceptionGroup: many"),
     ],
 )
-def test_what_is_told_is_bounded_and_harmless(error: BaseException, said: str) -> None:
+def test_what_is_reported_is_bounded_and_harmless(error: BaseException, said: str) -> None:
     [failure] = verification_of(raises(error)).failures
     assert said in failure.what
     assert len(failure.what) < 500
@@ -121,7 +121,7 @@ def test_a_deep_stack_shows_where_the_verifier_begins_and_where_it_failed() -> N
     assert 'raise ValueError("at the bottom")' in failure.traceback
 
 
-def test_an_answers_text_is_in_what_is_told_only_where_the_exception_says_it() -> None:
+def test_an_answers_text_is_reported_only_where_the_exception_says_it() -> None:
     def verify(answers: Sequence[Answer]) -> Any:
         text = answers[0].text
         return text["score"]  # type: ignore[index]
@@ -150,7 +150,7 @@ def test_what_cannot_be_verdicts_is_refused_in_words_that_say_what_to_return(ret
     assert verification.failures[0].broken
 
 
-def test_a_verifiers_own_infra_errors_are_told_by_kind_and_are_no_defect_of_its_code() -> None:
+def test_a_verifiers_own_infra_errors_are_reported_by_kind_and_are_no_defect_of_its_code() -> None:
     said = [Verdict.infra_error("infra", f"no reply from 'judge-{i}' in {i} s") for i in range(9)]
     [failure] = verification_of(lambda answers: said, *"abcdefghi").failures
     assert failure.what == "verifier 'mine': no reply from 'judge-0' in 0 s"
@@ -167,7 +167,7 @@ class Raises(Verifier):
         raise KeyError("x")
 
 
-def test_the_traceback_of_a_part_is_told_by_the_composition() -> None:
+def test_the_traceback_of_a_part_is_reported_by_the_composition() -> None:
     whole = ComposeVerifier(parts={"right": {"use": "test_infra_errors:Raises"}})
     verification = Scorer({"graded": whole}, retries=1).verify([Answer(Task("t", "?", "d", "graded", "5"), "x")])
     [failure] = verification.failures
@@ -176,7 +176,7 @@ def test_the_traceback_of_a_part_is_told_by_the_composition() -> None:
     assert (failure.answers, failure.broken) == (1, True)
 
 
-def test_a_run_tells_each_kind_once_counts_all_and_does_not_go_on_for_ever() -> None:
+def test_a_run_reports_each_kind_once_counts_all_and_keeps_a_bounded_number() -> None:
     run = InfraErrors()
     assert run.add([InfraError("a", "first", answers=2)]) == [InfraError("a", "first", answers=2)]
     assert run.add([InfraError("a", "second", answers=3), InfraError("b", "other", answers=9)]) == [

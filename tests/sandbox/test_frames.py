@@ -66,7 +66,7 @@ def ended(
         (ended(PROGRAM, result=b'{"jail": "x"}\n'), Ending.INVALID_RESULT),
     ],
 )
-def test_an_ending_is_told_by_its_cause(result: JobResult, ending: Ending) -> None:
+def test_an_ending_follows_from_its_cause(result: JobResult, ending: Ending) -> None:
     assert result.ending is ending, result
 
 

@@ -99,7 +99,7 @@ def test_programs_and_calls_run_on_the_service(pool: SandboxPool) -> None:
     assert (called.ending, called.value) == (Ending.OK, ({"a": 1}, 1.5))
 
 
-def test_bad_endings_are_told_apart(pool: SandboxPool) -> None:
+def test_bad_endings_are_distinguished(pool: SandboxPool) -> None:
     sleeper = Job("import time; time.sleep(9)", limits=JobLimits(cpu_s=0.5, wall_s=0.5))
     forger = Job("import os\nos._exit(0)", call=Call("f"))
     endings = [pool.run_one(job).ending for job in (sleeper, Job("raise ValueError"), forger)]

@@ -178,7 +178,7 @@ def test_a_deadline_missed_without_cpu_is_blamed_at_once_unless_the_machine_may_
     assert slot.ran == ["job", "busy"] * runs
 
 
-def test_the_kernel_tells_a_sleeper_from_one_that_waits_for_a_core(pool: SandboxPool) -> None:
+def test_the_kernel_distinguishes_a_sleeper_from_one_that_waits_for_a_core(pool: SandboxPool) -> None:
     slept = pool.run_one(Job("import time; time.sleep(9)", limits=JobLimits(wall_s=0.5)))
     assert slept.delay_s is not None
     assert slept.cpu_s + slept.delay_s < 0.4

@@ -55,7 +55,7 @@ class CodeVerifier(Verifier):
     preload          modules that are imported before programs are forked, so that importing them costs nothing
     prelude          source that runs before each Python program, such as "from typing import *" for data sets whose
                      programs count on it
-    sandbox          `rewards.sandbox.settings.SandboxSettings`
+    sandbox          `sandbox.settings.SandboxSettings`
 
     The program is the last complete fenced code block of the answer part; none is `no_answer`. `task.answer` holds the
     tests (`verifiers.code.forms`). Each test is a run of its own, and the first that fails is an answer's verdict.

@@ -27,7 +27,7 @@ _ANOTHER_CHOICE = re.compile(r"^\s*(?:or|and|,|;|/|\\)|(?<![a-zA-Z\\])[A-J](?![a
 
 
 class Arithmetic(Protocol):
-    """Knows whether values are equal; may raise `rewards.maths.latex.Unreadable`."""
+    """Knows whether values are equal; may raise `rewards.verifiers.maths.latex.Unreadable`."""
 
     def equal(self, reference: str, answer: str, scale: tuple[int, int], tolerance: float) -> bool:
         """Whether `reference / scale[0]` equals `answer / scale[1]`, all in clean LaTeX."""

@@ -20,7 +20,7 @@ class NeedsLibrary(Exception):
 
 
 class PlainArithmetic:
-    """`rewards.maths.comparing.Arithmetic` for rational numbers; anything else raises `NeedsLibrary`."""
+    """`rewards.verifiers.maths.comparing.Arithmetic` for rational numbers; anything else raises `NeedsLibrary`."""
 
     def equal(self, reference: str, answer: str, scale: tuple[int, int], tolerance: float) -> bool:
         ours, theirs = number(reference), number(answer)

@@ -37,7 +37,7 @@ Complex = tuple[sympy.Number, sympy.Number]
 
 
 class SympyArithmetic:
-    """`rewards.maths.comparing.Arithmetic` for all that the parser reads."""
+    """`rewards.verifiers.maths.comparing.Arithmetic` for all that the parser reads."""
 
     def equal(self, reference: str, answer: str, scale: tuple[int, int], tolerance: float) -> bool:
         ours, theirs = _reference(reference), expression(answer)

@@ -38,7 +38,7 @@ class MathsVerifier(Verifier):
     wall_s     seconds an answer may take; reached without that CPU time, twice, it is an infra error
     memory_mb  MiB of address space of a worker
     max_chars  a longer boxed content is not read and scores 0 (output_limit)
-    rules      what counts as equal (`rewards.maths.rules.MathsRules`), unless the task's `metadata.math` says otherwise
+    rules      what counts as equal (`maths.rules.MathsRules`), unless the task's `metadata.math` says otherwise
     reasoning  what opens and closes the reasoning, in which no box counts
 
     `task.answer` is a string, in LaTeX, or a list of acceptable ones. No box is `no_answer`, one that cannot be read is

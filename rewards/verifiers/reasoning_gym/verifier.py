@@ -40,7 +40,7 @@ _BLAME = {
 
 
 class Sandbox(Protocol):
-    """What this verifier needs of `rewards.sandbox.pool.SandboxPool`."""
+    """What this verifier needs of `sandbox.pool.SandboxPool`."""
 
     @property
     def notes(self) -> list[str]: ...
@@ -61,7 +61,7 @@ class ReasoningGymVerifier(Verifier):
     cpu_s      CPU seconds a scorer may take; beyond them the answer scores 0 (timeout)
     memory_mb  MiB it may take
     configs    arguments of data sets whose scorer depends on them: {"puzzle24": {"max_value": 20}}
-    sandbox    `rewards.sandbox.settings.SandboxSettings`
+    sandbox    `sandbox.settings.SandboxSettings`
     reasoning  what opens and closes the reasoning, in which no answer stands
 
     A task is an entry of reasoning-gym: `task.answer` is the entry's answer (None for the few data sets that check an

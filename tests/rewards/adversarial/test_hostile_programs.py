@@ -89,13 +89,13 @@ def test_the_backend_works_on_this_machine(backend: str) -> None:
 def on_each_backend() -> list[Any]:
     default, *others = STRONGEST_FIRST
     escapes = [hostile for hostile in HOSTILE if hostile in ESCAPES or hostile.prints == "held"]
-    told_apart = [hostile for hostile in HOSTILE if hostile.on]
+    differing = [hostile for hostile in HOSTILE if hostile.on]
     return [pytest.param(default, hostile, id=f"{default}-{hostile.name}") for hostile in HOSTILE] + [
         pytest.param(
             backend,
             hostile,
             id=f"{backend}-{hostile.name}",
-            marks=[] if hostile in escapes or hostile in told_apart else [pytest.mark.full],
+            marks=[] if hostile in escapes or hostile in differing else [pytest.mark.full],
         )
         for backend in others
         for hostile in HOSTILE

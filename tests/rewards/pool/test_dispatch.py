@@ -54,7 +54,7 @@ def test_nothing_goes_to_an_actor_that_is_down_or_suspect() -> None:
     assert steps(dispatch) == [("a", 1)]
 
 
-def test_a_lost_batch_goes_before_new_ones_whether_there_is_room_or_not() -> None:
+def test_a_lost_batch_goes_before_new_ones_even_when_the_queue_is_full() -> None:
     dispatch = up(1, queue=1)
     for batch in "abc":
         dispatch.submit(batch)

@@ -133,7 +133,7 @@ def test_the_rules_agree_with_counting_every_string_of_four_letters() -> None:
     assert [s for s, verdict in zip(strings, verdicts, strict=True) if verdict.score == 1] == right
 
 
-def test_a_wrong_string_is_told_which_rule_it_breaks() -> None:
+def test_the_verdict_on_a_wrong_string_says_which_rule_it_breaks() -> None:
     broken = verify(RulesVerifier(), RULES, "<ans>bz</ans>")
     assert broken.detail == {"reason": "wrong", "explanation": "not length 3, not with a, not without z"}
 

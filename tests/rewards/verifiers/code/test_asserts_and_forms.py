@@ -85,7 +85,7 @@ def test_a_builtin_that_the_task_names_or_the_setup_defines_is_none() -> None:
 
 
 # Each would show the program what is expected of it, as an argument of what it may define itself.
-TELLS = [
+REVEALING = [
     ("assert is_close(f(3), 738)", ""),
     ("assert is_close(f(3), 738)", "f"),
     ("assert is_close(candidate(3), 738)", "f"),
@@ -112,8 +112,8 @@ TELLS = [
 ]
 
 
-@pytest.mark.parametrize(("source", "function"), TELLS)
-def test_a_test_that_would_tell_the_program_what_is_expected_is_refused(source: str, function: str) -> None:
+@pytest.mark.parametrize(("source", "function"), REVEALING)
+def test_a_test_that_would_reveal_to_the_program_what_is_expected_is_refused(source: str, function: str) -> None:
     with pytest.raises(ValueError, match=r"nothing defines|would run beside"):
         read_assertion(source, candidate=function)
 

@@ -65,7 +65,7 @@ def test_every_constraint_has_an_example() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.id for example in EXAMPLES])
-def test_every_checker_tells_an_answer_that_follows_from_one_that_does_not(example: Example) -> None:
+def test_every_checker_separates_an_answer_that_follows_from_one_that_does_not(example: Example) -> None:
     constraints_of(task({"id": example.id, "kwargs": example.kwargs}))
     assert followed(example.id, example.kwargs, example.follows) == {"strict": True, "loose": True}
     assert not followed(example.id, example.kwargs, example.breaks)["strict"]

@@ -63,7 +63,7 @@ def test_all_constraints_count_strictly_unless_the_recipe_says_otherwise(
 
 
 @pytest.mark.slow
-def test_the_detail_tells_of_each_constraint_strictly_and_loosely(verifier: InstructionVerifier) -> None:
+def test_the_detail_reports_each_constraint_strictly_and_loosely(verifier: InstructionVerifier) -> None:
     [verdict] = verifier.verify([answer("Sure, here:\none two three", NO_COMMA, THREE_WORDS)])
     assert verdict.detail["constraints"] == [
         {"id": "punctuation:no_comma", "strict": False, "loose": True},

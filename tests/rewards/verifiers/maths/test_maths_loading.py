@@ -65,7 +65,7 @@ def test_numbers_and_words_need_no_worker_when_loaded(monkeypatch: pytest.Monkey
     assert MathsVerifier().check_tasks(plain, print) == {}
 
 
-def test_references_that_no_worker_could_check_are_told(
+def test_references_that_no_worker_could_check_are_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(

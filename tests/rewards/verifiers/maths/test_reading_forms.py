@@ -79,7 +79,7 @@ def test_groups_of_digits_are_one_number_and_lists_are_none(text: str, plain: st
     ("value", "digits"),
     [("(52)_{8}", ("52", 8)), ("0x4e", ("4E", 16)), ("a_{12}", None), ("52_{0}", None), ("-(101)_{2}", ("-101", 2))],
 )
-def test_digits_in_a_base_are_told_from_letters_with_an_index(value: str, digits: tuple[str, int] | None) -> None:
+def test_digits_in_a_base_are_no_letters_with_an_index(value: str, digits: tuple[str, int] | None) -> None:
     assert based(value) == digits
 
 

@@ -54,7 +54,7 @@ def test_the_scorers_number_is_the_score() -> None:
     assert "Call in a literal" in verdicts[3].explanation
 
 
-def test_a_weaker_sandbox_is_told_of() -> None:
+def test_a_weaker_sandbox_is_reported() -> None:
     verifier, sandbox = scripted({})
     assert verifier.notes() == sandbox.notes
 
