@@ -92,7 +92,7 @@ class Health:
 
     @property
     def back_off_s(self) -> float:
-        """Seconds to wait before the next start: none after a first death, more the less good the last starts did."""
+        """Seconds to wait before the next start: none after a first death, doubled with each further failure."""
         in_a_row = self._failed_starts + max(0, self._deaths - 1)
         if in_a_row == 0:
             return 0.0
