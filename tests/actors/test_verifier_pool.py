@@ -78,7 +78,7 @@ async def running(use: str = TRYING, **settings: Any) -> AsyncIterator[Pool]:
         assert made.failures == []
     finally:
         for actor in await made.pool.close():
-            ray.kill(actor)
+            actor.kill()
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
