@@ -57,7 +57,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(
             f"{path} cannot be written: {error.strerror or error}; the verdicts so far are kept, and the same "
-            "command goes on from there"
+            "command continues"
         ) from error
 
 

@@ -197,7 +197,7 @@ def test_sigterm_keeps_what_is_verified_and_says_how_to_go_on(tmp_path: Path) ->
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "the same command goes on from there" in err
+    assert "the same command continues" in err
     assert "Traceback" not in err
     assert 30 <= len(verdicts(tmp_path / "v.jsonl")) < 300
 
