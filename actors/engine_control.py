@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
@@ -24,7 +23,7 @@ class RayEngineControl:
     def engines(self) -> int:
         return len(self._engines)
 
-    def call(self, method: str, arguments: Sequence[tuple[Any, ...]], deadline_s: float) -> list[Any]:
+    def call(self, method: str, arguments: Sequence[tuple[object, ...]], deadline_s: float) -> list[object]:
         pairs = zip(self._engines, arguments, strict=True)
         references = [getattr(engine.handle, method).remote(*args) for engine, args in pairs]
         _, waiting = ray.wait(references, num_returns=len(references), timeout=deadline_s)
@@ -34,7 +33,7 @@ class RayEngineControl:
         return [self._result(i, method, reference) for i, reference in enumerate(references)]
 
     @staticmethod
-    def _result(engine: int, method: str, reference: Any) -> Any:
+    def _result(engine: int, method: str, reference: ray.ObjectRef[object]) -> object:
         try:
             return ray.get(reference, timeout=0)
         except RayTaskError as error:

@@ -50,7 +50,8 @@ class LearnerActor(ThreadedActor):
 
     async def address(self) -> str:
         """IP address of this rank's node."""
-        return ray.util.get_node_ip_address()
+        address: str = ray.util.get_node_ip_address()
+        return address
 
     async def free_port(self) -> int:
         """A port that nothing listens on now."""
@@ -114,6 +115,7 @@ class LearnerActor(ThreadedActor):
     def _logprobs_of_tokens(self, ids: Sequence[int]) -> Float32:
         """float32[len-1] at temperature 1."""
         tokens = np.asarray(ids, dtype=np.int32)
+        logprobs: Float32
         (logprobs,) = self._learner.logprobs([(tokens[:1], tokens[1:])], temperature=1.0)
         return logprobs
 
@@ -184,7 +186,7 @@ class LearnerActor(ThreadedActor):
 
         return await self._run(work)
 
-    async def save(self, step: int, driver: Any) -> None:
+    async def save(self, step: int, driver: object) -> None:
         """Begin a checkpoint of this step, with what the driver needs to go on from it (JSON-able)."""
         await self._run(
             lambda: self._checkpointer.save(

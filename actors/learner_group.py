@@ -85,7 +85,7 @@ class LearnerGroup:
         """Be ready to `save`; with `resume` go on from that checkpoint: what was given to `save` for it."""
         return await self._call(LearnerActor.keep_checkpoints, folder, settings, resume)
 
-    async def save(self, step: int, driver: Any) -> None:
+    async def save(self, step: int, driver: object) -> None:
         """Begin a checkpoint of this step, with what the driver needs to go on from it (JSON-able)."""
         await self._call(LearnerActor.save, step, driver)
 

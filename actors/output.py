@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def keeping_output(cls: type[T], log: Path) -> type[T]:
     """The actor class whose process writes its stdout and stderr to `log`, and so do all processes that it starts."""
 
     class Kept(cls):  # type: ignore[misc, valid-type]
-        def __init__(self, *arguments: Any) -> None:
+        def __init__(self, *arguments: object) -> None:
             append_output(log)
             super().__init__(*arguments)
 

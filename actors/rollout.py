@@ -6,7 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from reprise.actors.node import check_sees_policy
 from reprise.actors.remote import in_two
@@ -23,7 +23,14 @@ _HEALTH_PERIOD_S = 1.0
 class RolloutActor:
     """Hosts a `VllmEngine`. See `rollout.engine.RolloutEngine` and `rollout.episodes.base` for what the calls mean."""
 
-    def __init__(self, settings: RolloutSettings, policy_dir: Path, dtype: Any, weight_backend: str, seed: int) -> None:
+    def __init__(
+        self,
+        settings: RolloutSettings,
+        policy_dir: Path,
+        dtype: Literal["float32", "bfloat16"],
+        weight_backend: str,
+        seed: int,
+    ) -> None:
         self._arguments = (settings, policy_dir, dtype, weight_backend, seed)
 
     async def start(self) -> None:
@@ -56,7 +63,7 @@ class RolloutActor:
     async def score(self, token_ids: Sequence[int]) -> Float32:
         return await self._engine.score(token_ids)
 
-    async def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
+    async def init_weight_transfer(self, init_info: dict[str, object]) -> None:
         await self._engine.init_weight_transfer(init_info)
 
     async def pause(self) -> None:
@@ -65,7 +72,7 @@ class RolloutActor:
     async def start_weight_update(self) -> None:
         await self._engine.start_weight_update()
 
-    async def update_weights(self, update_info: dict[str, Any]) -> None:
+    async def update_weights(self, update_info: dict[str, object]) -> None:
         await self._engine.update_weights(update_info)
 
     async def finish_weight_update(self, version: int) -> None:

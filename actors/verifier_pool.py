@@ -7,7 +7,7 @@ Ray calls, the clock and the deadlines.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -137,7 +137,7 @@ class VerifierPool:
         self._first_starts = [asyncio.Event() for _ in range(settings.workers)]
         self._to_be_killed: dict[int, asyncio.Future[Loss]] = {}  # set when an actor has to be
         self._lost: dict[int, asyncio.Future[Loss]] = {}  # set when it is, for what it was working on
-        self._turns: dict[_Batch, asyncio.Future[int]] = {}
+        self._turns: dict[Hashable, asyncio.Future[int]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._scored = self._restarts = self._rejudged = 0
         self._told = PoolCounts()
@@ -191,7 +191,7 @@ class VerifierPool:
         await asyncio.gather(*tasks, return_exceptions=True)
         return list(self._actors.values())
 
-    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+    def _spawn(self, work: Coroutine[object, object, R]) -> asyncio.Task[R]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

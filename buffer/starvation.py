@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -20,6 +20,15 @@ MEANING = {
 
 
 _CAUSES = 50  # kinds of infra errors that are told apart
+
+
+class StreakState(TypedDict):
+    """A `Streak` as plain values."""
+
+    groups: dict[str, int]
+    trajectories: dict[str, int]
+    score_sum: float
+    causes: dict[str, list[int | str]]
 
 
 class Streak:
@@ -106,7 +115,7 @@ class Streak:
             return "Try a larger rollout.max_response_tokens, or buffer.truncated: keep."
         return "Try a longer warm_start in the answer format that the verifiers read, or tasks that state it."
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> StreakState:
         """A plain dictionary for `restore`."""
         return {
             "groups": {str(k): n for k, n in self._groups.items()},
@@ -115,9 +124,9 @@ class Streak:
             "causes": {kind: list(cause) for kind, cause in self._causes.items()},
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: StreakState) -> None:
         """Go on from a `state()`."""
         self._groups = Counter(state["groups"])
         self._trajectories = Counter(state["trajectories"])
         self._score_sum = state["score_sum"]
-        self._causes = {kind: (count, first) for kind, (count, first) in state["causes"].items()}
+        self._causes = {kind: (int(count), str(first)) for kind, (count, first) in state["causes"].items()}

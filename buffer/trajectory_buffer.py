@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from reprise.buffer.advantages import Reason, group_advantages, raw_variance, teaches_nothing
-from reprise.buffer.persistence import group_from_plain, group_to_plain
+from reprise.buffer.persistence import Plain, group_from_plain, group_to_plain
 from reprise.buffer.reuse import Reusable, ReusePolicy, ReusePool
 from reprise.buffer.settings import BufferSettings
-from reprise.buffer.starvation import Streak
+from reprise.buffer.starvation import Streak, StreakState
 from reprise.core.types import Group, Status
 
 COUNTERS = (
@@ -54,6 +54,25 @@ class Batch:
     reused: tuple[bool, ...]
     ages: tuple[int, ...]
     metrics: dict[str, float]
+
+
+class _Kept(TypedDict):
+    group: Plain
+    uses: int
+    first_taken: int
+    lot: float
+
+
+class BufferState(TypedDict):
+    """A buffer as plain dictionaries, lists, numbers and numpy arrays."""
+
+    fresh: list[Plain]
+    reusable: list[_Kept]
+    last_version: int | None
+    rng: Mapping[str, object]
+    counts: dict[str, int]
+    counts_at_last_take: dict[str, int]
+    streak: StreakState
 
 
 class TrajectoryBuffer:
@@ -146,9 +165,9 @@ class TrajectoryBuffer:
         been trained on before."""
         return {name: self._counts[name] for name in COUNTERS}
 
-    def state(self) -> dict[str, Any]:
-        """All of the buffer as plain dictionaries, lists, numbers and numpy arrays, for `restore`."""
-        reusable = [
+    def state(self) -> BufferState:
+        """All of the buffer, for `restore`."""
+        reusable: list[_Kept] = [
             {"group": group_to_plain(m.group), "uses": m.uses, "first_taken": m.first_taken, "lot": m.lot}
             for m in self._pool.members()
         ]
@@ -162,7 +181,7 @@ class TrajectoryBuffer:
             "streak": self._streak.state(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: BufferState) -> None:
         """Go on from a `state()`, in a new buffer. Settings may differ: what they no longer allow is evicted."""
         if self._fresh or self._pool or self._last_version is not None:
             raise ValueError("restore into a new buffer: this one has groups of its own")

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from reprise.core.errors import UserError
 
@@ -56,7 +55,7 @@ def _refuse_others(path: Path, line: bytes) -> None:
         raise UserError(f"{path}:1: the file is {what}; it must be JSON lines in UTF-8, one object a line")
 
 
-def parse_line(line: bytes | str, where: str, right: str = "write one object a line") -> Any:
+def parse_line(line: bytes | str, where: str, right: str = "write one object a line") -> object:
     """The JSON value of a line, or of a text inside one.
 
     `UserError`, which begins with `where` (file and line), if it is none, or has a key twice in one object, of which
@@ -86,7 +85,7 @@ def parse_line(line: bytes | str, where: str, right: str = "write one object a l
     return value
 
 
-def check_unicode(value: Any, where: str) -> None:
+def check_unicode(value: object, where: str) -> None:
     """Refuse text with half of a surrogate pair, as programs leave it that cut text by UTF-16 units: it is no Unicode,
     and no tokenizer takes it. `UserError`, which names the text."""
     for text in _texts(value):
@@ -100,7 +99,7 @@ def check_unicode(value: Any, where: str) -> None:
                 ) from None
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     left = [value]
     while left:
         each = left.pop()
@@ -113,7 +112,7 @@ def _texts(value: Any) -> Iterator[str]:
             left += each
 
 
-def _deeper(value: Any, levels: int) -> bool:
+def _deeper(value: object, levels: int) -> bool:
     """Whether lists and objects are nested in one another more than that often."""
     left = [(value, 1)]
     while left:
@@ -129,7 +128,7 @@ class _KeyTwice(Exception):
     pass
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) < len(pairs):
         seen: set[str] = set()

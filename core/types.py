@@ -104,25 +104,25 @@ class Verdict:
         return str(self.detail.get("explanation", ""))
 
     @classmethod
-    def scored(cls, score: float, reason: str = "", explanation: str = "", **more: Any) -> Verdict:
+    def scored(cls, score: float, reason: str = "", explanation: str = "", **more: object) -> Verdict:
         return cls(Status.SCORED, float(score), _detail(reason, explanation, more))
 
     @classmethod
-    def unparseable(cls, reason: str = "", explanation: str = "", **more: Any) -> Verdict:
+    def unparseable(cls, reason: str = "", explanation: str = "", **more: object) -> Verdict:
         return cls(Status.UNPARSEABLE, None, _detail(reason, explanation, more))
 
     @classmethod
-    def infra_error(cls, reason: str = "", explanation: str = "", **more: Any) -> Verdict:
+    def infra_error(cls, reason: str = "", explanation: str = "", **more: object) -> Verdict:
         return cls(Status.INFRA_ERROR, None, _detail(reason, explanation, more))
 
 
-def _bounded(detail: Mapping[str, Any]) -> Mapping[str, Any]:
+def _bounded(detail: Mapping[str, object]) -> Mapping[str, object]:
     """The detail with its texts cut and harmless."""
     bounds = {"reason": REASON_CHARS, "explanation": EXPLANATION_CHARS}
     return {**detail, **{n: printable_lines(detail[n], most) for n, most in bounds.items() if n in detail}}
 
 
-def _nbytes(value: Any) -> int:
+def _nbytes(value: object) -> int:
     """Bytes of the text and numbers in a detail, nested ones included; of what is no JSON, of its `repr`."""
     if isinstance(value, Mapping):
         return sum(_nbytes(key) + _nbytes(item) for key, item in value.items())
@@ -135,7 +135,7 @@ def _nbytes(value: Any) -> int:
     return len(repr(value))
 
 
-def _detail(reason: str, explanation: str, more: Mapping[str, Any]) -> dict[str, Any]:
+def _detail(reason: str, explanation: str, more: Mapping[str, object]) -> dict[str, object]:
     given = {"reason": str(reason), "explanation": explanation, **more}
     return {key: value for key, value in given.items() if value not in ("", None)}
 

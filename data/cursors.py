@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from reprise.core.errors import UserError
 
 
-def require_same(saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def require_same(saved: Mapping[str, object], now: Mapping[str, object]) -> None:
     """Raise `UserError` with the first of the values, by what each is called, in which a cursor and a run differ."""
     for what, value in now.items():
         if saved[what] != value:
@@ -28,5 +27,5 @@ def digest(texts: Iterable[str]) -> str:
     return made.hexdigest()
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

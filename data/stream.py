@@ -6,9 +6,10 @@ import json
 from collections import deque
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from reprise.core.errors import UserError
 from reprise.core.types import Task
@@ -16,6 +17,15 @@ from reprise.data.cursors import digest, require_same
 
 # What separates the stream's random draws from one another: choosing a source, ordering one.
 _CHOICE, _ORDER = 0, 1
+
+
+class StreamState(TypedDict):
+    """A cursor, JSON-serialisable, with the ids of tasks that were drawn and came to nothing yet."""
+
+    drawn: int
+    drawn_from: list[int]
+    again: list[str]
+    over: dict[str, object]
 
 
 class TaskStream:
@@ -33,7 +43,7 @@ class TaskStream:
         self._seed = seed
         self._drawn = 0
         self._drawn_from = [0] * len(sources)
-        self._orders: dict[int, tuple[int, np.ndarray]] = {}
+        self._orders: dict[int, tuple[int, npt.NDArray[np.int64]]] = {}
         self._again: deque[Task] = deque()
 
     def __iter__(self) -> TaskStream:
@@ -46,13 +56,13 @@ class TaskStream:
         draw = np.random.default_rng((self._seed, _CHOICE, self._drawn)).random() * self._cumulative[-1]
         source = int(np.searchsorted(self._cumulative, draw, side="right"))
         epoch, position = divmod(self._drawn_from[source], len(self._sources[source]))
-        task = self._sources[source][self._order(source, epoch)[position]]
+        task = self._sources[source][int(self._order(source, epoch)[position])]
         self._drawn += 1
         self._drawn_from[source] += 1
         return task
 
-    def state(self, unfinished: Sequence[str] = ()) -> dict[str, Any]:
-        """The cursor, JSON-serialisable, with the ids of tasks that were drawn and came to nothing yet."""
+    def state(self, unfinished: Sequence[str] = ()) -> StreamState:
+        """The cursor; `unfinished` are ids of tasks that were drawn and came to nothing yet."""
         return {
             "drawn": self._drawn,
             "drawn_from": list(self._drawn_from),
@@ -60,7 +70,7 @@ class TaskStream:
             "over": self._over,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: StreamState) -> None:
         """Continues from a cursor; tasks that had come to nothing are posed again, first and in their former order.
 
         Raises UserError if it was saved with another seed, or over other sources or weights.
@@ -78,7 +88,7 @@ class TaskStream:
         self._again = deque(by_id[task_id] for task_id in state["again"])
 
     @cached_property
-    def _over(self) -> dict[str, Any]:
+    def _over(self) -> dict[str, object]:
         """What the cursor's numbers are about."""
         return {
             "seed": self._seed,

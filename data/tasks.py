@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.files import absence, check_may_be_reached, dangling
@@ -132,7 +131,7 @@ def _generate(source: TaskSource) -> Iterator[tuple[str, Task]]:
         yield where, task
 
 
-def task_of(record: Any, where: str) -> Task:
+def task_of(record: object, where: str) -> Task:
     """The task of a parsed JSON value. `where` begins the message of the UserError that names the field at fault."""
     if not isinstance(record, dict):
         hint = "; a list is no JSONL: jq -c '.[]' makes lines of it" if isinstance(record, list) else ""
@@ -154,13 +153,13 @@ def task_of(record: Any, where: str) -> Task:
     return Task(**record)
 
 
-def _is_prompt(prompt: Any) -> bool:
+def _is_prompt(prompt: object) -> bool:
     if isinstance(prompt, str):
         return bool(prompt)
     return isinstance(prompt, list) and bool(prompt) and all(_is_message(message) for message in prompt)
 
 
-def _is_message(message: Any) -> bool:
+def _is_message(message: object) -> bool:
     return (
         isinstance(message, dict)
         and set(message) == {"role", "content"}

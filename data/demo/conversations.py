@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from random import Random
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.data.demo.problems import draw
@@ -22,8 +21,8 @@ def conversations(
     split: Split,
     styles: Mapping[str, float],
     error_rate: float,
-    sizes: Mapping[str, Any],
-) -> Iterator[dict[str, Any]]:
+    sizes: Mapping[str, object],
+) -> Iterator[dict[str, object]]:
     """`count` records of one domain: a problem of the split, and an answer whose style is drawn by weight.
 
     domain      addition, reverse, constrained, maths or code
@@ -45,7 +44,7 @@ def conversations(
         yield record(Trace(task, write(domain, task, style, rng, error_rate), style))
 
 
-def record(trace: Trace) -> dict[str, Any]:
+def record(trace: Trace) -> dict[str, object]:
     """A trace as a messages record."""
     answer = {"role": "assistant", "content": trace.response}
     return {"id": trace.task.id, "messages": [*trace.task.messages(), answer], "style": trace.style}

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from types import ModuleType
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.types import Task
@@ -28,7 +27,7 @@ DOMAINS: dict[str, ModuleType] = {
 
 
 def traces(
-    seed: int, count: int, domains: Mapping[str, Mapping[str, Any]], styles: Mapping[str, float], error_rate: float
+    seed: int, count: int, domains: Mapping[str, Mapping[str, object]], styles: Mapping[str, float], error_rate: float
 ) -> Iterator[Trace]:
     """`count` traces over training problems, the domain of each drawn evenly and its style by weight.
 
@@ -49,7 +48,7 @@ def traces(
         yield Trace(task, write(name, task, style, rng, error_rate), style)
 
 
-def drawer(name: str, sizes: Mapping[str, Any]) -> Callable[[Random], tuple[str, Task]]:
+def drawer(name: str, sizes: Mapping[str, object]) -> Callable[[Random], tuple[str, Task]]:
     return lambda rng: DOMAINS[name].draw_task(rng, **sizes)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
 
-from reprise.data.sft.records import Record
+from reprise.data.sft.records import Message, Record, Tool, ToolCall
 
 # Text that no template takes apart, cuts or writes itself.
 _MARK = "zq{}x{}qz"
 
-Render = Callable[[Sequence[Any], Sequence[Any] | None], str]
+Render = Callable[[list[Message], list[Tool] | None], str]
 
 
-def structure(record: Record) -> tuple[Any, ...]:
+def structure(record: Record) -> tuple[object, ...]:
     """What decides whether anything is left out: which parts messages have, whatever they say."""
     return (
         bool(record.get("tools")),
@@ -22,7 +21,7 @@ def structure(record: Record) -> tuple[Any, ...]:
     )
 
 
-def left_out(messages: Sequence[Any], tools: Sequence[Any] | None, trained: Collection[int], render: Render) -> str:
+def left_out(messages: list[Message], tools: list[Tool] | None, trained: Collection[int], render: Render) -> str:
     """The first part of a conversation that its rendering has nothing of, such as `messages[1].tool_calls`; empty if
     there is none.
 
@@ -45,7 +44,7 @@ def left_out(messages: Sequence[Any], tools: Sequence[Any] | None, trained: Coll
     return ""
 
 
-def _parts(message: Any, i: int) -> Iterator[tuple[str, str]]:
+def _parts(message: Message, i: int) -> Iterator[tuple[str, str]]:
     """Each part of a message that says something, and its mark."""
     for part in ("content", "reasoning_content"):
         if str(message.get(part, "")).strip():
@@ -58,15 +57,15 @@ def _parts(message: Any, i: int) -> Iterator[tuple[str, str]]:
             yield f"{name}.arguments", _MARK.format("a", f"{i}x{k}")
 
 
-def _marked(message: Any, i: int) -> dict[str, Any]:
+def _marked(message: Message, i: int) -> Message:
     marks = dict(_parts(message, i))
-    marked = {**message, **{part: marks[part] for part in ("content", "reasoning_content") if part in marks}}
+    marked: Message = {**message, **{part: marks[part] for part in ("content", "reasoning_content") if part in marks}}
     if "tool_calls" in message:
         marked["tool_calls"] = [_marked_call(call, f"{i}x{k}") for k, call in enumerate(message["tool_calls"])]
     return marked
 
 
-def _marked_call(call: Any, place: str) -> dict[str, Any]:
+def _marked_call(call: ToolCall, place: str) -> ToolCall:
     inner = {**call.get("function", call), "name": _MARK.format("n", place)}
     if inner["arguments"]:
         inner["arguments"] = {"argument": _MARK.format("a", place)}

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import TypedDict
 
-from reprise.data.sft.schedules import Schedule, first_draw, value_at
+from reprise.data.sft.schedules import Piece, Schedule, first_draw, value_at
 
 WINDOW = 1000
 # Weights that change are rounded to this part of 1: integers, so that a resumed sum is the same sum.
@@ -32,6 +32,13 @@ class _Stretch:
     @property
     def constant(self) -> bool:
         return _shares(self.first) == _shares(self.last) if any(self.first) and any(self.last) else False
+
+
+class MixtureState(TypedDict):
+    """A cursor, JSON-serialisable."""
+
+    drawn: int
+    credits: list[int]
 
 
 class MixtureSchedule:
@@ -63,11 +70,11 @@ class MixtureSchedule:
         self._drawn += 1
         return source
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> MixtureState:
         """The cursor, JSON-serialisable."""
         return {"drawn": self._drawn, "credits": self._rule.credits()}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: MixtureState) -> None:
         """Continues from a cursor of the same schedules."""
         self._drawn = state["drawn"]
         self._at = next((i for i, s in enumerate(self._stretches) if s.start < self._drawn <= s.end), 0)
@@ -193,7 +200,7 @@ def _stretches(schedules: Sequence[Schedule], draws: int) -> list[_Stretch]:
         if first == last:
             continue
 
-        def at(draw: int, pieces: list[Any] = here) -> tuple[Fraction, ...]:
+        def at(draw: int, pieces: Sequence[Piece] = here) -> tuple[Fraction, ...]:
             return tuple(piece.at(Fraction(draw, draws)) for piece in pieces)
 
         stretch = _Stretch(first, last, at(first), at(last))

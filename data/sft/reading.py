@@ -89,13 +89,13 @@ def _generated(source: EvalSource) -> Iterator[tuple[Place, Record]]:
         yield place, check_record(value, place.words(source, []))
 
 
-def _jsonl(file: Path) -> Iterator[tuple[int, Any]]:
+def _jsonl(file: Path) -> Iterator[tuple[int, object]]:
     """Read line by line ourselves: HF's JSON loader names no lines and gives every object the keys of all."""
     for number, line in lines_of(file):
         yield number, parse_line(line, f"{file}:{number}")
 
 
-def _rows(file: Path) -> Iterator[tuple[int, Any]]:
+def _rows(file: Path) -> Iterator[tuple[int, object]]:
     """Through HF `datasets`, which knows its own column types (JSON columns, lists of objects)."""
     try:
         rows: Any = (

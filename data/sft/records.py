@@ -14,6 +14,9 @@ ROLES = ("system", "user", "assistant", "tool")
 
 # {"messages": [...]} with, if given, "tools", "id" and "untrained"; other keys are left out
 Record = dict[str, Any]
+Message = dict[str, Any]
+ToolCall = dict[str, Any]
+Tool = dict[str, Any]  # a JSON schema
 
 # How other formats call the list of messages, and a message's parts.
 _OTHER_LISTS = ("conversations", "conversation", "dialogue", "turns", "prompt")
@@ -22,7 +25,7 @@ _OTHER_KEYS = {"role": ("from", "speaker", "author"), "content": ("value", "text
 _OTHER_WEIGHTS = ("train", "trainable", "training", "train_detail", "loss", "loss_mask", "loss_weight", "masked")
 
 
-def check_record(value: Any, where: str, padded: bool = False) -> Record:
+def check_record(value: object, where: str, padded: bool = False) -> Record:
     """The record of a parsed value, as chat templates take it. UserError, which begins with `where`, if it is broken.
 
     Keys of a message whose value is null are left out, and tool calls' arguments given as JSON text become objects, as
@@ -33,7 +36,7 @@ def check_record(value: Any, where: str, padded: bool = False) -> Record:
     if not isinstance(value, Mapping):
         raise UserError(f'{where}: a record is an object {{"messages": [...]}}, not {_shown(value)}')
     if padded:
-        value = _without_nulls(value)
+        value = {key: _without_nulls(item) for key, item in value.items() if item is not None}
     messages = value.get("messages")
     if messages is None:
         other = next((key for key in _OTHER_LISTS if key in value), None)
@@ -63,7 +66,7 @@ def messages_digest(record: Record) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _message(value: Any, where: str) -> dict[str, Any]:
+def _message(value: object, where: str) -> Message:
     if not isinstance(value, Mapping):
         raise UserError(f'{where} is {_shown(value)}; a message is {{"role": ..., "content": ...}}')
     message = {key: item for key, item in value.items() if item is not None}
@@ -84,7 +87,7 @@ def _message(value: Any, where: str) -> dict[str, Any]:
     return message
 
 
-def _is_trained(message: dict[str, Any], where: str) -> bool:
+def _is_trained(message: Message, where: str) -> bool:
     """Whether the policy learns to write the message, which loses its `weight`."""
     for other in _OTHER_WEIGHTS:
         if other in message:
@@ -95,7 +98,7 @@ def _is_trained(message: dict[str, Any], where: str) -> bool:
     return message["role"] == "assistant" and bool(weight)
 
 
-def _check_texts(message: dict[str, Any], where: str) -> None:
+def _check_texts(message: Message, where: str) -> None:
     """Content is text, and there where something has to be said or answered."""
     role, content = message["role"], message.get("content")
     if content is None and "tool_calls" in message:
@@ -114,7 +117,7 @@ def _check_texts(message: dict[str, Any], where: str) -> None:
 _A = {"user": "a user", "assistant": "an assistant"}
 
 
-def _tool_calls(value: Any, where: str) -> list[dict[str, Any]]:
+def _tool_calls(value: object, where: str) -> list[ToolCall]:
     if not isinstance(value, list):
         raise UserError(f"{where} is {_shown(value)}; it must be a list of calls")
     calls = []
@@ -134,14 +137,14 @@ def _tool_calls(value: Any, where: str) -> list[dict[str, Any]]:
 _CALL = 'a call is {"function": {"name": ..., "arguments": {...}}}'
 
 
-def _arguments(value: Any, where: str) -> dict[str, Any]:
+def _arguments(value: object, where: str) -> dict[str, object]:
     parsed = _from_text(value, where)
     if not isinstance(parsed, Mapping):
         raise UserError(f"{where} is {_shown(value)}; it must be an object, or one as JSON text")
     return dict(parsed)
 
 
-def _tools(value: Any, where: str) -> list[dict[str, Any]]:
+def _tools(value: object, where: str) -> list[Tool]:
     """Tools as JSON schemas; column stores often keep the list as JSON text, whose objects differ from one another."""
     tools = _from_text(value, where)
     if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
@@ -149,18 +152,18 @@ def _tools(value: Any, where: str) -> list[dict[str, Any]]:
     return [dict(tool) for tool in tools]
 
 
-def _from_text(value: Any, where: str) -> Any:
+def _from_text(value: object, where: str) -> object:
     """The value of JSON in JSON; any other value as it is."""
     return parse_line(value, f"{where} is {_shown(value)}", "write valid JSON") if isinstance(value, str) else value
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, str):
         return f"the text {value[:40]!r}"
     if isinstance(value, list):

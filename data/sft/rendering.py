@@ -61,7 +61,7 @@ class ConversationCodec:
                 f"{tokenizer_folder}: the tokenizer has no chat template; add chat_template.jinja to the folder"
             )
         self._ends = self._end_ids()
-        self._left_out: dict[tuple[Any, ...], str] = {}  # of conversations by their structure
+        self._left_out: dict[tuple[object, ...], str] = {}  # of conversations by their structure
         # SentencePiece-like tokenizers put a space before any text, so that pieces would not add up to the whole.
         first = self._tokenizer.convert_ids_to_tokens(self._ids(["Hi"])[0][0])
         self._in_pieces = not str(first).startswith(("▁", "Ġ"))
@@ -168,4 +168,5 @@ class ConversationCodec:
         return ends - {None}
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
-        return self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids

@@ -7,11 +7,11 @@ A schedule is written as a number, as `{from: 0.6, to: 0.2}` (linear over the st
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 WEIGHT_FORMS = "a number from 0 up, {from: 0.6, to: 0.2} or steps such as [[0.0, 0.6], [0.5, 0.2]]"
 CONTEXT_FORMS = "a whole number of tokens or growing steps such as [[0.0, 16384], [0.5, 32768]]"
@@ -35,7 +35,7 @@ class Piece:
 Schedule = tuple[Piece, ...]  # side by side from 0 to 1
 
 
-def weight_schedule(written: Any) -> Schedule:
+def weight_schedule(written: object) -> Schedule:
     """The schedule of a weight as written. ValueError says what would be right."""
     if isinstance(written, dict):
         if set(written) != {"from", "to"} or not all(_is_weight(value) for value in written.values()):
@@ -48,7 +48,7 @@ def weight_schedule(written: Any) -> Schedule:
     return _constant_pieces([(Fraction(0), exact(written))])
 
 
-def context_steps(written: Any) -> list[tuple[Fraction, int]]:
+def context_steps(written: object) -> list[tuple[Fraction, int]]:
     """(fraction of the stage, tokens from there on) of a context as written. ValueError says what would be right."""
     steps = (
         _steps(written, "context", _is_context, CONTEXT_FORMS)
@@ -65,7 +65,7 @@ def context_steps(written: Any) -> list[tuple[Fraction, int]]:
     return [(start, int(tokens)) for start, tokens in steps]
 
 
-def largest_context(written: Any) -> int:
+def largest_context(written: object) -> int:
     """The most tokens that a record of the stage may have."""
     return context_steps(written)[-1][1]
 
@@ -102,7 +102,9 @@ def _constant_pieces(steps: Sequence[tuple[Fraction, Fraction]]) -> Schedule:
     return tuple(Piece(start, end, value, value) for (start, value), end in zip(steps, ends))
 
 
-def _steps(written: Sequence[Any], name: str, is_value: Any, forms: str) -> list[tuple[Fraction, Fraction]]:
+def _steps(
+    written: Sequence[Any], name: str, is_value: Callable[[object], bool], forms: str
+) -> list[tuple[Fraction, Fraction]]:
     """The steps of a stepwise schedule: ascending fractions, the first 0, all below 1."""
     for step in written:
         if not isinstance(step, list | tuple) or len(step) != 2 or not _is_number(step[0]) or not is_value(step[1]):
@@ -116,13 +118,13 @@ def _steps(written: Sequence[Any], name: str, is_value: Any, forms: str) -> list
     return [(exact(start), exact(value)) for start, value in written]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_weight(value: Any) -> bool:
+def _is_weight(value: object) -> TypeGuard[float]:
     return _is_number(value) and value >= 0
 
 
-def _is_context(value: Any) -> bool:
+def _is_context(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 2

@@ -9,17 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from reprise.data.sft.schedules import Written, check_mixture, context_steps, weight_schedule
 
 
-def _checked_weight(written: Any) -> Any:
+def _checked_weight(written: object) -> object:
     weight_schedule(written)
     return written
 
 
-def _checked_context(written: Any) -> Any:
+def _checked_context(written: object) -> object:
     context_steps(written)
     return written
 
 
-def _as_written(value: Any) -> Any:
+def _as_written(value: object) -> object:
     return value
 
 

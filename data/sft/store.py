@@ -49,7 +49,8 @@ class Store:
 
     @staticmethod
     def _column(table: pa.Table, name: str) -> npt.NDArray[np.int64]:
-        return table.column(name).to_numpy().astype(np.int64)
+        values: npt.NDArray[np.int64] = table.column(name).to_numpy().astype(np.int64)
+        return values
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -64,7 +65,8 @@ class Store:
         return Place(*map(int, self._places[i]))
 
     def digests(self) -> list[bytes]:
-        return self._table.column("digest").to_pylist()
+        digests: list[bytes] = self._table.column("digest").to_pylist()
+        return digests
 
 
 def write(parts: Iterable[list[Row]], path: Path | None) -> Store:

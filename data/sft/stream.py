@@ -6,7 +6,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from reprise.core.errors import UserError
 from reprise.core.types import Int32
 from reprise.data.cursors import require_same
-from reprise.data.sft.mixture import MixtureSchedule, shares_at
+from reprise.data.sft.mixture import MixtureSchedule, MixtureState, shares_at
 from reprise.data.sft.schedules import Written, context_steps, first_draw, weight_schedule
 
 Indices = npt.NDArray[np.int64]
@@ -26,6 +26,22 @@ class Draw(NamedTuple):
     source: int
     record: int
     epoch: int
+
+
+class _PassesState(TypedDict):
+    epoch: int
+    position: int
+    marks: list[list[int]]
+    repaid: int
+
+
+class StreamState(TypedDict):
+    """A cursor, JSON-serialisable."""
+
+    drawn: int
+    mixture: MixtureState
+    sources: list[_PassesState]
+    over: dict[str, object]
 
 
 class SftStream:
@@ -69,7 +85,7 @@ class SftStream:
             _Passes(np.asarray(lengths), (seed, stage, zlib.crc32(name.encode())), self._contexts)
             for name, lengths in sources
         ]
-        self._over: dict[str, Any] = {
+        self._over: dict[str, object] = {
             "seed": seed,
             "sources": self._names,
             "weights": json.loads(json.dumps(list(weights))),
@@ -130,7 +146,7 @@ class SftStream:
         self._drawn += 1
         return Draw(source, record, epoch)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> StreamState:
         """The cursor, JSON-serialisable."""
         return {
             "drawn": self._drawn,
@@ -139,7 +155,7 @@ class SftStream:
             "over": self._over,
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: StreamState) -> None:
         """Continues from a cursor. Raises UserError if it was saved with another seed, mixture, length or records."""
         require_same(state["over"], self._over)
         self._drawn = state["drawn"]
@@ -201,7 +217,7 @@ class _Passes:
             self._cached = (epoch, rng.permutation(len(self._lengths)))
         return self._cached[1]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> _PassesState:
         return {
             "epoch": self._epoch,
             "position": self._position,
@@ -209,7 +225,7 @@ class _Passes:
             "repaid": self._repaid,
         }
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: _PassesState) -> None:
         self._epoch, self._position = state["epoch"], state["position"]
         self._marks = [(epoch, position) for epoch, position in state["marks"]]
         self._deferred = [pair for mark in range(len(self._marks)) for pair in self._passed_over(mark)]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from reprise.core.errors import UserError
 from reprise.data.sft.left_out import left_out
+from reprise.data.sft.records import Message, Tool
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _GENERATION = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 _WAYS_OUT = (
@@ -39,7 +43,9 @@ class Rendered:
 class Conversation:
     """One record's messages, the last of which is the assistant's, and the text that the template makes of them."""
 
-    def __init__(self, tokenizer: Any, messages: list[Any], tools: list[Any] | None, where: str) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, messages: list[Message], tools: list[Tool] | None, where: str
+    ) -> None:
         self._tokenizer = tokenizer
         self._messages, self._tools, self._where = messages, tools, where
         self._template = self._tokenizer.get_chat_template(None, tools)
@@ -54,7 +60,7 @@ class Conversation:
     def left_out(self, turns: Sequence[int]) -> str:
         """The first part of the conversation that the template leaves out, if it does (`data.sft.left_out`)."""
 
-        def render(messages: Sequence[Any], tools: Sequence[Any] | None) -> str:
+        def render(messages: list[Message], tools: list[Tool] | None) -> str:
             return self._render_messages(messages, tools)[0]
 
         return left_out(self._messages, self._tools, turns, render)
@@ -104,15 +110,17 @@ class Conversation:
         """The text of the first `count` messages, and the spans that the template marks as the assistant's."""
         return self._render_messages(self._messages[:count], self._tools, prompt)
 
-    def _render_messages(self, messages: Any, tools: Any, prompt: bool = False) -> tuple[str, list[Span]]:
+    def _render_messages(
+        self, messages: list[Message], tools: list[Tool] | None, prompt: bool = False
+    ) -> tuple[str, list[Span]]:
+        named: dict[str, Any] = {"tools": tools, **self._tokenizer.special_tokens_map}
         try:
             rendered: Any = render_jinja_template(
                 conversations=[messages],
-                tools=tools,
                 chat_template=self._template,
                 return_assistant_tokens_mask=self._marked,
                 add_generation_prompt=prompt,
-                **self._tokenizer.special_tokens_map,
+                **named,
             )
         except Exception as error:  # a template is a program and refuses messages in its own ways
             raise UserError(f"{self._where}: the chat template refuses the conversation: {error}") from error
