@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from reprise.core.errors import UserError
 
@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from reprise.launch.placement.nodes import Node
     from reprise.launch.reporting.run_folder import RunFolder
 
+# What `add_subparsers` gives: the commands of one parser.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 EXIT_CODES = "exit codes: 0 fine, 1 the run failed, 2 bad input (one clear message), 130 interrupted"
 
 
-def command(commands: Any, name: str, run: Any, summary: str, description: str, epilog: str) -> argparse.ArgumentParser:
+def command(
+    commands: Commands, name: str, run: Callable[..., object], summary: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
     """A parser for `reprise NAME`; `run` is called with its parsed arguments."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         name,
         help=summary,
         description=description,
@@ -100,7 +104,7 @@ def planned_nodes(args: argparse.Namespace) -> list[Node]:
     return [Node(cpus, gpus, memory, here.host if count == 1 else f"host {i}") for i in range(count)]
 
 
-def positive(kind: type[int] | type[float]) -> Any:
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     """An argument's type: a number above 0."""
 
     def parse(text: str) -> float:

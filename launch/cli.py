@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reprise.core.errors import RunError, UserError
 from reprise.core.printable import printable, printable_lines
@@ -27,6 +27,7 @@ from reprise.launch.training.signals import interrupt_on_sigterm
 from reprise.launch.verify.command import add_verify
 
 if TYPE_CHECKING:
+    from reprise.launch.arguments import Commands
     from reprise.launch.recipe.schema import Recipe
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -141,7 +142,8 @@ def _report(args: argparse.Namespace) -> None:
         raise UserError(f"{run} is not a run's folder: it has no metrics.jsonl; name a folder such as runs/demo")
     Opening().hint("drawing the report")
     from reprise.launch.reporting.layout import console
-    from reprise.launch.reporting.report import RunRecord, table_of, write_report
+    from reprise.launch.reporting.report import table_of, write_report
+    from reprise.launch.reporting.report.sources import RunRecord
 
     shown, record = console(), RunRecord.read(run)
     shown.print(table_of(record))
@@ -167,7 +169,7 @@ def _load(args: argparse.Namespace) -> Recipe:
 class _Version(argparse.Action):
     """Looks the version up when it is asked for."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
@@ -205,7 +207,7 @@ start here:
     return parser
 
 
-def _add_train(commands: Any) -> None:
+def _add_train(commands: Commands) -> None:
     train = command(
         commands,
         "train",
@@ -239,7 +241,7 @@ on a Ray cluster (README: On a cluster):
     add_nodes(train)
 
 
-def _add_recipe(commands: Any) -> None:
+def _add_recipe(commands: Commands) -> None:
     recipe = command(
         commands,
         "recipe",
@@ -266,7 +268,7 @@ how to write a recipe:
     recipe.add_argument("--sft", action="store_true", help="with --keys: the keys of a recipe for `reprise sft`")
 
 
-def _add_report(commands: Any) -> None:
+def _add_report(commands: Commands) -> None:
     report = command(
         commands,
         "report",

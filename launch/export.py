@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
 from reprise.launch.arguments import EXIT_CODES, add_set, command
 
+if TYPE_CHECKING:
+    from reprise.launch.arguments import Commands
+    from reprise.launch.reporting.run_folder import RunFolder
 
-def add_export(commands: Any) -> None:
+
+def add_export(commands: Commands) -> None:
     """`reprise export RUN_DIR --to DIR`."""
     parser = command(
         commands,
@@ -63,7 +67,7 @@ def _export(args: argparse.Namespace) -> None:
     print(to)
 
 
-def _began_from(run: Any, overrides: list[str]) -> tuple[Path, str]:
+def _began_from(run: RunFolder, overrides: list[str]) -> tuple[Path, str]:
     """The policy folder that the run began from, and the dtype of its weights."""
     from reprise.launch.recipe.either import load_either
 
@@ -71,7 +75,7 @@ def _began_from(run: Any, overrides: list[str]) -> tuple[Path, str]:
     return (run.policy_start if policy.path is None else Path(policy.path)), policy.dtype
 
 
-def _checkpoint(run: Any, step: int | None) -> Path:
+def _checkpoint(run: RunFolder, step: int | None) -> Path:
     from reprise.learner.checkpoints.folder import checkpoints, step_of
 
     found = {step_of(path): path for path in checkpoints(run.checkpoints)}

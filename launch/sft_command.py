@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planning, resumed_run
 from reprise.launch.reporting.opening import Opening
 from reprise.launch.training.signals import interrupt_on_sigterm
 
+if TYPE_CHECKING:
+    from reprise.launch.arguments import Commands
 
-def add_sft(commands: Any) -> None:
+
+def add_sft(commands: Commands) -> None:
     """`reprise sft RECIPE` and `reprise sft --resume RUN_DIR`."""
     parser = command(
         commands,

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from reprise.actors.fleet import Fleet
 from reprise.core.errors import RunError
@@ -136,8 +135,16 @@ def _shown(done: Sequence[_Answered], when: str, count: int) -> list[Sample]:
         of_domain = by_domain.setdefault(task.domain, [])
         if len(of_domain) < count:
             prompt = task.messages()[-1]["content"]
-            fields: dict[str, Any] = {"score": verdict.score, "expected": task.answer}
             of_domain.append(
-                Sample(when, task.domain, task.id, prompt, each.responses.texts[0], str(verdict.status), **fields)
+                Sample(
+                    when,
+                    task.domain,
+                    task.id,
+                    prompt,
+                    each.responses.texts[0],
+                    str(verdict.status),
+                    verdict.score,
+                    task.answer,
+                )
             )
     return [sample for domain in sorted(by_domain) for sample in by_domain[domain]]

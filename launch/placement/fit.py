@@ -4,7 +4,7 @@ long its contexts may be."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
 from reprise.launch.placement.memory import check_cache_holds_a_sequence
@@ -16,8 +16,11 @@ from reprise.models.architecture import check_architecture, check_reach
 from reprise.models.settings import PolicySettings
 from reprise.rollout.head_dims import check_head_dim
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
-def check_fit(recipe: Recipe | SftRecipe, config: Any | None) -> None:
+
+def check_fit(recipe: Recipe | SftRecipe, config: PreTrainedConfig | None) -> None:
     """Refuse architectures that cannot be trained exactly, degrees that split heads, and contexts that positions or
     windows do not reach. `UserError`, naming the recipe's key or the configuration's.
 
@@ -34,7 +37,7 @@ def check_fit(recipe: Recipe | SftRecipe, config: Any | None) -> None:
         check_context(recipe.policy, config, key, tokens)
 
 
-def check_engine(recipe: Recipe, config: Any | None) -> None:
+def check_engine(recipe: Recipe, config: PreTrainedConfig | None) -> None:
     """Refuse what vLLM could not serve: a cache too small for a sequence, heads that have no kernel on CPU."""
     if config is None:
         return
@@ -44,7 +47,7 @@ def check_engine(recipe: Recipe, config: Any | None) -> None:
         check_head_dim(heads_of(config).head_dim)
 
 
-def check_context(policy: PolicySettings, config: Any, key: str, tokens: int) -> None:
+def check_context(policy: PolicySettings, config: PreTrainedConfig, key: str, tokens: int) -> None:
     """Refuse more tokens than all of the policy's layers look back, or than its positions reach.
 
     Of positions a configuration can say so: it then has a method `check_context(tokens)` that raises `ValueError`.

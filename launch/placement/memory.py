@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
 from reprise.launch.recipe.schema import Recipe
@@ -13,6 +13,9 @@ from reprise.launch.recipe.settings import LearnerPlaces
 from reprise.learner.heads import heads_of
 from reprise.learner.settings import EngineSettings
 from reprise.models.weights import tensor_shapes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 GIB = 2**30
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -61,13 +64,13 @@ def rank_parts(learner: EngineSettings, dtype: str, places: LearnerPlaces, size:
     return parts
 
 
-def cache_per_token(config: Any) -> int:
+def cache_per_token(config: PreTrainedConfig) -> int:
     """Elements of the key-value cache that a token takes: keys and values of all layers, as attention sees them."""
     heads = heads_of(config)
     return int(2 * config.get_text_config().num_hidden_layers * heads.key_value * heads.head_dim)
 
 
-def check_cache_holds_a_sequence(recipe: Recipe, config: Any) -> None:
+def check_cache_holds_a_sequence(recipe: Recipe, config: PreTrainedConfig) -> None:
     """Refuse a key-value cache that could not hold a single sequence of the longest allowed length.
 
     The cache is each rank's own, and holds the key-value heads of that rank: all of them are shared among the

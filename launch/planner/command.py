@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.launch.arguments import add_set, command, positive
 
+if TYPE_CHECKING:
+    from reprise.launch.arguments import Commands
 
-def add_plan(commands: Any) -> None:
+
+def add_plan(commands: Commands) -> None:
     """`reprise plan RECIPE`."""
     plan = command(
         commands,

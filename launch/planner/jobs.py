@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
@@ -13,6 +14,9 @@ from reprise.learner.planning.job import PlanInput
 from reprise.learner.planning.parts import GIB
 from reprise.models.policy import check_policy, policy_config, prepare_policy, read_config
 from reprise.models.settings import PolicySettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +30,20 @@ class Batch:
 def job_of(recipe: Recipe | SftRecipe, on_gpu: bool, reserve_gb: float) -> PlanInput:
     """What one learner rank of the recipe does. Raises UserError for a policy without a configuration."""
     fixed = reserve_gb if on_gpu else recipe.cluster.process_memory_gb
-    common: dict[str, Any] = {
-        "config": config_of(recipe.policy),
-        "engine": recipe.learner,
-        "dtype": recipe.policy.dtype,
-        "row_tokens": recipe.learner.token_budget,
-        "on_gpu": on_gpu,
-        "fixed_bytes": round(fixed * GIB),
-    }
+    job = partial(
+        PlanInput,
+        config=config_of(recipe.policy),
+        engine=recipe.learner,
+        dtype=recipe.policy.dtype,
+        row_tokens=recipe.learner.token_budget,
+        on_gpu=on_gpu,
+        fixed_bytes=round(fixed * GIB),
+    )
     if isinstance(recipe, SftRecipe):
-        return PlanInput(**common)
+        return job()
     learner = recipe.learner
     ahead = learner.proximal == "recompute" and learner.steps_per_batch > 1
-    return PlanInput(
-        **common,
+    return job(
         with_entropy=True,
         reference=learner.kl_coef > 0,
         extra_forwards=(ahead + (learner.kl_coef > 0)) / learner.epochs,
@@ -64,7 +68,7 @@ def batch_of(recipe: Recipe | SftRecipe) -> Batch:
     )
 
 
-def config_of(policy: PolicySettings) -> Any:
+def config_of(policy: PolicySettings) -> PreTrainedConfig:
     """The transformers configuration of a recipe's policy; of a folder, config.json is enough.
 
     A builder that cannot give its configuration alone builds its policy in a temporary folder.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -183,7 +181,7 @@ def _gib(size: int) -> str:
     return f"{size / GIB:.2f}" if size else "-"
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
+def as_json(outcome: Outcome) -> dict[str, object]:
     """The same, bytes as integers."""
     job, engine, speed = outcome.job, outcome.job.engine, outcome.throughput
     return {

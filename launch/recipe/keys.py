@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel
@@ -57,7 +57,7 @@ def field_at(path: Keys, root: type[BaseModel] = Recipe) -> FieldInfo | None:
     """The field that a path of a recipe leads to; None inside free arguments or where there is none."""
     model: type[BaseModel] | None = root
     field: FieldInfo | None = None
-    annotation: Any = root
+    annotation: object = root
     for key in path:
         if model is not None:
             field = model.model_fields.get(str(key))
@@ -72,7 +72,7 @@ def field_at(path: Keys, root: type[BaseModel] = Recipe) -> FieldInfo | None:
 
 def model_at(path: Keys, root: type[BaseModel] = Recipe) -> type[BaseModel] | None:
     """The settings class whose keys stand at a path of a recipe; None inside free arguments."""
-    annotation: Any = root
+    annotation: object = root
     for key in path:
         model = _direct_model(annotation)
         if model is None:
@@ -96,7 +96,7 @@ def takes(field: FieldInfo) -> str:
     return _words(field.annotation, " " + " and ".join(limits) if limits else ", not empty" if some else "")
 
 
-def _words(annotation: Any, limits: str = "") -> str:
+def _words(annotation: object, limits: str = "") -> str:
     origin, args = get_origin(annotation), get_args(annotation)
     if annotation in _WORDS:
         return _WORDS[annotation] + limits
@@ -127,7 +127,7 @@ def _default(field: FieldInfo) -> str:
     return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
 
 
-def _model_in(annotation: Any) -> tuple[str, type[BaseModel] | None]:
+def _model_in(annotation: object) -> tuple[str, type[BaseModel] | None]:
     """The settings class inside an annotation, and how its keys are reached: '' directly, '[]' or '.*' inside."""
     if model := _direct_model(annotation):
         return "", model
@@ -139,14 +139,14 @@ def _model_in(annotation: Any) -> tuple[str, type[BaseModel] | None]:
     return "", None
 
 
-def _direct_model(annotation: Any) -> type[BaseModel] | None:
+def _direct_model(annotation: object) -> type[BaseModel] | None:
     for candidate in (annotation, *get_args(annotation)):
         if _is_model(candidate) and (candidate is annotation or get_origin(annotation) in (Union, types.UnionType)):
             return candidate
     return None
 
 
-def _item_of(annotation: Any) -> Any:
+def _item_of(annotation: object) -> object:
     """What an item of this list or mapping is; Any where it is neither."""
     if get_origin(annotation) in (Union, types.UnionType):
         return next((i for a in get_args(annotation) if (i := _item_of(a)) is not Any), Any)
@@ -156,7 +156,7 @@ def _item_of(annotation: Any) -> Any:
     return args[1] if get_origin(annotation) is dict and len(args) == 2 else Any
 
 
-def _is_model(annotation: Any) -> bool:
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 

@@ -11,7 +11,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -36,7 +36,7 @@ class _Dumper(yaml.SafeDumper):
     """Lists of plain values on one line, as people write them."""
 
 
-def _represent_list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+def _represent_list(dumper: yaml.SafeDumper, data: list[object]) -> yaml.Node:
     flow = not any(isinstance(item, (list, dict)) for item in data)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flow)
 
@@ -72,13 +72,13 @@ def load_as(kind: type[R], path: str | Path, overrides: Sequence[str] = ()) -> R
     return validate(*resolved(path, overrides), kind)
 
 
-def resolved(path: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Origins]:
+def resolved(path: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str, object], Origins]:
     """A recipe's values before they are checked: `extends` followed, overrides merged; and where each was written."""
     return _resolved(_chain(Path(path)), overrides)
 
 
 def load_rewards(
-    path: str | Path | None, overrides: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+    path: str | Path | None, overrides: Sequence[str] = (), defaults: Mapping[str, object] | None = None
 ) -> RewardSettings:
     """The `rewards` section of a recipe, for judging without training: no other section need be there.
 
@@ -94,9 +94,9 @@ def load_rewards(
 
 
 def _resolved(
-    chain: Sequence[tuple[Mapping[str, Any], Origins]], overrides: Sequence[str]
-) -> tuple[dict[str, Any], Origins]:
-    values: dict[str, Any] = {}
+    chain: Sequence[tuple[Mapping[str, object], Origins]], overrides: Sequence[str]
+) -> tuple[dict[str, object], Origins]:
+    values: dict[str, object] = {}
     origins: Origins = {}
     for layer, layer_origins in chain:
         values = _lay(layer, layer_origins, values, origins)
@@ -105,7 +105,7 @@ def _resolved(
     return values, origins
 
 
-def validate(values: Mapping[str, Any], origins: Origins, kind: type[R] = Recipe) -> R:  # type: ignore[assignment]
+def validate(values: Mapping[str, object], origins: Origins, kind: type[R] = Recipe) -> R:  # type: ignore[assignment]
     """The recipe of a tree of plain values, strictly: no text is read as a number, no number as a truth value."""
     if (other := of_other_kind(values, origins, kind)) is not None:
         raise UserError(other)
@@ -123,9 +123,9 @@ def to_yaml(recipe: BaseModel, encoding: str = "utf-8") -> str:
     return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=utf_8, width=120)
 
 
-def _chain(path: Path) -> list[tuple[dict[str, Any], Origins]]:
+def _chain(path: Path) -> list[tuple[dict[str, object], Origins]]:
     """The files of `extends`, the base first. The run is named after the last file unless that one names it."""
-    chain: list[tuple[dict[str, Any], Origins]] = []
+    chain: list[tuple[dict[str, object], Origins]] = []
     seen: list[Path] = []
     asked_by = ""
     while True:
@@ -145,7 +145,7 @@ def _chain(path: Path) -> list[tuple[dict[str, Any], Origins]]:
         path = path.parent / base
 
 
-def _read(path: Path, asked_by: str) -> tuple[dict[str, Any], Origins]:
+def _read(path: Path, asked_by: str) -> tuple[dict[str, object], Origins]:
     asked = f"{asked_by}: `extends`: " if asked_by else ""
     try:
         text = path.read_text(encoding="utf-8")
@@ -164,7 +164,7 @@ def _read(path: Path, asked_by: str) -> tuple[dict[str, Any], Origins]:
     return values, origins
 
 
-def _override(override: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Origins]:
+def _override(override: str, values: Mapping[str, object]) -> tuple[dict[str, object], Origins]:
     """`a.b.c=value` as a layer. An item of a list is named by its number: `data.train.0.weight=2`."""
     source = f"--set {override}"
     path, equals, text = override.partition("=")
@@ -175,10 +175,10 @@ def _override(override: str, values: Mapping[str, Any]) -> tuple[dict[str, Any],
         raise UserError(f"{source}: `extends` belongs in a file; write a recipe that extends the other")
     value, _ = parse(text, source)
     layer, keys = _wrapped(parts, value, values, source, ())
-    return layer, {keys: source}
+    return cast(dict[str, object], layer), {keys: source}
 
 
-def _wrapped(parts: Sequence[str], value: Any, under: Any, source: str, done: Keys) -> tuple[Any, Keys]:
+def _wrapped(parts: Sequence[str], value: object, under: object, source: str, done: Keys) -> tuple[object, Keys]:
     """The value below its key path, and that path with list items as numbers; items beside it are kept."""
     if not parts:
         return value, done
@@ -194,7 +194,9 @@ def _wrapped(parts: Sequence[str], value: Any, under: Any, source: str, done: Ke
     return [*under[:index], _merged(under[index], inner), *under[index + 1 :]], keys
 
 
-def _lay(layer: Mapping[str, Any], layer_origins: Origins, values: dict[str, Any], origins: Origins) -> dict[str, Any]:
+def _lay(
+    layer: Mapping[str, object], layer_origins: Origins, values: dict[str, object], origins: Origins
+) -> dict[str, object]:
     """`layer` over `values`; `origins` is brought up to date."""
     for chosen, others in INSTEAD_OF.items():
         if _get(layer, chosen) is not None:
@@ -205,16 +207,18 @@ def _lay(layer: Mapping[str, Any], layer_origins: Origins, values: dict[str, Any
     for stale in [k for k in origins if any(k[: len(keys)] == keys for keys in replaced)]:
         del origins[stale]
     origins.update(layer_origins)
-    return _merged(values, layer)
+    return _over(values, layer)
 
 
-def _merged(below: Any, above: Any) -> Any:
-    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
-        return above
+def _over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
     return {**below, **{key: _merged(below[key], value) if key in below else value for key, value in above.items()}}
 
 
-def _get(values: Any, keys: Keys) -> Any:
+def _merged(below: object, above: object) -> object:
+    return _over(below, above) if isinstance(below, Mapping) and isinstance(above, Mapping) else above
+
+
+def _get(values: object, keys: Keys) -> object:
     for key in keys:
         if isinstance(values, list) and isinstance(key, int) and key < len(values):
             values = values[key]

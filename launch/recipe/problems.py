@@ -6,7 +6,6 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -71,7 +70,7 @@ def explain(error: ValidationError, origins: Origins, root: type[BaseModel] = Re
             yield _line(path, _wrong(path, detail["input"], detail["msg"], root), origins)
 
 
-def of_other_kind(values: Mapping[str, Any], origins: Origins, root: type[BaseModel]) -> str | None:
+def of_other_kind(values: Mapping[str, object], origins: Origins, root: type[BaseModel]) -> str | None:
     """The one line that is to be said of a recipe of another kind than `root`; None if it is of this one."""
     for name, kind in OTHER_KIND.items():
         if name in values and name not in root.model_fields:
@@ -119,7 +118,7 @@ def _unknown(path: Keys, root: type[BaseModel]) -> str:
     return f"no such key; the keys here are {', '.join(siblings)}"
 
 
-def _wrong(path: Keys, given: Any, message: str, root: type[BaseModel]) -> str:
+def _wrong(path: Keys, given: object, message: str, root: type[BaseModel]) -> str:
     field = field_at(path, root)
     right = f"takes {takes(field)}{_examples(field)}" if field else f"is wrong ({message[0].lower()}{message[1:]})"
     if field and "pattern" in message:
@@ -132,7 +131,7 @@ def _examples(field: FieldInfo) -> str:
     return f", such as {' or '.join(map(json.dumps, field.examples))}" if field.examples else ""
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):

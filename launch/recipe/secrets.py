@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.launch.recipe.problems import where
@@ -18,14 +17,14 @@ _USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s]*@")
 _SCHEMES = re.compile(r"(bearer|basic)\s+\S{8,}", re.IGNORECASE)
 
 
-def refuse_secrets(values: Mapping[str, Any], origins: Origins) -> None:
+def refuse_secrets(values: Mapping[str, object], origins: Origins) -> None:
     """UserError, which shows none of them, if a recipe's values hold what looks like a password, key or token."""
     found = [f"{_place(path, origins)}{dotted(path)}: {why}" for path, why in _secrets(values, ())]
     if found:
         raise UserError("\n".join(found))
 
 
-def _secrets(value: Any, path: Keys) -> Iterator[tuple[Keys, str]]:
+def _secrets(value: object, path: Keys) -> Iterator[tuple[Keys, str]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _secrets(item, (*path, key))

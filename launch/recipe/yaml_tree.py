@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import yaml
 
@@ -31,7 +30,7 @@ _resolve("int", r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789")
 _resolve("float", r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)", "-+.0123456789")
 
 
-def parse(text: str, source: str) -> tuple[Any, Origins]:
+def parse(text: str, source: str) -> tuple[object, Origins]:
     """The value of a YAML text, and for every key path below it the `source:line` where it is written.
 
     Raises `UserError` naming source and line: not YAML, a key written twice (YAML would silently keep the last), an

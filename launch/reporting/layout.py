@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -97,7 +97,7 @@ def _rows(table: Table) -> Iterator[RenderableType]:
         yield Flow((f"{n} {c}".strip() for n, c in zip(names[1:], others) if c not in ("", "-")), style, indent=2)
 
 
-def _plain(cell: Any) -> str:
+def _plain(cell: object) -> str:
     return cell.plain if isinstance(cell, Text) else Text.from_markup(str(cell)).plain
 
 

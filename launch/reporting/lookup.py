@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 
-def lookup(tree: Any, *keys: str) -> Any:
+def lookup(tree: object, *keys: str) -> object:
     """`tree[keys[0]][keys[1]]...`, or None where the path ends early."""
     for key in keys:
         tree = tree.get(key) if isinstance(tree, Mapping) else None
     return tree
 
 
-def items(value: Any) -> Iterable[tuple[str, Any]]:
+def items(value: object) -> Iterable[tuple[str, object]]:
     """Of a mapping; nothing of anything else."""
     return value.items() if isinstance(value, Mapping) else ()
 
 
-def number(value: Any) -> float:
+def number(value: object) -> float:
     """A float, NaN for anything that is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, SupportsFloat
 
 from reprise.core.errors import UserError
 from reprise.launch.reporting.run_folder import write_atomically
@@ -185,7 +185,7 @@ class Names:
     def __contains__(self, name: str) -> bool:
         return name in self._exact or any(name.startswith(p) and "/" not in name[len(p) :] > "" for p in self._prefixes)
 
-    def check(self, metrics: Mapping[str, Any]) -> None:
+    def check(self, metrics: Mapping[str, object]) -> None:
         """Raise ValueError if a name is not in the table, or if a line of a training step lacks a core name.
 
         A line that holds nothing but `eval/` names is an evaluation (the one before training is step 0) and needs no
@@ -205,7 +205,7 @@ RL_NAMES, SFT_NAMES = Names(METRICS), Names(SFT_METRICS)
 CORE = RL_NAMES.core
 
 
-def as_json_number(value: Any) -> float | int | None:
+def as_json_number(value: SupportsFloat) -> float | int | None:
     """A plain int or finite float; None for NaN and infinities, which JSON does not have."""
     if isinstance(value, bool | int):
         return int(value)
@@ -227,7 +227,7 @@ class MetricsLog:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def write(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
         """Append the line of one step. Numbers may be Python's, numpy's or 0-dimensional tensors; NaN becomes null."""
         self._names.check(metrics)
         line = {"step": step} | {name: as_json_number(value) for name, value in metrics.items()}
@@ -293,7 +293,7 @@ def cut_after(path: Path, step: int, final: int | None = None) -> list[dict[str,
     return [values for _, values in kept]
 
 
-def is_evaluation(line: Mapping[str, Any]) -> bool:
+def is_evaluation(line: Mapping[str, object]) -> bool:
     """Whether a line of `metrics.jsonl` is of an evaluation: it has nothing else."""
     return all(name == "step" or name.startswith("eval/") for name in line)
 

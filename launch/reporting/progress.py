@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TextIO
+from typing import SupportsFloat, TextIO
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -74,7 +74,7 @@ class Progress:
         if self._line_is_due(last=done == self._total):
             self._line(f"{self._phase} {_of(done, self._total)} {text}".rstrip())
 
-    def step(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def step(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
         """Show one RL step, or an evaluation (`eval/` names only), named as in launch/reporting/metrics.py."""
         numbers = {name: float(value) for name, value in metrics.items() if value is not None}
         self._metrics = self._metrics | numbers  # replaced, not changed: the live display reads it from its own thread

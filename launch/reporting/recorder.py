@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, SupportsFloat, TypedDict
 
 from reprise.actors.fleet import FleetStats
 from reprise.actors.learner import Trained
@@ -60,6 +60,12 @@ def phases(recipe: Recipe, resumed: bool) -> list[str]:
         if wanted and not resumed
     ]
     return ["set-up", *once, "RL", *(["after-eval"] if recipe.data.held_out else []), "export"]
+
+
+class RecorderState(TypedDict):
+    """What a resumed run tells as its own, JSON-able."""
+
+    before: dict[str, object] | None
 
 
 class Recorder:
@@ -131,12 +137,12 @@ class Recorder:
         self._step_started = time.time()
         self._tell()
 
-    def state(self) -> dict[str, Any]:
-        """What a resumed run tells as its own, JSON-able."""
+    def state(self) -> RecorderState:
+        """For `resumed`."""
         before = self.summary.before
         return {"before": before.to_json() if before else None}
 
-    def resumed(self, state: Mapping[str, Any], step: int) -> None:
+    def resumed(self, state: RecorderState, step: int) -> None:
         """The run goes on from the checkpoint of `step`."""
         self.summary.before = Evaluation.from_json(state["before"]) if state["before"] else None
         self.summary.steps = step
@@ -260,7 +266,7 @@ class Recorder:
             zero_variance=counters["groups/zero_variance"] * self._group_size,
         )
 
-    def _write(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def _write(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
         self._log.write(step, metrics)
         self._tracker.log(step, metrics)
         self.progress.step(step, metrics)

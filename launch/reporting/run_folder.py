@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.files import absence, dangling
@@ -29,7 +28,7 @@ class Sample:
     response: str
     status: str
     score: float | None = None
-    expected: Any = None
+    expected: object = None
 
 
 @dataclass(frozen=True, slots=True)

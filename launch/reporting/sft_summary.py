@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from rich.console import RenderableType
 
@@ -77,10 +76,9 @@ class SftSummary:
             if domain in before.eval_loss and after.eval_loss[domain] > before.eval_loss[domain]
         ]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """What `summary.json` holds. What was not measured is null or an empty object."""
-        values: dict[str, Any] = without_nan(asdict(self) | {"forgotten": self.forgotten})
-        return values
+        return without_nan(asdict(self) | {"forgotten": self.forgotten})
 
     def write(self, run: RunFolder, running: bool = False) -> None:
         """Write `summary.json`, whole or not at all; `running`: the run goes on."""

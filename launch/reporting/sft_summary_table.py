@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -17,7 +16,7 @@ from reprise.launch.reporting.lookup import formatted, items, number
 from reprise.launch.reporting.summary_table import counted, head, node_list, phase_list, warnings
 
 
-def table(values: Mapping[str, Any]) -> RenderableType:
+def table(values: Mapping[str, object]) -> RenderableType:
     """Everything a person wants to know of a run. Whatever is missing in `values`, or is something else, is a dash."""
     forgotten = values.get("forgotten")
     return Group(
@@ -29,13 +28,13 @@ def table(values: Mapping[str, Any]) -> RenderableType:
     )
 
 
-def stages(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def stages(values: Mapping[str, object]) -> list[Mapping[str, object]]:
     """Those of the summary."""
     found = values.get("stages")
     return [stage for stage in (found if isinstance(found, list) else []) if isinstance(stage, Mapping)]
 
 
-def losses(values: Mapping[str, Any]) -> list[RenderableType]:
+def losses(values: Mapping[str, object]) -> list[RenderableType]:
     """Held-out loss: a row a domain, a column a stage; nothing if none was measured."""
     before = dict(items(values.get("eval_before")))
     ends = [(str(stage.get("name")), dict(items(stage.get("eval_loss")))) for stage in stages(values)]
@@ -50,7 +49,7 @@ def losses(values: Mapping[str, Any]) -> list[RenderableType]:
     return [Fitted(shown)]
 
 
-def _numbers(values: Mapping[str, Any]) -> Table:
+def _numbers(values: Mapping[str, object]) -> Table:
     rows: list[tuple[str, RenderableType]] = [
         (f"stage {printable(s.get('name'))}", Flow(_stage(s))) for s in stages(values)
     ]
@@ -66,7 +65,7 @@ def _numbers(values: Mapping[str, Any]) -> Table:
     return listed([*rows, *warnings(values)])
 
 
-def _stage(stage: Mapping[str, Any]) -> Sequence[str]:
+def _stage(stage: Mapping[str, object]) -> Sequence[str]:
     return (
         f"{counted(stage.get('steps'))} steps",
         f"{counted(stage.get('tokens'))} tokens trained",
@@ -74,5 +73,5 @@ def _stage(stage: Mapping[str, Any]) -> Sequence[str]:
     )
 
 
-def _loss(value: Any) -> str:
+def _loss(value: object) -> str:
     return formatted(number(value), ".4f")

@@ -89,7 +89,7 @@ class Evaluation:
 
     domains: Mapping[str, DomainResult]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values for `from_json`."""
         asked = {domain: result.asked for domain, result in self.domains.items()}
         return {"asked": asked, "by_task": [[*task, *counts] for task, counts in self.domains[ALL].by_task.items()]}

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from rich.console import RenderableType
 
@@ -117,7 +116,7 @@ class Summary:
         before, after = self.evaluations.values()
         return fallen(before, after) if before and after else []
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """What `summary.json` holds. What was not measured is null or an empty object."""
         evaluations = self.evaluations
         return without_nan(
@@ -181,10 +180,14 @@ def ending(error: BaseException) -> tuple[str, str]:
     return "failed", str(error) if isinstance(error, RunError) else f"{type(error).__name__}: {error}"
 
 
-def without_nan(value: Any) -> Any:
-    """The value with null for every number that JSON does not have."""
+def without_nan(values: Mapping[str, object]) -> dict[str, object]:
+    """The values with null for every number that JSON does not have."""
+    return {key: _without_nan(value) for key, value in values.items()}
+
+
+def _without_nan(value: object) -> object:
     if isinstance(value, Mapping):
-        return {key: without_nan(v) for key, v in value.items()}
+        return without_nan(value)
     if isinstance(value, list | tuple):
-        return [without_nan(v) for v in value]
+        return [_without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

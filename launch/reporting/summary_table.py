@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from rich import box
 from rich.cells import cell_len
@@ -23,12 +22,12 @@ _STYLES = {"finished": "bold green", "running": "bold cyan"}
 _INTERVAL = "95% interval"
 
 
-def table(values: Mapping[str, Any]) -> RenderableType:
+def table(values: Mapping[str, object]) -> RenderableType:
     """Everything a person wants to know of a run. Whatever is missing in `values`, or is something else, is a dash."""
     return Group(Text(), *head(values), _evaluation(values), _numbers(values))
 
 
-def head(values: Mapping[str, Any]) -> list[Text]:
+def head(values: Mapping[str, object]) -> list[Text]:
     """How far the run came, and why no further."""
     status = printable(values.get("status", ""))
     first = Text(f"{printable(values.get('name', ''))}: {status}", _STYLES.get(status, "bold red"))
@@ -42,7 +41,7 @@ def head(values: Mapping[str, Any]) -> list[Text]:
 class _Row:
     """What an evaluation before and one after say of a domain, as text."""
 
-    def __init__(self, values: Mapping[str, Any], domain: str) -> None:
+    def __init__(self, values: Mapping[str, object], domain: str) -> None:
         self.domain = printable(domain)
         fallen = values.get("fallen")
         self.style = "bold" if domain == "all" else "red" if isinstance(fallen, list) and domain in fallen else ""
@@ -57,7 +56,7 @@ class _Row:
         self.tasks = tasks(lookup(values, "evaluation", "before", domain))
 
 
-def _evaluation(values: Mapping[str, Any]) -> RenderableType:
+def _evaluation(values: Mapping[str, object]) -> RenderableType:
     rows = [_Row(values, domain) for domain, _ in items(lookup(values, "pass_at_1", "before"))]
     if not rows:
         return Text("held-out pass@1 was not measured", "dim")
@@ -102,7 +101,7 @@ class _Narrow:
             yield "  parseable", row.parseable[0], row.parseable[1], "", "", "dim"
 
 
-def _numbers(values: Mapping[str, Any]) -> Table:
+def _numbers(values: Mapping[str, object]) -> Table:
     idle = (formatted(number(values.get(f"{who}_idle")), ".0%") for who in ("learner", "engine"))
     mismatch = formatted(number(values.get("mismatch_start")), ".1e")
     rows: list[tuple[str, RenderableType]] = [
@@ -131,7 +130,7 @@ def _numbers(values: Mapping[str, Any]) -> Table:
     return listed([*rows, *warnings(values)])
 
 
-def _tasks(counts: Any) -> Iterator[tuple[str, RenderableType]]:
+def _tasks(counts: object) -> Iterator[tuple[str, RenderableType]]:
     n = {name: counted(value) for name, value in items(counts)}
     if n:
         parts = [f"{n.get('train', '–')} to train on", f"{n.get('held_out', '–')} held out"]
@@ -140,7 +139,7 @@ def _tasks(counts: Any) -> Iterator[tuple[str, RenderableType]]:
         yield "tasks", Flow(parts)
 
 
-def _trajectories(counts: Any) -> Iterator[tuple[str, RenderableType]]:
+def _trajectories(counts: object) -> Iterator[tuple[str, RenderableType]]:
     n = {name: number(value) for name, value in items(counts)}
     shown = {name: counted(value) for name, value in n.items()}
     reused = _share_of(n, "reused", "trained")
@@ -157,7 +156,7 @@ def _share_of(counts: Mapping[str, float], some: str, whole: str) -> str:
     return formatted(counts.get(some, math.nan) / (counts.get(whole, math.nan) or 1.0), ".0%")
 
 
-def _infra_errors(values: Mapping[str, Any]) -> Iterator[tuple[str, RenderableType]]:
+def _infra_errors(values: Mapping[str, object]) -> Iterator[tuple[str, RenderableType]]:
     listed_ones = values.get("infra_errors")
     errors = listed_ones if isinstance(listed_ones, list) else []
     for place, error in enumerate(errors):
@@ -172,14 +171,14 @@ def _infra_errors(values: Mapping[str, Any]) -> Iterator[tuple[str, RenderableTy
         yield "infra error", f"{counted(others)} answers: of further kinds, which were not told"
 
 
-def warnings(values: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
+def warnings(values: Mapping[str, object]) -> list[tuple[str, RenderableType]]:
     """A row for each warning."""
     found = values.get("warnings")
     said = found if isinstance(found, list) else []
     return [("warning", Text(printable_lines(text), "yellow")) for text in said]
 
 
-def tasks(result: Any) -> str:
+def tasks(result: object) -> str:
     """How many tasks a score is over, and of how many, if some could not be judged."""
     judged, asked = (number(lookup(result, name)) for name in ("tasks", "asked"))
     return counted(judged) + (f" of {counted(asked)}" if asked > judged else "")
@@ -190,18 +189,18 @@ def points(share: float) -> str:
     return formatted(100 * share, "+.1f")
 
 
-def latency(times: Any) -> str:
+def latency(times: object) -> str:
     """`0.12 s a group (95%: 2 s)`"""
     p50, p95 = (formatted(number(lookup(times, name)), ".2g") for name in ("p50", "p95"))
     return f"{p50} s a group (95%: {p95} s)"
 
 
-def phase_list(values: Mapping[str, Any]) -> list[str]:
+def phase_list(values: Mapping[str, object]) -> list[str]:
     """How long each phase took."""
     return [f"{printable(name)} {duration(number(s))}" for name, s in items(values.get("phases"))]
 
 
-def node_list(values: Mapping[str, Any]) -> list[str]:
+def node_list(values: Mapping[str, object]) -> list[str]:
     """How many actors each node has."""
     return [f"{printable(node)}: {_actors(actors)}" for node, actors in items(values.get("nodes"))]
 
@@ -211,22 +210,22 @@ def _flow(parts: Iterable[str], nothing: str = "–") -> RenderableType:
     return Flow(shown) if shown else nothing
 
 
-def _actors(actors: Any) -> str:
+def _actors(actors: object) -> str:
     count = len(actors) if isinstance(actors, list) else 0
     return f"{count} actor{'s' * (count != 1)}"
 
 
-def _interval(value: Any) -> str:
+def _interval(value: object) -> str:
     low, high = value if isinstance(value, list) and len(value) == 2 else (None, None)
     ends = [formatted(number(end), ".2f") for end in (low, high)]
     return "" if "–" in ends else "–".join(ends)
 
 
-def _unparseable(counts: Any) -> str:
+def _unparseable(counts: object) -> str:
     total = sum(number(count) for _, count in items(counts))
     return formatted(number(lookup(counts, Status.UNPARSEABLE) or 0) / total if total > 0 else math.nan, ".1%")
 
 
-def counted(value: Any) -> str:
+def counted(value: object) -> str:
     """A whole number."""
     return formatted(number(value), ",.0f")

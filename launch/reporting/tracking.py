@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsFloat
 
 from reprise.launch.recipe.settings import TrackingSettings
 from reprise.launch.reporting.metrics import as_json_number
@@ -27,7 +27,7 @@ class Tracker:
         self,
         settings: TrackingSettings,
         run: RunFolder,
-        config: Mapping[str, Any],
+        config: Mapping[str, object],
         note: Callable[[str], None],
         resumed_at: int | None = None,
     ) -> None:
@@ -43,7 +43,7 @@ class Tracker:
         os.environ.setdefault("WANDB_SILENT", "true")
         self._guarded(lambda: self._start(settings, run, config))
 
-    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+    def log(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
         """Send one step; names are those of metrics.jsonl. A value that is not a number is left out."""
         if self._run is None:
             return
@@ -61,7 +61,7 @@ class Tracker:
         self._guarded(lambda: wandb.teardown())
         self._run = None
 
-    def _start(self, settings: TrackingSettings, run: RunFolder, config: Mapping[str, Any]) -> None:
+    def _start(self, settings: TrackingSettings, run: RunFolder, config: Mapping[str, object]) -> None:
         import wandb
 
         def start(mode: Literal["offline", "online"]) -> Any:
@@ -96,7 +96,7 @@ class Tracker:
             self._failed(f"wandb is not online: {reason}. Tracked offline; `wandb sync {parts}` sends it later.")
         self._run = start("offline")
 
-    def _resumed_or_new(self, start: Callable[[], Any]) -> Any:
+    def _resumed_or_new(self, start: Callable[[], object]) -> Any:
         """An online run; a new one where the server does not take steps off a run's history."""
         if self._resume_from is None:
             return start()
@@ -107,7 +107,7 @@ class Tracker:
             self._resume_from = None
             return start()
 
-    def _guarded(self, call: Callable[[], Any]) -> None:
+    def _guarded(self, call: Callable[[], object]) -> None:
         try:
             call()
         except Exception as error:  # noqa: BLE001  (tracking must not end a run, whatever a third party raises)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import SupportsFloat
 
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.reporting.verifiers import LEAST, WINDOW
@@ -27,7 +27,7 @@ class TruncationWatch:
         self._steps: deque[tuple[float, float]] = deque(maxlen=WINDOW)
         self._above = self._warned = False
 
-    def step(self, metrics: Mapping[str, Any]) -> list[str]:
+    def step(self, metrics: Mapping[str, SupportsFloat]) -> list[str]:
         """The warning that the metrics of one more step give rise to, if any."""
         truncated, sampled = (float(metrics.get(f"trajectories/{n}", math.nan)) for n in ("truncated", "sampled"))
         if not math.isfinite(truncated + sampled):

@@ -7,7 +7,7 @@ from array import array
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class ShareWatch:
         self._above: set[str] = set()
         self._warned: set[str] = set()
 
-    def step(self, metrics: Mapping[str, Any]) -> list[str]:
+    def step(self, metrics: Mapping[str, SupportsFloat]) -> list[str]:
         """The warnings that the metrics of one more step give rise to."""
         warnings = []
         for name, share in metrics.items():
@@ -87,7 +87,7 @@ class ShareWatch:
             if prefix != self._prefix or not math.isfinite(share):
                 continue
             shares = self._shares[domain]
-            shares.append(share)
+            shares.append(float(share))
             mean = sum(shares) / len(shares)
             if mean <= self._bound:
                 self._above.discard(domain)

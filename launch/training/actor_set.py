@@ -76,7 +76,7 @@ class ActorSet:
         logged: Any = keeping_output(cast(type, cls), log_file(self._logs, placed.name))
         return Actor(ray.remote(logged).options(**options).remote(*args, **kwargs))
 
-    async def _within(self, work: Awaitable[Any], what: str, key: str, deadline_s: float) -> None:
+    async def _within(self, work: Awaitable[object], what: str, key: str, deadline_s: float) -> None:
         try:
             async with asyncio.timeout(deadline_s):
                 await work

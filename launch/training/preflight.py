@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
 from reprise.core.files import absence, dangling
@@ -34,6 +34,9 @@ from reprise.learner.settings import EngineSettings, SaveSettings, WarmStartSett
 from reprise.models.policy import check_policy, policy_config, read_config
 from reprise.rewards.registry import build_verifiers
 from reprise.rollout.entry_points import check_entry_points
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 # Metrics, report, samples and an offline wandb run of a few thousand steps, beside the policy itself.
 _RUN_BYTES = 256 * 2**20
@@ -73,7 +76,7 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     return Preflight(tasks, placed)
 
 
-def check_kernel(learner: EngineSettings, places: LearnerPlaces, dtype: str, config: Any | None) -> None:
+def check_kernel(learner: EngineSettings, places: LearnerPlaces, dtype: str, config: PreTrainedConfig | None) -> None:
     """Refuse a kernel that the learner's devices do not have, or that takes other numbers or narrower heads."""
     if learner.attention == "sdpa":
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from reprise.core.errors import UserError
 from reprise.core.types import Int32, Task
@@ -88,7 +88,7 @@ def _refuse_token(folder: Path, rows: int, token: str, number: int, where: str) 
 def _check_template(codec: ChatCodec, folder: Path, tasks: Sequence[Task]) -> None:
     """Refuse a template that leaves out messages of a role or at a place; each order of roles is tried once."""
 
-    def render(messages: Sequence[Any], tools: Sequence[Any] | None) -> str:
+    def render(messages: Sequence[object], tools: Sequence[object] | None) -> str:
         try:
             return codec.prompt_text(messages)
         except Exception as error:  # in its own way, again

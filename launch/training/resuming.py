@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from reprise.core.errors import UserError
 from reprise.data.stream import TaskStream
@@ -13,7 +12,7 @@ from reprise.launch.recipe.either import load_either
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.run_folder import RunFolder
-from reprise.learner.checkpoints.folder import read_metadata
+from reprise.learner.checkpoints.folder import Metadata, read_metadata
 from reprise.models.policy import prepare_policy
 from reprise.models.weights import tensor_shapes
 
@@ -56,9 +55,9 @@ def check_same_tasks(run: RunFolder, recipe: Recipe, tasks: TaskSets) -> None:
     TaskStream(tasks.train, tasks.weights, recipe.seed).restore(_place(metadata))
 
 
-def _place(metadata: Mapping[str, Any]) -> Any:
+def _place(metadata: Metadata) -> Any:
     """The checkpoint's place in the data, of either kind of run."""
-    return metadata["client_state"]["driver"]["stream"]
+    return cast(dict[str, Any], metadata["client_state"])["driver"]["stream"]
 
 
 def policy_folder(recipe: Recipe | SftRecipe, run: RunFolder, resumed: bool) -> Path:

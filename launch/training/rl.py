@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
 
 from reprise.actors.sampler import Sampler
 from reprise.data.stream import TaskStream
@@ -145,7 +144,7 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
             groups_before=0 if saved is None else saved["groups"],
         )
 
-        def cursor(version: int) -> dict[str, Any]:
+        def cursor(version: int) -> dict[str, object]:
             return {
                 "version": version,
                 "stream": stream.state(sampler.unfinished()),

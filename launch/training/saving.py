@@ -53,7 +53,7 @@ class Saving:
         self._between_steps = True
         return result
 
-    async def done(self, step: int, cursor: Any) -> None:
+    async def done(self, step: int, cursor: object) -> None:
         """The learner has done `step`; `cursor` is what the driver needs to go on from it."""
         self._at, self._cursor = step, cursor
         await asyncio.sleep(0)  # where a cancellation during the step takes effect

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from reprise.data.sft.loading import TokenizedSource
 from reprise.data.sft.rendering import Encoded
-from reprise.data.sft.stream import SftStream
+from reprise.data.sft.stream import SftStream, StreamState
 from reprise.launch.recipe.sft_schema import StageSettings
 from reprise.learner.optim import Schedule, sft_schedule
 from reprise.learner.packing import Document
@@ -68,6 +68,15 @@ class Batch:
     ends_stage: bool
 
 
+class CurriculumState(TypedDict):
+    """The data cursor, JSON-able."""
+
+    stage: int
+    step: int
+    done: int
+    stream: StreamState
+
+
 class Curriculum:
     """Iterates over all batches of a run, in an order that is a function of the seed."""
 
@@ -115,11 +124,11 @@ class Curriculum:
             ends_stage=self._step == stage.steps,
         )
 
-    def state(self) -> dict[str, Any]:
-        """The data cursor, JSON-able."""
+    def state(self) -> CurriculumState:
+        """The data cursor."""
         return {"stage": self._stage, "step": self._step, "done": self._done, "stream": self._stream.state()}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: CurriculumState) -> None:
         """Go on from a cursor. UserError if it belongs to other data."""
         self._stage, self._step, self._done = state["stage"], state["step"], state["done"]
         self._stream = self._stages[self._stage].stream(self._seed, self._stage)

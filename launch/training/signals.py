@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Any, NoReturn
+from typing import NoReturn
 
 
 def cancel_when_told_to_end() -> None:
@@ -18,6 +18,6 @@ def cancel_when_told_to_end() -> None:
         loop.add_signal_handler(signal.SIGHUP, body.cancel, "SIGHUP")
 
 
-def interrupt_on_sigterm(signal_number: int, frame: Any) -> NoReturn:
+def interrupt_on_sigterm(signal_number: int, frame: object) -> NoReturn:
     """A handler of SIGTERM: stop as on Ctrl-C."""
     raise KeyboardInterrupt(signal.Signals(signal_number).name)

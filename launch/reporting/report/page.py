@@ -6,8 +6,7 @@ import html
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from reprise.launch.reporting.durations import duration
 from reprise.launch.reporting.lookup import formatted, items, lookup, number
@@ -38,7 +37,7 @@ def document(run: RunRecord, body: str) -> str:
     )
 
 
-def escaped(text: Any) -> str:
+def escaped(text: object) -> str:
     """Text for HTML: markup escaped, control characters and lone surrogates made visible instead of obeyed."""
     return html.escape(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "�", str(text)))
 
@@ -81,7 +80,7 @@ def notices(run: RunRecord, loss: str, losses: str) -> str:
     return "".join(parts)
 
 
-def _infra_errors(errors: Any) -> str:
+def _infra_errors(errors: object) -> str:
     """What verifiers failed with: each kind with its traceback and the answers it has cost."""
     parts = []
     for error in errors if isinstance(errors, list) else []:
@@ -150,7 +149,7 @@ def _evaluation(run: RunRecord) -> str:
     )
 
 
-def _tasks(result: Any) -> str:
+def _tasks(result: object) -> str:
     """How many tasks a score is over, and of how many, if some could not be judged."""
     tasks, asked = (lookup(result, name) for name in ("tasks", "asked"))
     return escaped(tasks or "–") + (f" of {escaped(asked)}" if number(asked) > number(tasks) else "")
@@ -188,7 +187,7 @@ def _plot(plot: Plot) -> str:
 
 
 def _samples(run: RunRecord) -> str:
-    by_domain: dict[str, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    by_domain: dict[str, dict[str, list[Mapping[str, object]]]] = defaultdict(lambda: defaultdict(list))
     for sample in run.samples:
         by_domain[str(sample.get("domain"))][str(sample.get("task_id"))].append(sample)
     if not by_domain:
@@ -204,7 +203,7 @@ def _samples(run: RunRecord) -> str:
     return "".join(parts)
 
 
-def _task(task_id: str, samples: Iterable[Mapping[str, Any]]) -> str:
+def _task(task_id: str, samples: Iterable[Mapping[str, object]]) -> str:
     samples = sorted(samples, key=lambda sample: sample.get("when") != "before")[:4]
     first = samples[0]
     expected = first.get("expected")
@@ -216,7 +215,7 @@ def _task(task_id: str, samples: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def _answer(sample: Mapping[str, Any]) -> str:
+def _answer(sample: Mapping[str, object]) -> str:
     score, status = number(sample.get("score")), str(sample.get("status", ""))
     if math.isfinite(score):
         verdict, tone = f"score {score:g}", "good" if score >= 1 else "bad" if score <= 0 else "warn"
@@ -260,12 +259,12 @@ def facts_table(facts: Mapping[str, str]) -> str:
     return f'<h2>Counts</h2><div class="card"><table class="facts">{rows}</table></div>\n'
 
 
-def _latency(times: Any) -> str:
+def _latency(times: object) -> str:
     p50, p95 = (formatted(number(lookup(times, name)), ".2g") for name in ("p50", "p95"))
     return f"{p50} s a group (95%: {p95} s)"
 
 
-def _unparseable(counts: Any) -> float:
+def _unparseable(counts: object) -> float:
     judged = sum(number(count) for _, count in items(counts))
     return number(lookup(counts, "unparseable")) / judged if judged > 0 else math.nan
 
@@ -277,7 +276,7 @@ def recipe(run: RunRecord) -> str:
     return f'<details class="card"><summary>Recipe</summary><pre>{escaped(run.recipe)}</pre></details>\n'
 
 
-def _interval(value: Any) -> tuple[float, float]:
+def _interval(value: object) -> tuple[float, float]:
     return (number(value[0]), number(value[1])) if isinstance(value, list) and len(value) == 2 else (math.nan, math.nan)
 
 
@@ -289,6 +288,6 @@ def _points(share: float) -> str:
     return formatted(100 * share, "+.1f")
 
 
-def _range(ends: Iterable[float], shown: Any = lambda share: formatted(100 * share, ".0f")) -> str:
+def _range(ends: Iterable[float], shown: Callable[[float], str] = lambda share: formatted(100 * share, ".0f")) -> str:
     low, high = ends
     return f"{shown(low)}…{shown(high)}" if math.isfinite(high - low) else ""

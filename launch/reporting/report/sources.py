@@ -32,8 +32,8 @@ class RunRecord:
     name: str
     running: bool | None
     steps: Sequence[Mapping[str, Any]]
-    summary: Mapping[str, Any]
-    samples: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, object]
+    samples: Sequence[Mapping[str, object]]
     recipe: str
     missing: Sequence[str]
 
@@ -42,10 +42,10 @@ class RunRecord:
         """Read a run's folder; never fails for what is missing in it."""
         missing: list[str] = []
         running = is_written(run_dir / "metrics.jsonl")
-        by_step: dict[int, dict[str, Any]] = {}
+        by_step: dict[int, dict[str, object]] = {}
         for line in _json_lines(run_dir / "metrics.jsonl", missing):
-            if isinstance(line.get("step"), int):
-                by_step.setdefault(line["step"], {}).update(line)
+            if isinstance(step := line.get("step"), int):
+                by_step.setdefault(step, {}).update(line)
         path = run_dir / "summary.json"
         summary = _as_it_stands(_summary(path, missing) if path.exists() or not running else {}, running)
         path = run_dir / "samples.jsonl"
@@ -59,7 +59,8 @@ class RunRecord:
     @property
     def supervised(self) -> bool:
         """Whether it is a run of `reprise sft`; its recipe says so too while there is no summary."""
-        return self.summary.get("kind", "sft" if re.search(r"^stages:", self.recipe, re.MULTILINE) else "") == "sft"
+        written = "sft" if re.search(r"^stages:", self.recipe, re.MULTILINE) else ""
+        return self.summary.get("kind", written) == "sft"
 
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Steps and values of one metric, over the lines that report it; NaN where the value is null."""
@@ -83,7 +84,7 @@ class RunRecord:
         return max(int(told) if math.isfinite(told) else 0, self.training_steps)
 
 
-def _summary(path: Path, missing: list[str]) -> dict[str, Any]:
+def _summary(path: Path, missing: list[str]) -> dict[str, object]:
     text = _text(path, missing)
     if not text:
         return {}
@@ -98,7 +99,7 @@ def _summary(path: Path, missing: list[str]) -> dict[str, Any]:
     return summary
 
 
-def _as_it_stands(summary: dict[str, Any], running: bool | None) -> dict[str, Any]:
+def _as_it_stands(summary: dict[str, object], running: bool | None) -> dict[str, object]:
     """A run that goes on is running, whatever an earlier one has left; one that was killed could not say so itself."""
     if running:
         return summary | RUNNING
@@ -115,7 +116,7 @@ def _text(path: Path, missing: list[str]) -> str:
         return ""
 
 
-def _json_lines(path: Path, missing: list[str]) -> list[dict[str, Any]]:
+def _json_lines(path: Path, missing: list[str]) -> list[dict[str, object]]:
     records, broken = [], 0
     for line in _text(path, missing).split("\n"):
         if not line.strip():
