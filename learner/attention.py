@@ -30,6 +30,8 @@ NAME = "packed_documents"
 
 # query [1, H, T, D], key and value [1, H_kv, T, D] of a whole row, its layout, the scale -> [1, T, H, D]
 Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, RowLayout, float | None], torch.Tensor]
+# What takes the work of one layer: a module, query, key, value, row, scaling.
+Attend = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor, torch.Tensor, RowLayout, float | None], torch.Tensor]
 
 # Keyword arguments with which some models ask for another attention than the plain causal one. A `sliding_window` is
 # none of them: `learner.policy.Policy` lets no document in that is longer.
@@ -44,10 +46,10 @@ def packed_attention(
     attention_mask: torch.Tensor | None,
     *,
     row: RowLayout | None = None,
-    over: Any = None,
+    over: Attend | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention inside each document of one packed row; the signature is transformers' attention interface.
 
@@ -61,7 +63,7 @@ def packed_attention(
         asked.append("masks")
     if dropout:
         asked.append("dropout")
-    if row is None:
+    if row is None or over is None:
         raise NotImplementedError("the model's layers do not hand on to attention where the documents of a row lie")
     if asked:
         raise NotImplementedError(f"the learner's attention is plain and causal, without {' and '.join(asked)}")
@@ -148,7 +150,7 @@ def _block_mask(row: RowLayout) -> Any:
 
         document = row.document_of
 
-        def same_document_and_not_later(b: Any, h: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        def same_document_and_not_later(b: object, h: object, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
             return (document[q] == document[k]) & (q >= k)
 
         total = sum(row.lengths)

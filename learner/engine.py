@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from reprise.learner import (  # ranks comes before deepspeed: it sets what Deep
     activation_checkpointing as checkpointing,
 )
 from reprise.learner import ranks
-from reprise.learner.attention import Whole, kernel
+from reprise.learner.attention import Attend, Whole, kernel
 from reprise.learner.heads import check_degree
 from reprise.learner.optim import attach, build_optimizer, deepspeed_config
 from reprise.learner.packing import Document, Plan, document, imbalance, padding_share, plan
@@ -33,6 +33,9 @@ from reprise.learner.skipped import NotFinite, SkippedSteps
 from reprise.models.policy import read_config
 
 import deepspeed  # isort: skip
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class Engine:
         self_check(self.policy, self.engine, f"policy {policy_dir}", dtype, self.device, rank % degree, degree)
         self.reset_optimizer()
 
-    def _attention(self, config: Any) -> Any:
+    def _attention(self, config: PreTrainedConfig) -> Attend:
         chosen = kernel(self.settings.attention)
         return Whole(chosen) if self._row_group is None else Ulysses(chosen, config, self._row_group)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import AutoTokenizer
@@ -13,6 +13,9 @@ from reprise.learner.checkpoints import weights as masters
 from reprise.learner.engine import Engine
 from reprise.learner.policy import load_model
 from reprise.models.saving import save_policy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def export(engine: Engine, folder: str | Path) -> None:
@@ -46,6 +49,6 @@ def export_checkpoint(checkpoint: str | Path, policy_dir: str | Path, dtype: str
     _save(model, weights, policy_dir, folder)
 
 
-def _save(model: Any, weights: dict[str, torch.Tensor], policy_dir: str | Path, folder: str | Path) -> None:
+def _save(model: PreTrainedModel, weights: dict[str, torch.Tensor], policy_dir: str | Path, folder: str | Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(policy_dir, local_files_only=True, trust_remote_code=False)
     save_policy(model, tokenizer, Path(folder), weights)

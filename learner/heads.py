@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Heads:
     groups: int
 
 
-def heads_of(config: Any) -> Heads:
+def heads_of(config: PreTrainedConfig) -> Heads:
     """The heads of a transformers configuration.
 
     A model with an attention of its own says how it may be shared by `ulysses_heads` in its configuration: a mapping
@@ -35,7 +38,7 @@ def heads_of(config: Any) -> Heads:
     return Heads(query, key_value, getattr(text, "head_dim", None) or text.hidden_size // query, query)
 
 
-def check_degree(config: Any, degree: int, key: str = "learner.sequence_parallel") -> None:
+def check_degree(config: PreTrainedConfig, degree: int, key: str = "learner.sequence_parallel") -> None:
     """Refuse a degree that does not divide the model's heads, with the arithmetic. `UserError`, naming the `key`.
 
     An engine's tensor parallelism shares heads as sequence parallelism does: key-value heads that are fewer than the

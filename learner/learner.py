@@ -128,7 +128,7 @@ class Learner(Engine):
         self._order.bit_generator.state = state["order"]
 
 
-def _given(share: Share, arrays: list[Float32 | None], otherwise: Any) -> Any:
+def _given(share: Share, arrays: list[Float32 | None], otherwise: object) -> Any:
     """This rank's tokens of arrays that either all documents have or none."""
     known = [a for a in arrays if a is not None]
     return share.of(known) if known else otherwise

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 # By what configurations call it. Under the same name HyperCLOVAX multiplies where Granite divides.
 _FACTORS = ("logit_scale", "lm_head_multiplier")
@@ -21,7 +24,7 @@ class Logits:
     cap: float | None = None
 
 
-def logits_of(config: Any) -> Logits:
+def logits_of(config: PreTrainedConfig) -> Logits:
     """What a transformers configuration asks for. UserError for a scale or cap that is not positive."""
     text = config.get_text_config()
     scale = 1.0
@@ -34,7 +37,7 @@ def logits_of(config: Any) -> Logits:
     return Logits(scale, None if cap is None else _positive("final_logit_softcapping", cap))
 
 
-def check_logits(config: Any, logprobs: str) -> None:
+def check_logits(config: PreTrainedConfig, logprobs: str) -> None:
     """Refuse scales and caps that are not positive, and a cap for a `learner.logprobs` that has none. UserError."""
     if logits_of(config).cap is not None and logprobs != "streamed":
         raise UserError(
@@ -43,7 +46,7 @@ def check_logits(config: Any, logprobs: str) -> None:
         )
 
 
-def _positive(key: str, value: Any) -> float:
+def _positive(key: str, value: object) -> float:
     if not isinstance(value, int | float) or not value > 0:
         raise UserError(f"config.json: {key} is {value!r}; give a number above 0")
     return float(value)

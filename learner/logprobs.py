@@ -100,7 +100,7 @@ class _Streamed(torch.autograd.Function):
         return chosen - log_mass, entropy
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, weight, targets, log_mass = ctx.saved_tensors
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from reprise.learner.checkpoints.layout import Fragment, flat_groups, parameter_shapes
+
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
 
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 _STEPS = 5
@@ -28,7 +31,7 @@ _RMS_OF_ADAMW = 0.2
 def orthogonalised(matrix: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """[r, c] with the singular vectors of `matrix` and singular values near 1, computed in `dtype`."""
     tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if tall else matrix).to(dtype)
+    x: torch.Tensor = (matrix.T if tall else matrix).to(dtype)
     x = x / x.norm().clamp(min=1e-7)
     for _ in range(_STEPS):
         gram = x @ x.T
@@ -67,7 +70,7 @@ class Muon(torch.optim.Optimizer):
         self._dtype = torch.bfloat16 if device.type == "cuda" else torch.float32  # bf16 is emulated on most CPUs
         self._matrices: dict[int, list[_Matrix]] | None = None
 
-    def attach(self, ds_engine: Any) -> None:
+    def attach(self, ds_engine: DeepSpeedEngine) -> None:
         """Learn where the matrices lie on all ranks (collective)."""
         self._rank, self._world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         groups = flat_groups(ds_engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,6 +15,9 @@ from reprise.learner.settings import EngineSettings, LearnerSettings, WarmStartS
 
 from deepspeed.ops.adam import DeepSpeedCPUAdam  # isort: skip
 from deepspeed.runtime import bf16_optimizer  # isort: skip
+
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
 
 bf16_optimizer.see_memory_usage = lambda message, force=False: None  # it prints a dozen lines at every start
 
@@ -114,7 +117,7 @@ def build_optimizer(module: torch.nn.Module, settings: EngineSettings, on_gpu: b
     return optimizer
 
 
-def attach(ds_engine: Any) -> None:
+def attach(ds_engine: DeepSpeedEngine) -> None:
     """What an engine and its optimiser still need of each other after deepspeed.initialize (collective)."""
     if isinstance(ds_engine.basic_optimizer, Muon):
         ds_engine.basic_optimizer.attach(ds_engine)

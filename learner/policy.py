@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import deepspeed
 import torch
@@ -22,11 +22,14 @@ from reprise.learner.rows import MicroBatch
 from reprise.models.architecture import check_architecture, check_reach, reach
 from reprise.models.policy import read_config
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 # Of mixtures of experts, in training mode only. (PhiMoE's `router_jitter_noise` is another thing, and acts always.)
 _JITTER = ("jitter_noise", "input_jitter_noise")
 
 
-def load_model(policy_dir: str | Path, dtype: str) -> Any:
+def load_model(policy_dir: str | Path, dtype: str) -> PreTrainedModel:
     """The causal LM in a Hugging Face folder, in `dtype`, with attention that keeps packed documents apart.
 
     Nothing in it is random: dropout and noise are 0. Raises UserError for an architecture that cannot be trained.
@@ -77,7 +80,9 @@ class Policy(torch.nn.Module):
     head     from hidden states to log-probabilities: `learner.logprobs.HEADS`
     """
 
-    def __init__(self, model: Any, temperature: float, attend: Any, head: str = "streamed") -> None:
+    def __init__(
+        self, model: PreTrainedModel, temperature: float, attend: attention.Attend | None, head: str = "streamed"
+    ) -> None:
         super().__init__()
         self.model = model
         self.temperature = temperature

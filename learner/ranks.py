@@ -8,7 +8,6 @@ import os
 import warnings
 from datetime import timedelta
 from functools import cache
-from typing import Any
 
 import torch
 
@@ -48,11 +47,11 @@ def join(rank: int, world_size: int, master_addr: str, master_port: int, deadlin
 
 
 @cache
-def sequence_group(size: int) -> Any:
+def sequence_group(size: int) -> torch.distributed.ProcessGroup | None:
     """The group of `size` consecutive ranks that share rows with this one; None for a size of 1. Collective, once."""
     if size == 1:
         return None
-    groups = [
+    groups: list[torch.distributed.ProcessGroup] = [
         torch.distributed.new_group(list(range(first, first + size)))
         for first in range(0, torch.distributed.get_world_size(), size)
     ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from reprise.core.errors import UserError
 from reprise.learner.packing import Document
 from reprise.learner.policy import Policy
 from reprise.learner.rows import MicroBatch, pack
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Nats a token that rounding explains, in the mean over a document: between two kernels, as plain attention and the
 # learner's are, and within one, where only a mixture of experts rounds otherwise when another document changes. In
@@ -122,7 +125,7 @@ def differences(
     )
 
 
-def own_logprobs(model: Any, documents: list[Document], device: torch.device) -> list[torch.Tensor]:
+def own_logprobs(model: PreTrainedModel, documents: list[Document], device: torch.device) -> list[torch.Tensor]:
     """float32[M] of each document's targets by the model's own forward pass, documents one by one, plain attention.
 
     The products of the head are summed in float32, as the learner's are: rounded to bfloat16 they alone would differ by
@@ -138,7 +141,7 @@ def own_logprobs(model: Any, documents: list[Document], device: torch.device) ->
 
 
 @contextmanager
-def _as_written(model: Any) -> Iterator[None]:
+def _as_written(model: PreTrainedModel) -> Iterator[None]:
     head, config = model.get_output_embeddings(), model.config
     usual, learners = head.forward, config._attn_implementation
     if head.weight.dtype != torch.float32:

@@ -7,7 +7,7 @@ know the documents of the row (learner/attention.py), so packed ones stay apart.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from deepspeed.runtime.sequence_parallel.ulysses_sp import UlyssesSPAttentionHF
@@ -16,11 +16,14 @@ from reprise.learner.attention import Kernel
 from reprise.learner.heads import heads_of
 from reprise.learner.rows import RowLayout
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
 
 class Ulysses:
     """Attention on a rank that holds a share of each row's tokens."""
 
-    def __init__(self, kernel: Kernel, config: Any, group: Any) -> None:
+    def __init__(self, kernel: Kernel, config: PreTrainedConfig, group: torch.distributed.ProcessGroup) -> None:
         heads = heads_of(config)
         self._kernel = kernel
         self._exchange = UlyssesSPAttentionHF(
@@ -70,16 +73,19 @@ class SumOverRanks:
     ranks' gradients of the sum.
     """
 
-    def __init__(self, group: Any | None) -> None:
+    def __init__(self, group: torch.distributed.ProcessGroup | None) -> None:
         self._group = group
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        return values if self._group is None else _AllReduce.apply(values, self._group)  # type: ignore[no-any-return]
+        if self._group is None:
+            return values
+        total: torch.Tensor = _AllReduce.apply(values, self._group)  # type: ignore[no-untyped-call]
+        return total
 
 
 class _AllReduce(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, group: Any) -> torch.Tensor:
+    def forward(ctx: Any, values: torch.Tensor, group: torch.distributed.ProcessGroup) -> torch.Tensor:
         ctx.group = group
         total = values.clone()
         torch.distributed.all_reduce(total, group=group)

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reprise.core.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 # Layers that see one token, or all before it in the document.
 _PLAIN = {"full_attention", "attention", "mlp", "moe", "dense", "sparse"}
@@ -52,7 +55,7 @@ class Reach:
     key: str
 
 
-def check_architecture(config: Any) -> None:
+def check_architecture(config: PreTrainedConfig) -> None:
     """Refuse a transformers configuration of a model that cannot be trained exactly. UserError, naming what it has."""
     text = config.get_text_config()
     kind = text.model_type
@@ -71,12 +74,12 @@ def check_architecture(config: Any) -> None:
         raise UserError(f"model type {kind}: attn_logit_softcapping {cap} caps scores in attention; {_WAY_OUT}")
 
 
-def reach(config: Any) -> Reach | None:
+def reach(config: PreTrainedConfig) -> Reach | None:
     """How long documents may be to be trained exactly; None if the configuration sets no limit."""
     return min(_limits(config.get_text_config()), key=lambda limit: limit.tokens, default=None)
 
 
-def check_reach(config: Any, key: str, tokens: int) -> None:
+def check_reach(config: PreTrainedConfig, key: str, tokens: int) -> None:
     """Refuse documents of `tokens` tokens, which the recipe's `key` allows. UserError, naming both."""
     limit = reach(config)
     if limit is not None and tokens > limit.tokens:
@@ -87,7 +90,7 @@ def check_reach(config: Any, key: str, tokens: int) -> None:
         )
 
 
-def _limits(text: Any) -> Iterator[Reach]:
+def _limits(text: PreTrainedConfig) -> Iterator[Reach]:
     kinds = getattr(text, "layer_types", None)
     for kind, keys in _WINDOWED.items():
         if kinds is None or kind in kinds:
@@ -101,7 +104,7 @@ def _limits(text: Any) -> Iterator[Reach]:
             yield Reach(int(original or text.max_position_embeddings), f"rope_type {rope['rope_type']}")
 
 
-def _ropes(parameters: Any) -> Iterator[Mapping[str, Any]]:
+def _ropes(parameters: object) -> Iterator[Mapping[str, Any]]:
     """Rotary parameters of all layers, or by type of layer."""
     if isinstance(parameters, Mapping):
         if "rope_type" in parameters:

@@ -7,13 +7,16 @@ import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
 from reprise.core.files import absence, dangling
 from reprise.core.plugins import resolve
 from reprise.models.architecture import check_architecture
 from reprise.models.settings import PolicySettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -83,7 +86,7 @@ def check_model_folder(folder: Path, origin: str) -> None:
         raise UserError(f"{origin}: {error}") from error
 
 
-def policy_config(settings: PolicySettings) -> Any | None:
+def policy_config(settings: PolicySettings) -> PreTrainedConfig | None:
     """The policy's transformers configuration, from its folder or from its builder, without any weights.
 
     None if the builder cannot say: one that can has an attribute `config`, called as config(**build_args).
@@ -94,7 +97,8 @@ def policy_config(settings: PolicySettings) -> Any | None:
     if describe is None:
         return None
     try:
-        return describe(**settings.build_args)
+        described: PreTrainedConfig = describe(**settings.build_args)
+        return described
     except UserError:
         raise
     except Exception as error:  # sizes that transformers refuses, and whatever else a builder makes of its arguments
@@ -104,7 +108,7 @@ def policy_config(settings: PolicySettings) -> Any | None:
         ) from error
 
 
-def read_config(folder: Path) -> Any:
+def read_config(folder: Path) -> PreTrainedConfig:
     """The transformers configuration in a folder. Raises UserError, in a line, if there is none or it is damaged."""
     from transformers import AutoConfig
 
@@ -117,7 +121,8 @@ def read_config(folder: Path) -> Any:
         raise UserError(f"policy folder {folder} holds no config.json: give a Hugging Face model folder")
     try:
         # Else a folder with code of its own asks at the terminal whether to run it.
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return config
     except ConfigurationError as error:  # of Motif-2, which says `config.json: ...`
         raise UserError(f"{folder}/{error}") from error
     except Exception as error:  # a damaged file makes the parsers raise anything, KeyError and TypeError included

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reprise.core.files import mode_of_new_files
 
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-def save_policy(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, Any] | None = None) -> None:
+
+def save_policy(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Write weights, configuration, generation config, tokenizer and chat template to `folder`.
 
     A model that transformers does not carry is written with its modelling files (`models/motif2/modeling.py`). A folder
@@ -20,7 +28,7 @@ def save_policy(model: Any, tokenizer: Any, folder: Path, weights: Mapping[str, 
     """
     for described in (model.config, tokenizer):
         _forget_code(described)
-    model.save_pretrained(folder, **({} if weights is None else {"state_dict": weights}))
+    model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
     for file in Path(folder).glob("*.safetensors"):
         mode_of_new_files(file)

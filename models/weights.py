@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reprise.core.errors import UserError
 from reprise.core.files import absence
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -55,7 +59,7 @@ def weight_files(folder: Path) -> list[Path]:
     return files
 
 
-def check_weights(folder: Path, config: Any) -> None:
+def check_weights(folder: Path, config: PreTrainedConfig) -> None:
     """Raises UserError that names every missing and unexpected tensor and each of another shape than `config`.
 
     transformers would start from random numbers in place of missing tensors, and leave out unexpected ones, and say so
@@ -102,17 +106,17 @@ def check_weights(folder: Path, config: Any) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without transformers' report of what was missing, which is told as an error here."""
-    from transformers.utils import logging
+    from transformers.utils import logging as library
 
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
+    level, bar = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity(logging.CRITICAL)
+    library.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        library.set_verbosity(level)
         if bar:
-            logging.enable_progress_bar()
+            library.enable_progress_bar()
 
 
 def folded(names: Iterable[str]) -> list[str]:

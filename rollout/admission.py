@@ -19,9 +19,17 @@ open, one more that starts at version n keeps it true: its latest version is at 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TypedDict
 
 from reprise.core.errors import UserError
+
+
+class AdmissionState(TypedDict):
+    """An `Admission` as plain values."""
+
+    next_take: int
+    in_flight: dict[str, int]
+    ready: dict[str, int]
 
 
 class Admission:
@@ -132,7 +140,7 @@ class Admission:
         earliest = min(self._in_flight.values(), default=None)
         return [group_id for group_id, version in self._in_flight.items() if version == earliest]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> AdmissionState:
         """A plain dictionary for `restore`."""
         return {
             "next_take": self.next_take,
@@ -140,7 +148,7 @@ class Admission:
             "ready": {group_id: self._ready[group_id] for group_id in self._started if group_id in self._ready},
         }
 
-    def restore(self, state: dict[str, Any]) -> list[str]:
+    def restore(self, state: AdmissionState) -> list[str]:
         """Go on from a `state()` in a new Admission made with the restored learner's version.
 
         Returns the ids of the groups that were in flight: they are lost and closed; their tasks have to be posed again.

@@ -60,7 +60,7 @@ class ChatCodec:
         ids = self._tokenizer.encode(text, add_special_tokens=False)
         if len(ids) != 1:
             raise UserError(f"rollout.stop: {text!r} is {len(ids)} tokens of this tokenizer; it must be one")
-        return ids[0]
+        return int(ids[0])
 
     def prompt_ids(self, task: Task) -> Int32:
         """int32[P]: the task's messages through the chat template, with the assistant's turn opened."""
@@ -133,7 +133,7 @@ class ChatCodec:
         own = self._tokenizer.eos_token_id
         return next((token for token in written if token in self._ends), min(self._ends) if own is None else own)
 
-    def prompt_text(self, messages: Sequence[Any]) -> str:
+    def prompt_text(self, messages: Sequence[object]) -> str:
         """What `prompt_ids` are the tokens of."""
         return str(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from reprise.core.types import FinishReason, Float32, Int32
 
@@ -73,7 +73,7 @@ class RolloutEngine(Protocol):
         """float32[len-1]: log-probability in nats of each token but the first, at temperature 1."""
         ...
 
-    async def init_weight_transfer(self, init_info: dict[str, Any]) -> None: ...
+    async def init_weight_transfer(self, init_info: dict[str, object]) -> None: ...
 
     async def pause(self) -> None:
         """Freeze every request after the current step and clear all cached keys."""
@@ -81,7 +81,7 @@ class RolloutEngine(Protocol):
 
     async def start_weight_update(self) -> None: ...
 
-    async def update_weights(self, update_info: dict[str, Any]) -> None: ...
+    async def update_weights(self, update_info: dict[str, object]) -> None: ...
 
     async def finish_weight_update(self, version: int) -> None:
         """Take the new weights and stamp every token sampled from here on with `version`."""

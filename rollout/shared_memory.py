@@ -98,7 +98,7 @@ class SharedMemoryReceiver(WeightTransferEngine[SharedMemoryInit, SharedMemoryUp
                 "the fused layer it belongs to would be left half-filled"
             )
 
-    def update_weights(self, update_info: dict) -> None:
+    def update_weights(self, update_info: dict[str, object]) -> None:
         # The base class also synchronises an accelerator, and a CPU has none.
         self.receive_weights(self.parse_update_info(update_info))
 

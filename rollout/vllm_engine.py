@@ -152,7 +152,7 @@ class VllmEngine:
         rows: Any = output.prompt_logprobs
         return np.asarray([row[i].logprob for row, i in zip(rows[1:], ids[1:], strict=True)], dtype=np.float32)
 
-    async def init_weight_transfer(self, init_info: dict[str, Any]) -> None:
+    async def init_weight_transfer(self, init_info: dict[str, object]) -> None:
         await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=init_info))
 
     async def pause(self) -> None:
@@ -171,7 +171,7 @@ class VllmEngine:
     async def start_weight_update(self) -> None:
         await self._llm.start_weight_update()
 
-    async def update_weights(self, update_info: dict[str, Any]) -> None:
+    async def update_weights(self, update_info: dict[str, object]) -> None:
         await self._llm.update_weights(WeightTransferUpdateRequest(update_info=update_info))
 
     async def finish_weight_update(self, version: int) -> None:

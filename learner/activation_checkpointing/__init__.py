@@ -41,7 +41,7 @@ from reprise.learner.activation_checkpointing.tiles import check_tileable, in_ti
 from reprise.learner.settings import CheckpointingSettings
 
 # Given a module, its forward pass, and positional and keyword arguments: runs it.
-_Around = Callable[[torch.nn.Module, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+_Around = Callable[[torch.nn.Module, Callable[..., object], tuple[object, ...], dict[str, object]], object]
 
 
 def apply(model: PreTrainedModel, settings: CheckpointingSettings) -> None:
@@ -71,13 +71,13 @@ def apply(model: PreTrainedModel, settings: CheckpointingSettings) -> None:
 
 def _wrap(module: torch.nn.Module, around: _Around, without_gradients: bool = False) -> None:
     """Put `around` around the module's forward method, bound so that a copy of the module wraps itself."""
-    inner: Any = getattr(module.forward, "__func__", None)
+    inner: Callable[..., Any] | None = getattr(module.forward, "__func__", None)
     if inner is None:  # a plain function that someone set on this module
         plain = module.forward
         inner = functools.wraps(plain)(lambda self, *args, **kwargs: plain(*args, **kwargs))
 
     @functools.wraps(inner)
-    def forward(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+    def forward(self: torch.nn.Module, *args: object, **kwargs: object) -> Any:
         run = functools.partial(inner, self)
         if not (torch.is_grad_enabled() or without_gradients):
             return run(*args, **kwargs)
@@ -87,18 +87,18 @@ def _wrap(module: torch.nn.Module, around: _Around, without_gradients: bool = Fa
 
 
 def _recomputed(
-    contexts: Callable[[], tuple[AbstractContextManager[Any], AbstractContextManager[Any]]],
+    contexts: Callable[[], tuple[AbstractContextManager[object], AbstractContextManager[object]]],
     module: torch.nn.Module,
-    run: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    run: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
 ) -> Any:
     """Run now and once more in the backward pass. Arguments with gradients are kept as saved tensors, for `offload`."""
     named = [name for name, value in kwargs.items() if isinstance(value, torch.Tensor) and value.requires_grad]
     rest = {name: value for name, value in kwargs.items() if name not in named}
     count = len(args)  # and not `args` itself, which the function below would hold on the device until it runs again
 
-    def positional(*values: Any) -> Any:
+    def positional(*values: object) -> Any:
         return run(*values[:count], **rest, **dict(zip(named, values[count:])))
 
     values = (*args, *(kwargs[name] for name in named))
@@ -106,11 +106,11 @@ def _recomputed(
 
 
 def _within(
-    context: Callable[[], AbstractContextManager[Any]],
+    context: Callable[[], AbstractContextManager[object]],
     module: torch.nn.Module,
-    run: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    run: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
 ) -> Any:
     with context():
         return run(*args, **kwargs)

@@ -11,7 +11,6 @@ import weakref
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -82,7 +81,7 @@ class HostCopies:
     """Moves tensors to host memory: what operators keep of the same memory, once."""
 
     def __init__(self) -> None:
-        self._made: weakref.WeakValueDictionary[Any, _StorageOnHost] = weakref.WeakValueDictionary()
+        self._made: weakref.WeakValueDictionary[object, _StorageOnHost] = weakref.WeakValueDictionary()
 
     def pack(self, tensor: torch.Tensor) -> torch.Tensor | _OnHost:
         """The tensor's copy; or itself, if it is of a parameter (those are held anyway), small, or sparse."""
@@ -98,7 +97,7 @@ class HostCopies:
             made = self._made[key] = _StorageOnHost(tensor)
         return _OnHost(made, tensor.size(), tensor.stride(), int(tensor.storage_offset()))
 
-    def hooks(self) -> AbstractContextManager[Any]:
+    def hooks(self) -> AbstractContextManager[object]:
         """A context within which all that operators keep for their backward pass is moved."""
         return torch.autograd.graph.saved_tensors_hooks(self.pack, unpack)
 

@@ -72,7 +72,7 @@ class _Keep(TorchDispatchMode):
     supports_higher_order_operators = True
 
     def __init__(self, keeps: Keeps, copies: HostCopies | None, tape: list[_Entry]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._keeps, self._copies, self._tape = keeps, copies, tape
 
     @classmethod
@@ -96,7 +96,7 @@ class _Keep(TorchDispatchMode):
     def __exit__(self, *error: Any) -> None:
         if self._tape and is_product(self._tape[-1].operator):
             self._tape[-1].forget()
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
 
 class _Replay(TorchDispatchMode):
@@ -105,7 +105,7 @@ class _Replay(TorchDispatchMode):
     supports_higher_order_operators = True
 
     def __init__(self, keeps: Keeps, tape: list[_Entry]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._keeps, self._tape, self._next = keeps, tape, 0
 
     @classmethod
@@ -114,7 +114,7 @@ class _Replay(TorchDispatchMode):
 
     def __enter__(self) -> Any:
         self._next = 0
-        return super().__enter__()
+        return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if not self._keeps(func):

@@ -51,7 +51,7 @@ def check_tileable(mlp: torch.nn.Module) -> None:
 
 
 def in_tiles(
-    tiles: int, mlp: torch.nn.Module, run: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    tiles: int, mlp: torch.nn.Module, run: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> torch.Tensor:
     """`run`, the forward pass of `mlp` over hidden states [..., width], on `tiles` slices of all their tokens."""
     (hidden,) = (*args, *kwargs.values())
@@ -65,8 +65,8 @@ def in_tiles(
     parameters = [p for p in mlp.parameters() if p.requires_grad]
     if parameters and not flat.requires_grad:  # or nobody would ask for the gradients of the parameters
         flat = flat.detach().requires_grad_()
-    kept: torch.Tensor = _KeptInput.apply(flat)
-    out: torch.Tensor = _Tiles.apply(kept, kept.grad_fn, run, tiles, parameters)
+    kept: torch.Tensor = _KeptInput.apply(flat)  # type: ignore[no-untyped-call]
+    out: torch.Tensor = _Tiles.apply(kept, kept.grad_fn, run, tiles, parameters)  # type: ignore[no-untyped-call]
     return out[:tokens].view(hidden.shape)
 
 
@@ -90,8 +90,8 @@ class _Tiles(torch.autograd.Function):
     def forward(
         ctx: Any,
         hidden: torch.Tensor,
-        input_node: Any,
-        run: Callable[..., Any],
+        input_node: object,
+        run: Callable[..., object],
         tiles: int,
         parameters: list[torch.nn.Parameter],
     ) -> torch.Tensor:
@@ -122,7 +122,7 @@ class _Tiles(torch.autograd.Function):
         return TiledMLP.backward(context, *gradients)[2], None, None, None, None
 
 
-def _call(run: Callable[..., Any], hidden: torch.Tensor) -> torch.Tensor:
+def _call(run: Callable[..., object], hidden: torch.Tensor) -> torch.Tensor:
     out = run(hidden)
     if not isinstance(out, torch.Tensor):
         raise UserError(

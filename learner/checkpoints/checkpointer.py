@@ -7,9 +7,10 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,6 +20,10 @@ from reprise.learner.checkpoints import folder as folders
 from reprise.learner.checkpoints import random_states
 from reprise.learner.checkpoints.layout import flat_groups, optimizer_kind, parameter_shapes, stage
 from reprise.learner.checkpoints.shards import Snapshot, file_name
+
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
+    from torch._C._distributed_c10d import Store
 
 _POLL_S = 0.05
 log = logging.getLogger(__name__)
@@ -53,13 +58,13 @@ class Checkpointer:
         if rank == 0:
             folders.sweep(self._folder, log.warning)
 
-    def save(self, ds_engine: Any, step: int, client_state: dict[str, Any]) -> None:
+    def save(self, ds_engine: DeepSpeedEngine, step: int, client_state: Mapping[str, object]) -> None:
         """Write checkpoint `step-<step>`, after the former one is complete. `client_state` is rank 0's.
 
         Raises RunError on every rank if the former checkpoint could not be written on one of them, and TypeError for a
         `client_state` that is neither JSON nor numpy arrays.
         """
-        metadata = {
+        metadata: folders.Metadata = {
             "format": 1,
             "step": step,
             "world_size": self._world_size,
@@ -137,7 +142,7 @@ class Checkpointer:
 
     # ---- in the writing thread ---------------------------------------------------------------------------------------
 
-    def _write(self, snapshot: Snapshot, partial: Path, metadata: dict[str, Any]) -> None:
+    def _write(self, snapshot: Snapshot, partial: Path, metadata: folders.Metadata) -> None:
         try:
             snapshot.write(partial, self._rank)
             if self._rank == 0:
@@ -172,5 +177,5 @@ class Checkpointer:
         return f"checkpoint-{self._number}-failed-{rank}"
 
 
-def _store() -> torch.distributed.Store:
+def _store() -> Store:
     return torch.distributed.distributed_c10d._get_default_store()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import Any
 
 import numpy as np
 
 _ARRAY = "__array__"
 
 
-def encode(value: Any) -> Any:
+def encode(value: object) -> object:
     """What `decode` turns back, but for tuples, which become lists. Raises TypeError for what JSON cannot hold."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         return {_ARRAY: [value.dtype.str, list(value.shape), b64encode(value.tobytes()).decode()]}
@@ -27,7 +26,7 @@ def encode(value: Any) -> Any:
     raise TypeError(f"client_state: a {type(value).__name__} is neither JSON nor a numpy array")
 
 
-def decode(value: Any) -> Any:
+def decode(value: object) -> object:
     if isinstance(value, dict):
         if _ARRAY in value:
             dtype, shape, text = value[_ARRAY]

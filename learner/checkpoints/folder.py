@@ -19,13 +19,26 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from reprise.core.errors import UserError
 
 METADATA = "metadata.json"
 PARTIAL, REMOVED = ".partial", ".removed"
 _NAME = re.compile(r"step-(\d{6,})(\.partial|\.removed)?")
+
+
+class Metadata(TypedDict):
+    """metadata.json of a checkpoint; `client_state` as `client_state.encode` makes it."""
+
+    format: int
+    step: int
+    world_size: int
+    zero_stage: int
+    dtype: str
+    optimizer: str
+    parameters: dict[str, list[int]]
+    client_state: object
 
 
 def checkpoints(folder: str | Path) -> list[Path]:
@@ -57,7 +70,7 @@ def begin(folder: str | Path, step: int) -> Path:
     return partial
 
 
-def commit(partial: Path, metadata: dict[str, Any]) -> Path:
+def commit(partial: Path, metadata: Metadata) -> Path:
     """Give a folder whose files are all written its plain name, in place of a former checkpoint of the same step."""
     under_way = partial / f"{METADATA}.tmp"
     under_way.write_text(json.dumps(metadata))
@@ -113,7 +126,7 @@ def sweep(folder: str | Path, say: Callable[[str], object]) -> None:
             say(f"removed a {what} checkpoint that a stopped run left behind: {path.name}")
 
 
-def read_metadata(path: str | Path) -> dict[str, Any]:
+def read_metadata(path: str | Path) -> Metadata:
     """metadata.json of a complete checkpoint: step, world_size, zero_stage, dtype, optimizer, parameters, client_state.
 
     Raises UserError where there is none that can be read.
@@ -125,7 +138,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a complete checkpoint: {METADATA} cannot be read ({error})") from error
     if metadata.get("format") != 1:
         raise UserError(f"checkpoint {path} has format {metadata.get('format')}, and this version reads format 1")
-    return dict(metadata)
+    return cast(Metadata, metadata)
 
 
 def sync(path: Path) -> None:

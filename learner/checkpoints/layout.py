@@ -8,9 +8,12 @@ a stretch of a flattened parameter: the same view that DeepSpeed's universal che
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +34,17 @@ class FlatGroup:
     fragments: list[Fragment]
 
 
-def stage(ds_engine: Any) -> int:
+def stage(ds_engine: DeepSpeedEngine) -> int:
     return int(ds_engine.zero_optimization_stage())
 
 
-def parameter_shapes(ds_engine: Any) -> dict[str, list[int]]:
+def parameter_shapes(ds_engine: DeepSpeedEngine) -> dict[str, list[int]]:
     """Name -> full shape of every trained parameter, tied ones once."""
     named = ds_engine.module.named_parameters()
     return {name: list(getattr(p, "ds_shape", p.shape)) for name, p in named if p.requires_grad}
 
 
-def flat_groups(ds_engine: Any) -> list[FlatGroup]:
+def flat_groups(ds_engine: DeepSpeedEngine) -> list[FlatGroup]:
     """This rank's flat tensors, in an order that is the same on all ranks."""
     zero = ds_engine.optimizer
     names = {id(p): name for name, p in ds_engine.module.named_parameters()}
@@ -60,7 +63,7 @@ def flat_groups(ds_engine: Any) -> list[FlatGroup]:
     ]
 
 
-def spread_masters(ds_engine: Any) -> None:
+def spread_masters(ds_engine: DeepSpeedEngine) -> None:
     """Bring the weights that the forward pass uses in line with the float32 masters on all ranks (collective)."""
     zero = ds_engine.optimizer
     if stage(ds_engine) == 3:
@@ -74,7 +77,7 @@ def spread_masters(ds_engine: Any) -> None:
         zero._hp_optimizer_states_linked = False
 
 
-def optimizer_kind(ds_engine: Any) -> str:
+def optimizer_kind(ds_engine: DeepSpeedEngine) -> str:
     """A name for what the optimiser's state means; AdamW's implementations share one."""
     name = type(ds_engine.basic_optimizer).__name__
     return "adamw" if name in ("AdamW", "DeepSpeedCPUAdam", "FusedAdam") else name.lower()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from reprise.core.errors import UserError
 from reprise.learner.checkpoints import client_state, random_states
-from reprise.learner.checkpoints.folder import read_metadata
+from reprise.learner.checkpoints.folder import Metadata, read_metadata
 from reprise.learner.checkpoints.layout import FlatGroup, flat_groups, optimizer_kind, parameter_shapes, spread_masters
 from reprise.learner.checkpoints.shards import MASTER, Shards
 
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
 
-def check_architecture(path: str | Path, parameters: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+
+def check_architecture(path: str | Path, parameters: Mapping[str, Sequence[int]]) -> Metadata:
     """The metadata of a checkpoint, if it fits parameters of these names and shapes; else UserError, in one line."""
     metadata = read_metadata(path)
     saved, wanted = metadata["parameters"], {name: list(shape) for name, shape in parameters.items()}
@@ -34,7 +37,7 @@ def check_architecture(path: str | Path, parameters: Mapping[str, Sequence[int]]
     return metadata
 
 
-def load(ds_engine: Any, path: str | Path) -> dict[str, Any]:
+def load(ds_engine: DeepSpeedEngine, path: str | Path) -> dict[str, Any]:
     """Put a checkpoint's weights, optimiser state and random states into an engine; its client_state (collective).
 
     World size, ZeRO stage, sequence parallelism, offload and dtype may differ from the run that wrote it: every rank
@@ -58,8 +61,7 @@ def load(ds_engine: Any, path: str | Path) -> dict[str, Any]:
         _fill(group, shards, optimizer)
     spread_masters(ds_engine)
     random_states.restore(shards.indices[torch.distributed.get_rank() % metadata["world_size"]]["random"])
-    decoded: dict[str, Any] = client_state.decode(metadata["client_state"])
-    return decoded
+    return cast(dict[str, Any], client_state.decode(metadata["client_state"]))
 
 
 def _fill(group: FlatGroup, shards: Shards, optimizer: Any) -> None:

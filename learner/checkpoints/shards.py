@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from reprise.core.errors import UserError
 from reprise.core.files import mode_of_new_files
-from reprise.learner.checkpoints.folder import read_metadata, sync
+from reprise.learner.checkpoints.folder import Metadata, read_metadata, sync
 from reprise.learner.checkpoints.layout import FlatGroup, Fragment
 
 MASTER = "fp32"
@@ -31,10 +31,12 @@ class Snapshot:
     """Host copies of what a rank contributes, and how to read them: all that its file will hold."""
 
     tensors: dict[str, torch.Tensor]
-    index: dict[str, Any]
+    index: dict[str, object]
 
     @classmethod
-    def take(cls, groups: list[FlatGroup], state: dict[Any, Any], random: dict[str, Any]) -> Snapshot:
+    def take(
+        cls, groups: list[FlatGroup], state: Mapping[torch.Tensor, Mapping[str, Any]], random: dict[str, object]
+    ) -> Snapshot:
         """Copy masters, the optimiser's `state` and the `random` states, which training may change right after."""
         tensors, described = dict[str, torch.Tensor](), []
         for i, group in enumerate(groups):
@@ -67,7 +69,7 @@ class _Piece:
 class Shards:
     """The files of all ranks of a checkpoint, read piece by piece (memory-mapped)."""
 
-    def __init__(self, path: Path, metadata: dict[str, Any]) -> None:
+    def __init__(self, path: Path, metadata: Metadata) -> None:
         self._path = path
         self._files = [self._open(path / file_name(rank)) for rank in range(metadata["world_size"])]
         self.indices = [json.loads(file.metadata()["index"]) for file in self._files]

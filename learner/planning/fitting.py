@@ -22,7 +22,7 @@ _MOST_RANKS = 1024
 class Change:
     """Keys of the engine's settings, dotted, with their new values, and the memory they lead to."""
 
-    keys: dict[str, Any]
+    keys: dict[str, object]
     budget: Budget
 
 
@@ -52,7 +52,7 @@ def proposals(measured: Measured, job: PlanInput, memory: int, most: int = 3) ->
 def _together(measured: Measured, job: PlanInput, memory: int, policies: Sequence[str]) -> Change | None:
     """Changes one on top of the other, each kept only if it saves memory, until it fits; then those not needed are
     taken back."""
-    keys: dict[str, Any] = {}
+    keys: dict[str, object] = {}
     best = budget(measured, job)
     while best.total > memory:
         current = _changed(job, keys)
@@ -71,9 +71,9 @@ def _together(measured: Measured, job: PlanInput, memory: int, policies: Sequenc
     return Change(keys, best)
 
 
-def _utmost(job: PlanInput) -> dict[str, Any]:
+def _utmost(job: PlanInput) -> dict[str, object]:
     """All that saves memory at once."""
-    keys: dict[str, Any] = {"checkpointing.policy": "block", "checkpointing.mlp_tiles": 4, "zero_stage": 3}
+    keys: dict[str, object] = {"checkpointing.policy": "block", "checkpointing.mlp_tiles": 4, "zero_stage": 3}
     degree = max(_degrees(job))
     if job.on_gpu:
         keys |= {"checkpointing.offload": True, "offload.parameters": True}
@@ -95,7 +95,7 @@ def _degrees(job: PlanInput) -> list[int]:
     return found
 
 
-def _steps(job: PlanInput, policies: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _steps(job: PlanInput, policies: Sequence[str]) -> Iterator[dict[str, object]]:
     """Single changes, the cheapest for the run's speed first; `policies` from the one that keeps most to the least."""
     engine = job.engine
     for policy in policies[policies.index(engine.checkpointing.policy) + 1 :]:
@@ -120,7 +120,7 @@ def _steps(job: PlanInput, policies: Sequence[str]) -> Iterator[dict[str, Any]]:
         ranks *= 2
 
 
-def _tried(measured: Measured, job: PlanInput, keys: dict[str, Any]) -> Change | None:
+def _tried(measured: Measured, job: PlanInput, keys: dict[str, object]) -> Change | None:
     """None where the settings refuse the change."""
     try:
         return Change(keys, budget(measured, _changed(job, keys)))
@@ -128,7 +128,7 @@ def _tried(measured: Measured, job: PlanInput, keys: dict[str, Any]) -> Change |
         return None
 
 
-def _changed(job: PlanInput, keys: dict[str, Any]) -> PlanInput:
+def _changed(job: PlanInput, keys: dict[str, object]) -> PlanInput:
     content: dict[str, Any] = job.engine.model_dump()
     for key, value in keys.items():
         *sections, name = key.split(".")

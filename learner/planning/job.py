@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -15,6 +15,9 @@ from reprise.learner import attention
 from reprise.learner.activation_checkpointing.parts import decoder_layers
 from reprise.learner.packing import row_length
 from reprise.learner.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 WIDTHS = {"float32": 4, "bfloat16": 2}
 
@@ -71,7 +74,7 @@ class PlanInput:
     fixed_bytes     what a rank takes without a model: assumed on a GPU, `cluster.process_memory_gb` on CPU
     """
 
-    config: Any
+    config: PreTrainedConfig
     engine: EngineSettings
     dtype: str
     row_tokens: int
@@ -96,7 +99,7 @@ class PlanInput:
 class Shapes:
     """Builds the model of a configuration with a few layers, anywhere: on `meta` to count it, fake to measure it."""
 
-    def __init__(self, config: Any, dtype: str) -> None:
+    def __init__(self, config: PreTrainedConfig, dtype: str) -> None:
         self._config, self._dtype = config, getattr(torch, dtype)
 
     def build(self, layers: int, vocabulary: int | None = None) -> Any:

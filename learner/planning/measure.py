@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -24,6 +24,9 @@ from reprise.learner.planning.tracking import Tracker
 from reprise.learner.policy import Policy
 from reprise.learner.rows import MicroBatch, RowLayout
 from reprise.learner.settings import CheckpointingSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 _TOKENS = 1024  # of a rank; a multiple of what tiled MLPs may be asked for
 _VOCABULARY = 256  # of the measured stack: the head is measured by itself, the embedding is arithmetic
@@ -99,7 +102,9 @@ def measure_head(job: PlanInput, hidden_size: int, vocabulary: int, tokens: int)
         tracker = Tracker(model)
         tracker.track_external(hidden, each)
         with tracker:
-            logprobs, _entropies = Policy(model, 1.0, None)(batch, with_entropy=job.with_entropy)
+            logprobs, _entropies = Policy(cast("PreTrainedModel", model), 1.0, None)(
+                batch, with_entropy=job.with_entropy
+            )
             kept = tracker.now()
             logprobs.sum().backward()
             peak, _ = tracker.take()
@@ -109,13 +114,13 @@ def measure_head(job: PlanInput, hidden_size: int, vocabulary: int, tokens: int)
 class _HeadAlone(torch.nn.Module):
     """A causal LM whose layers have already run."""
 
-    def __init__(self, config: Any, vocabulary: int, hidden: torch.Tensor) -> None:
+    def __init__(self, config: PreTrainedConfig, vocabulary: int, hidden: torch.Tensor) -> None:
         super().__init__()
         self.config = config
         self.lm_head = torch.nn.Linear(hidden.shape[2], vocabulary, bias=False, dtype=hidden.dtype)
         self._hidden = hidden
 
-    def base_model(self, **kwargs: Any) -> Any:
+    def base_model(self, **kwargs: object) -> Any:
         return SimpleNamespace(last_hidden_state=self._hidden)
 
     def get_output_embeddings(self) -> torch.nn.Module:
@@ -123,8 +128,8 @@ class _HeadAlone(torch.nn.Module):
 
 
 # Measurements are functions of their keys: remembered while the process lives.
-_stacks: dict[tuple[Any, ...], Stack] = {}
-_heads: dict[tuple[Any, ...], Head] = {}
+_stacks: dict[tuple[object, ...], Stack] = {}
+_heads: dict[tuple[object, ...], Head] = {}
 
 
 class Measured:

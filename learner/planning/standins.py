@@ -24,7 +24,7 @@ def kernel_of(name: str, on_gpu: bool) -> Kernel:
     def with_workspace(
         query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, row: RowLayout, scaling: float | None
     ) -> torch.Tensor:
-        query, key, value = _Workspace.apply(query, key, value)
+        query, key, value = _Workspace.apply(query, key, value)  # type: ignore[no-untyped-call]
         return kernel(query, key, value, row, scaling)
 
     return with_workspace
@@ -89,13 +89,13 @@ class SharedHeads:
             x = x.repeat_interleave(self._degree // x.shape[2], dim=2)
         tokens, one, heads, width = x.shape
         x = x.reshape(tokens, one, self._degree, heads // self._degree, width)
-        x = _Exchange.apply(x.permute(2, 0, 1, 3, 4).contiguous())
+        x = _Exchange.apply(x.permute(2, 0, 1, 3, 4).contiguous())  # type: ignore[no-untyped-call]
         return x.reshape(tokens * self._degree, *x.shape[2:]).contiguous()
 
     def _give_back(self, x: torch.Tensor) -> torch.Tensor:
         """[T, 1, heads / degree * D] -> [1, t, heads * D]"""
         tokens = x.shape[0] // self._degree
-        x = _Exchange.apply(x.reshape(self._degree, tokens, *x.shape[1:]).contiguous())
+        x = _Exchange.apply(x.reshape(self._degree, tokens, *x.shape[1:]).contiguous())  # type: ignore[no-untyped-call]
         x = x.permute(1, 2, 0, 3)
         return x.reshape(*x.shape[:2], -1).contiguous().transpose(0, 1)
 

@@ -15,13 +15,13 @@ class _NoModules:
     is_bw = False
     parents: frozenset[str] = frozenset()
 
-    def register_user_hooks(self, *hooks: Any) -> None: ...
+    def register_user_hooks(self, *hooks: object) -> None: ...
 
     def clear_user_hooks(self) -> None: ...
 
     def __enter__(self) -> None: ...
 
-    def __exit__(self, *error: Any) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 class Tracker(MemTracker):
@@ -38,7 +38,7 @@ class Tracker(MemTracker):
         self.attentions = 0
         self._peak = self._flops = 0
 
-    def _update_peak_stats(self, peak_state: Any) -> None:
+    def _update_peak_stats(self, peak_state: object) -> None:
         """Not by module, and not by copying every snapshot: `take` has the peak."""
 
     def now(self) -> int:

@@ -6,9 +6,10 @@ The learner does not know Ray: whoever builds it hands in an `EngineControl` (`a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from reprise.core.errors import RunError
+from reprise.core.types import Float32
 from reprise.learner.publishing.settings import Deadlines
 
 
@@ -25,7 +26,7 @@ class EngineControl(Protocol):
         """Processes of one engine that hold weights (its tensor-parallel size)."""
         ...
 
-    def call(self, method: str, arguments: Sequence[tuple[Any, ...]], deadline_s: float) -> list[Any]:
+    def call(self, method: str, arguments: Sequence[tuple[object, ...]], deadline_s: float) -> list[object]:
         """`method(*arguments[i])` on engine i; all results in order, or `EngineCallError`."""
         ...
 
@@ -76,7 +77,7 @@ class StagedClient:
         self.version = 0
         self.failed: EngineCallError | None = None
 
-    def _all(self, method: str, *arguments: Any, stage: str) -> list[Any]:
+    def _all(self, method: str, *arguments: object, stage: str) -> list[object]:
         self.stage = stage
         everyone = [arguments] * self._control.engines
         try:
@@ -98,13 +99,13 @@ class StagedClient:
         self._all("pause", stage="pause")
         self._all("start_weight_update", stage="transfer")
 
-    def update_weights(self, update_info: Any) -> None:
+    def update_weights(self, update_info: object) -> None:
         self._all("update_weights", update_info, stage="transfer")
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
         self._all("finish_weight_update", self.version, stage="finish")
         self._all("resume", stage="resume")
 
-    def score(self, token_ids: list[int]) -> list[Any]:
+    def score(self, token_ids: list[int]) -> list[Float32]:
         """Per engine, float32[len-1] log-probabilities of the given tokens."""
-        return self._all("score", token_ids, stage="check")
+        return cast(list[Float32], self._all("score", token_ids, stage="check"))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class Publisher:
 
         return IPCTrainerInitInfo(rank=self._rank, packed=True, packed_buffer_size_bytes=bucket)
 
-    def _open(self, init_info: TrainerInitInfo) -> TrainerWeightTransferEngine:
+    def _open(self, init_info: TrainerInitInfo) -> TrainerWeightTransferEngine[Any]:
         if isinstance(init_info, SharedMemoryTrainerInit):
             return SharedMemorySender.trainer_init(init_info, client=self._client, source=self._source)
         return WeightTransferTrainerFactory.trainer_init(init_info, client=self._client, source=self._source)

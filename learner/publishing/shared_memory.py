@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from vllm.distributed.weight_transfer.base import (
@@ -127,7 +127,7 @@ class SharedMemorySender(TrainerWeightTransferEngine[SharedMemoryTrainerInit]):
                 loading.result()
         self.client.finish_weight_update()
 
-    def _write(self, bucket: list[Placed], pairs: Iterator[tuple[str, torch.Tensor]]) -> dict[str, Any]:
+    def _write(self, bucket: list[Placed], pairs: Iterator[tuple[str, torch.Tensor]]) -> dict[str, object]:
         """Copy the bucket's tensors into the mapped file; the description the engines need to find them."""
         for placed in bucket:
             name, tensor = next(pairs)

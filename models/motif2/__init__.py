@@ -22,7 +22,7 @@ AutoModel.register(Motif2Config, Motif2Model, exist_ok=True)
 AutoModelForCausalLM.register(Motif2Config, Motif2ForCausalLM, exist_ok=True)
 
 # What is saved carries the modelling files, named in its config.json: see modeling.py.
-Motif2Config.register_for_auto_class()
-Motif2ForCausalLM.register_for_auto_class("AutoModelForCausalLM")
+Motif2Config.register_for_auto_class()  # type: ignore[no-untyped-call]
+Motif2ForCausalLM.register_for_auto_class("AutoModelForCausalLM")  # type: ignore[no-untyped-call]
 
 __all__ = ["Motif2Config", "Motif2ForCausalLM", "Motif2Model"]

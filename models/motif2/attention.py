@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from transformers.cache_utils import Cache
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -64,8 +65,8 @@ class Motif2Attention(nn.Module):
         hidden_states: torch.Tensor,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
         attention_mask: torch.Tensor | None,
-        past_key_values: Any | None = None,
-        **kwargs: Any,
+        past_key_values: Cache | None = None,
+        **kwargs: object,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """hidden_states [B, T, H] → [B, T, H], and the attention weights if the attention function returns them.
 
@@ -79,12 +80,13 @@ class Motif2Attention(nn.Module):
         key = rotate(self.k_proj(hidden_states).view(per_head), cos, sin)
         value = self.v_proj(hidden_states)
 
-        query = _PadQueries.apply(query, self.config.signal_heads).transpose(1, 2)  # [B, heads, T, 2·head_dim]
+        padded: torch.Tensor = _PadQueries.apply(query, self.config.signal_heads)  # type: ignore[no-untyped-call]
+        query = padded.transpose(1, 2)  # [B, heads, T, 2·head_dim]
         key, value = (x.reshape(*tokens, -1, 2 * self.head_dim).transpose(1, 2) for x in (key, value))
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)
 
-        attend: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS.get_interface(
+        attend: Callable[..., tuple[torch.Tensor, torch.Tensor | None]] = ALL_ATTENTION_FUNCTIONS.get_interface(
             str(self.config._attn_implementation), eager_attention
         )
         dropout = self.attention_dropout if self.training else 0.0
@@ -95,7 +97,7 @@ class Motif2Attention(nn.Module):
 
     def difference(self, attended: torch.Tensor) -> torch.Tensor:
         """[B, T, heads, 2·head_dim] of all heads → (signal - λ·noise), normalised, as one row [B, T, ...] a token."""
-        out = self.subln(signal_less_noise(attended, self.lambda_full(), self.config.signal_heads))
+        out: torch.Tensor = self.subln(signal_less_noise(attended, self.lambda_full(), self.config.signal_heads))
         return (out * (1 - self.lambda_init)).flatten(2)
 
 
@@ -128,7 +130,7 @@ class _PadQueries(torch.autograd.Function):
         return pad_queries(query, signal)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None]:
         grouped = upstream.unflatten(-2, (-1, ctx.signal + 1))
         width = upstream.shape[-1] // 2
@@ -139,6 +141,8 @@ class _PadQueries(torch.autograd.Function):
 def signal_less_noise(attended: torch.Tensor, lam: torch.Tensor, signal: int) -> torch.Tensor:
     """[..., groups·(signal + 1), 2D] of all heads → signal - λ·noise [..., groups, signal, 2D]."""
     grouped = attended.unflatten(-2, (-1, signal + 1))
+    heads: torch.Tensor
+    noise: torch.Tensor
     heads, noise = grouped.split([signal, 1], dim=-2)
     return heads - lam.to(attended.dtype) * noise
 
@@ -169,14 +173,14 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
 
 
 def eager_attention(
-    module: Any,
+    module: Motif2Attention,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float,
     dropout: float = 0.0,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention with all scores in memory, and the only one that returns weights; transformers' interface."""
     key, value = (x.repeat_interleave(module.num_key_value_groups, dim=1) for x in (key, value))

@@ -66,7 +66,7 @@ class Motif2Config(PretrainedConfig):
             for rope in (self.rope_parameters, kwargs.get("rope_scaling")):
                 if isinstance(rope, dict) and "yarn" in (rope.get("rope_type"), rope.get("type")):
                     rope.setdefault("original_max_position_embeddings", base)
-        super().__post_init__(**kwargs)
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         self._check_family(kwargs)
         self._check_sizes()
         self._check_heads()

@@ -40,7 +40,7 @@ class Motif2MLP(nn.Module):
         return out
 
 
-class Motif2DecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
+class Motif2DecoderLayer(GradientCheckpointingLayer):
     """x + attention(norm(x)), then x + MLP(norm(x))."""
 
     def __init__(self, config: Motif2Config, layer_idx: int) -> None:
@@ -52,12 +52,14 @@ class Motif2DecoderLayer(GradientCheckpointingLayer):  # type: ignore[misc]
 
     def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         """hidden_states [B, T, H]; kwargs are the attention's."""
+        attended: torch.Tensor
         attended, _ = self.self_attn(self.input_layernorm(hidden_states), **kwargs)
         hidden_states = hidden_states + attended
-        return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
+        out: torch.Tensor = self.mlp(self.post_attention_layernorm(hidden_states))
+        return hidden_states + out
 
 
-class Motif2PreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+class Motif2PreTrainedModel(PreTrainedModel):
     """What transformers knows of every Motif-2 model, and how weights are made."""
 
     config: Motif2Config
@@ -75,7 +77,7 @@ class Motif2PreTrainedModel(PreTrainedModel):  # type: ignore[misc]
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         # transformers' functions leave alone what was loaded from a checkpoint.
-        super()._init_weights(module)
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, Motif2Attention):
             for name in LAMBDAS:
                 init.normal_(getattr(module, name), mean=0.0, std=_LAMBDA_STD)
@@ -94,7 +96,7 @@ class Motif2Model(Motif2PreTrainedModel):
         self.layers = nn.ModuleList([Motif2DecoderLayer(config, i) for i in range(config.num_hidden_layers)])
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.gradient_checkpointing = False
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(
@@ -143,7 +145,7 @@ class Motif2Model(Motif2PreTrainedModel):
         )
 
 
-class Motif2ForCausalLM(Motif2PreTrainedModel, GenerationMixin):  # type: ignore[misc]
+class Motif2ForCausalLM(Motif2PreTrainedModel, GenerationMixin):
     """The decoder with its head, which has weights of its own."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012  (only if the config ties them)
@@ -153,7 +155,7 @@ class Motif2ForCausalLM(Motif2PreTrainedModel, GenerationMixin):  # type: ignore
         self.model = Motif2Model(config)
         self.vocab_size = config.vocab_size
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @can_return_tuple  # type: ignore[untyped-decorator]
     def forward(

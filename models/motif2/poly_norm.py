@@ -36,13 +36,14 @@ class PolyNorm(nn.Module):
 
 
 @cache
-def _liger() -> Any | None:
+def _liger() -> type[torch.autograd.Function] | None:
     """Liger's function, which needs triton and so a GPU; None where it is not installed."""
     try:
         from liger_kernel.ops import LigerPolyNormFunction
     except ImportError:
         return None
-    return LigerPolyNormFunction
+    function: type[torch.autograd.Function] = LigerPolyNormFunction
+    return function
 
 
 class _PolyNorm(torch.autograd.Function):
@@ -60,7 +61,7 @@ class _PolyNorm(torch.autograd.Function):
         return polynomial(x, scales, weight, bias)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, scales = ctx.saved_tensors
         wide, g = x.to(scales.dtype), upstream.to(scales.dtype)
@@ -95,4 +96,5 @@ def polynomial(x: torch.Tensor, scales: torch.Tensor, weight: torch.Tensor, bias
     """w0·r3·x³ + w1·r2·x² + w2·r1·x + b for the scales r [..., 3] of a row, in their type, rounded to x's."""
     wide = x.to(scales.dtype)
     c3, c2, c1 = (scales * weight.to(wide.dtype)).split(1, dim=-1)
-    return (c3 * wide).add_(c2).mul_(wide).add_(c1).mul_(wide).add_(bias.to(wide.dtype)).to(x.dtype)
+    out: torch.Tensor = (c3 * wide).add_(c2).mul_(wide).add_(c1).mul_(wide).add_(bias.to(wide.dtype))
+    return out.to(x.dtype)

@@ -37,7 +37,7 @@ class _RMSNorm(torch.autograd.Function):
         return (wide * scale).to(x.dtype).mul_(weight.to(x.dtype))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, scale = ctx.saved_tensors
         g = upstream.to(scale.dtype)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from reprise.core.errors import UserError
 from reprise.models.characters import tokenizer_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 END_OF_TURN, END_OF_TEXT = "<|endofturn|>", "<|endoftext|>"
 BEGIN_OF_TEXT, UNKNOWN = "<|beginoftext|>", "<|unknown|>"
@@ -74,7 +77,7 @@ def small_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def published_tokenizer(folder: str) -> Any:
+def published_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     """The transformers tokenizer in `folder`.
 
     Raises UserError if it cannot be loaded, if its chat template is missing or does not open the reasoning in the
@@ -100,10 +103,13 @@ def published_tokenizer(folder: str) -> Any:
     return tokenizer
 
 
-def _check_generation_prompt(tokenizer: Any, where: str) -> None:
+def _check_generation_prompt(tokenizer: PreTrainedTokenizerBase, where: str) -> None:
     try:
-        prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": "1+1="}], add_generation_prompt=True, tokenize=False
+        prompt = cast(
+            str,
+            tokenizer.apply_chat_template(
+                [{"role": "user", "content": "1+1="}], add_generation_prompt=True, tokenize=False
+            ),
         )
     except Exception as error:  # a template may fail in any way
         raise UserError(f"{where}: the chat template refuses a user's message: {error}") from error
@@ -114,9 +120,9 @@ def _check_generation_prompt(tokenizer: Any, where: str) -> None:
         )
 
 
-def token_ids(tokenizer: Any) -> dict[str, Any]:
+def token_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
     """A configuration's ids of what pads, begins and ends text; of the ends, that of a turn comes first."""
-    turn, text = tokenizer.convert_tokens_to_ids([END_OF_TURN, END_OF_TEXT])
+    turn, text = cast(list[int], tokenizer.convert_tokens_to_ids([END_OF_TURN, END_OF_TEXT]))
     return {
         "pad_token_id": text if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,

@@ -9,7 +9,7 @@ parallel ranks whole groups of heads are shared out, and PolyNorm's sums over th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -29,11 +29,13 @@ from reprise.models.motif2.poly_norm import EPS as POLY_NORM_EPS
 from reprise.models.motif2.poly_norm import polynomial, power_sums
 from reprise.models.motif2.vllm_guard import refuse_half_filled
 
+if TYPE_CHECKING:
+    pass
+
 
 def shapes_of(vllm_config: VllmConfig) -> Motif2Config:
     """The policy's configuration, which vLLM has read by transformers."""
-    config: Any = vllm_config.model_config.hf_config
-    return config  # type: ignore[no-any-return]
+    return cast(Motif2Config, vllm_config.model_config.hf_config)
 
 
 class Vector(nn.Module):
@@ -174,7 +176,7 @@ class Motif2DecoderLayer(nn.Module):
         return self.mlp(hidden_states), residual
 
 
-class Motif2ForCausalLM(LlamaForCausalLM):  # type: ignore[misc]
+class Motif2ForCausalLM(LlamaForCausalLM):
     """What vLLM runs for the architectures Motif2ForCausalLM and MotifForCausalLM.
 
     Raises UserError for a tensor-parallel degree that would split a group of heads.
