@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -90,7 +90,7 @@ def verifier_class(use: str, where: str) -> type[Verifier]:
     else:
         found = _plugin(use, where)
     _check_class(found, use, where)
-    return found
+    return cast(type[Verifier], found)
 
 
 def _plugin(use: str, where: str) -> Any:
@@ -127,7 +127,7 @@ def _check_class(found: Any, use: str, where: str) -> None:
 
 def _check_args(cls: type[Verifier], args: Mapping[str, Any], where: str) -> None:
     if inspect.isabstract(cls):
-        names = ", ".join(sorted(cls.__abstractmethods__))  # type: ignore[attr-defined]
+        names = ", ".join(sorted(cls.__abstractmethods__))
         raise UserError(f"{where}.use: {cls.__name__} leaves {names} to a class that inherits from it; name that one")
     parameters = inspect.signature(cls).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):

@@ -96,7 +96,8 @@ class Health:
         in_a_row = self._failed_starts + max(0, self._deaths - 1)
         if in_a_row == 0:
             return 0.0
-        return min(self._patience.back_off_s * 2 ** min(in_a_row - 1, 30), self._patience.max_back_off_s)
+        doubled: int = 2 ** min(in_a_row - 1, 30)
+        return min(self._patience.back_off_s * doubled, self._patience.max_back_off_s)
 
     def _expect(self, state: State) -> None:
         if self.state is not state:

@@ -124,7 +124,7 @@ def _fresh_streams() -> None:
 def _finish() -> None:
     """What the interpreter does at its end: threads, exit functions (which often print), buffers."""
     threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.__stdout__):
         if stream is not None and not getattr(stream, "closed", False):
             stream.flush()

@@ -9,6 +9,7 @@ import builtins
 import contextlib
 import copy
 import sys
+from collections.abc import Callable, Iterator
 
 
 class _CallNeeded(BaseException):
@@ -19,7 +20,9 @@ class _Enough(BaseException):
     pass
 
 
-def run(source, setup, names, candidate, answers, asked):
+def run(
+    source: str, setup: str, names: list[str], candidate: str, answers: dict[str, list[object]], asked: str
+) -> list[object]:
     """["passed"], ["failed", why], ["call", key, name, args, kwargs], or ["wavers"] if it does not ask for that again.
 
     answers  by key: [True, value], or [False, name of the exception, its message]
@@ -28,7 +31,7 @@ def run(source, setup, names, candidate, answers, asked):
     needed: list[object] = []
     used = {""}
 
-    def call(name, args, kwargs):
+    def call(name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         key = _key(name, args, kwargs)
         used.add(key)
         if needed or key not in answers:  # `needed`: the test has caught the exception and goes on
@@ -37,9 +40,9 @@ def run(source, setup, names, candidate, answers, asked):
         returned, *rest = answers[key]
         if returned:
             return copy.deepcopy(rest[0])
-        raise _exception(*rest)
+        raise _exception(*map(str, rest))
 
-    outcome = ["passed"]
+    outcome: list[object] = ["passed"]
     try:
         _execute(source, source, setup, names, candidate, call)
     except _CallNeeded:
@@ -53,15 +56,15 @@ def run(source, setup, names, candidate, answers, asked):
     return needed or outcome
 
 
-def foresee(source, setup, names, candidate, truth, most):
+def foresee(source: str, setup: str, names: list[str], candidate: str, truth: bool, most: int) -> list[object]:
     """The calls that the test would make, each [key, name, args, kwargs], if whatever it asks of results were `truth`.
 
     `most` + 1 at most.
     """
-    found = {}
+    found: dict[str, object] = {}
     left = [2 * most]
 
-    def call(name, args, kwargs):
+    def call(name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         left[0] -= 1
         if "<any>" not in repr((args, kwargs)):  # else it depends on an earlier result
             key = _key(name, args, kwargs)
@@ -75,20 +78,22 @@ def foresee(source, setup, names, candidate, truth, most):
     return list(found.values())
 
 
-def _execute(code, source, setup, names, candidate, call):
-    def stand_in(name):
+def _execute(
+    code: str | ast.Module, source: str, setup: str, names: list[str], candidate: str, call: Callable[..., object]
+) -> None:
+    def stand_in(name: str) -> Callable[..., object]:
         return lambda *args, **kwargs: call(name, args, kwargs)
 
     if any(word in source + setup for word in ("random", "secrets", "uuid")):
         _draw_the_same_each_time()
-    scope = {"__name__": "__test__", "__builtins__": builtins}
+    scope: dict[str, object] = {"__name__": "__test__", "__builtins__": builtins}
     exec(compile(setup, "<setup>", "exec"), scope)  # noqa: S102 - the data set's
     for name in names:
         scope[name] = stand_in(candidate if candidate and name == "candidate" else name)
     exec(compile(code, "<test>", "exec"), scope)  # noqa: S102 - the data set's
 
 
-def _key(name, args, kwargs):
+def _key(name: str, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
     text = repr((name, args, kwargs))
     if len(text) <= 1000:
         return text
@@ -97,7 +102,7 @@ def _key(name, args, kwargs):
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _exception(name, message):
+def _exception(name: str, message: str) -> Exception:
     """Of the same type, if it is a built-in one that does not steer iterators, which would hide it."""
     kind = getattr(builtins, name, None)
     if isinstance(kind, type) and issubclass(kind, Exception) and kind not in (StopIteration, StopAsyncIteration):
@@ -108,7 +113,7 @@ def _exception(name, message):
     return Exception(f"{name}: {message}")
 
 
-def _draw_the_same_each_time():
+def _draw_the_same_each_time() -> None:
     """The test is run from its beginning more than once: what it draws must not differ."""
     import os
     import random
@@ -132,7 +137,7 @@ def _draw_the_same_each_time():
 class _Unasserted(ast.NodeTransformer):
     """The test without its verdict."""
 
-    def visit_Assert(self, node):
+    def visit_Assert(self, node: ast.Assert) -> ast.Expr:
         return ast.copy_location(ast.Expr(node.test), node)
 
 
@@ -140,16 +145,16 @@ _GIVES_ITSELF = """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordi
     getitem call and or xor invert lshift rshift divmod matmul enter"""
 
 
-def _any(truth):
+def _any(truth: bool) -> object:
     """A result that goes along with everything."""
 
     class Any:
-        def __getattr__(self, name):
+        def __getattr__(self, name: str) -> object:
             if name.startswith("__"):
                 raise AttributeError(name)
             return self
 
-        def __iter__(self):
+        def __iter__(self) -> Iterator[object]:
             return iter(())
 
     itself = Any()

@@ -102,6 +102,7 @@ def _without_its_front_door() -> ModuleType:
 
 def _detect(text: str) -> str:
     try:
-        return langdetect.detect(text)
+        language: str = langdetect.detect(text)
+        return language
     except langdetect.LangDetectException:
         return "unknown"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -106,7 +106,7 @@ class Client:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _persevere(self, attempt: Callable[[], Any], attempts: int) -> Any:
+    async def _persevere(self, attempt: Callable[[], Awaitable[T]], attempts: int) -> T:
         patience, loop = self._patience, asyncio.get_running_loop()
         end, last, tried, content = loop.time() + patience.deadline_s, "", 0, False
         try:

@@ -43,11 +43,11 @@ class UnreadableReference(Unreadable):
     """The task's own reference cannot be read."""
 
 
-class Huge(sympy.Symbol):
+class Huge(sympy.Symbol):  # type: ignore[misc]
     """An integer that is too large to compute with, by its name: it is equal to itself and to nothing else."""
 
 
-class _Reader(_Latex2Sympy):
+class _Reader(_Latex2Sympy):  # type: ignore[misc]
     """The parser with what it does to numbers, products and bases put right. It evaluates no text."""
 
     def parse_number(self, text: str) -> sympy.Number:

@@ -43,7 +43,8 @@ def consonants(text: str) -> bool:
 
 def palindrome(text: str) -> bool:
     """At least ten palindromes of at least five letters. `12321` is no word; `level,radar` are two."""
-    return sum(word == word[::-1] for word in re.findall(r"[^\W\d_]{5,}", text.lower())) >= 10
+    long: list[str] = re.findall(r"[^\W\d_]{5,}", text.lower())
+    return sum(word == word[::-1] for word in long) >= 10
 
 
 def prime_lengths(text: str) -> bool:
