@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -25,6 +25,9 @@ from transformers import AttentionInterface
 
 from reprise.core.errors import UserError
 from reprise.learner.rows import RowLayout
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 NAME = "packed_documents"
 
@@ -143,7 +146,7 @@ def _flex(device: str) -> Callable[..., torch.Tensor]:
     return torch.compile(flex_attention, dynamic=True) if device == "cuda" else flex_attention  # type: ignore[return-value]
 
 
-def _block_mask(row: RowLayout) -> Any:
+def _block_mask(row: RowLayout) -> BlockMask:
     """Made once a row and kept with it."""
     if not hasattr(row, "_block_mask"):
         from torch.nn.attention.flex_attention import create_block_mask
@@ -157,7 +160,8 @@ def _block_mask(row: RowLayout) -> Any:
         row._block_mask = create_block_mask(  # type: ignore[attr-defined]
             same_document_and_not_later, B=None, H=None, Q_LEN=total, KV_LEN=total, device=str(row.device)
         )
-    return row._block_mask  # type: ignore[attr-defined]
+    mask: BlockMask = row._block_mask  # type: ignore[attr-defined]
+    return mask
 
 
 KERNELS: dict[str, Kernel] = {

@@ -201,7 +201,7 @@ class Engine:
             return self.document_logprobs([document(prompt, response) for prompt, response in sequences])
 
     @torch.no_grad()
-    def document_logprobs(self, documents: Sequence[Document], module: Any = None) -> list[Float32]:
+    def document_logprobs(self, documents: Sequence[Document], module: torch.nn.Module | None = None) -> list[Float32]:
         """Log-probabilities of every document's targets, shared among all ranks; of another `module` if given."""
         module = module or self.engine
         ends = np.cumsum([len(d.targets) for d in documents])
@@ -234,7 +234,7 @@ class Engine:
         return layout[self.rank // self.settings.sequence_parallel]
 
     def _forward(
-        self, module: Any, documents: Sequence[Document], indices: list[int], with_entropy: bool
+        self, module: torch.nn.Module, documents: Sequence[Document], indices: list[int], with_entropy: bool
     ) -> tuple[Share, torch.Tensor, torch.Tensor | None]:
         degree = self.settings.sequence_parallel
         batch = pack([documents[i] for i in indices], self.device, self.rank % degree, degree)
@@ -243,7 +243,7 @@ class Engine:
 
     # ---- state -------------------------------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """What must be saved beside weights, optimiser state and the process's random states."""
         return {"optimizer_steps": self.optimizer_steps}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from reprise.learner.optim import rl_schedule
 from reprise.learner.packing import require_fits
 from reprise.learner.reference import Reference
 from reprise.learner.settings import LearnerSettings
+
+T = TypeVar("T")
 
 
 class Learner(Engine):
@@ -119,7 +121,7 @@ class Learner(Engine):
 
     # ---- state -------------------------------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """And the random state of the minibatches' order."""
         return super().state() | {"order": self._order.bit_generator.state}
 
@@ -128,7 +130,7 @@ class Learner(Engine):
         self._order.bit_generator.state = state["order"]
 
 
-def _given(share: Share, arrays: list[Float32 | None], otherwise: object) -> Any:
+def _given(share: Share, arrays: list[Float32 | None], otherwise: T) -> torch.Tensor | T:
     """This rank's tokens of arrays that either all documents have or none."""
     known = [a for a in arrays if a is not None]
     return share.of(known) if known else otherwise

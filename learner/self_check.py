@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ class Differences:
 
 
 def self_check(
-    policy: Policy, forward: Any, origin: str, dtype: str, device: torch.device, rank: int, ranks: int
+    policy: Policy, forward: torch.nn.Module, origin: str, dtype: str, device: torch.device, rank: int, ranks: int
 ) -> None:
     """Refuse a policy whose log-probabilities in the learner are not the model's own: UserError, on every rank alike.
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vllm.v1.metrics.loggers import StatLoggerBase
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+    from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
 
 
 class BusyClock:
@@ -51,14 +55,14 @@ class StepListener(StatLoggerBase):
 
     clock: BusyClock
 
-    def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
+    def __init__(self, vllm_config: VllmConfig, engine_index: int = 0) -> None:
         """vLLM's signature; `factory` supplies the clock."""
 
     @classmethod
     def factory(cls, clock: BusyClock) -> Callable[..., StepListener]:
         """A factory in the form vLLM asks for, bound to `clock`."""
 
-        def build(vllm_config: Any, engine_index: int = 0) -> StepListener:
+        def build(vllm_config: VllmConfig, engine_index: int = 0) -> StepListener:
             listener = cls(vllm_config, engine_index)
             listener.clock = clock
             return listener
@@ -67,9 +71,9 @@ class StepListener(StatLoggerBase):
 
     def record(
         self,
-        scheduler_stats: Any,
-        iteration_stats: Any,
-        mm_cache_stats: Any = None,
+        scheduler_stats: SchedulerStats | None,
+        iteration_stats: IterationStats | None,
+        mm_cache_stats: MultiModalCacheStats | None = None,
         engine_idx: int = 0,
     ) -> None:
         if scheduler_stats is not None:

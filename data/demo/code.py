@@ -10,12 +10,11 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from random import Random
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.types import Task
 from reprise.data.demo.problems import draw_distinct, pick
-from reprise.data.demo.steps import EDGES, INPUTS, OPERATIONS, Step, outputs, slips
+from reprise.data.demo.steps import EDGES, INPUTS, OPERATIONS, Step, Value, outputs, slips
 from reprise.data.split import Split
 
 FORM = "```python\n{answer}\n```"
@@ -80,7 +79,7 @@ def _draw_step(rng: Random, variable: str) -> Step:
     return Step(variable, operation, rng.choice(OPERATIONS[variable][operation].arguments))
 
 
-def _every_step_matters(function: list[Step], values: list[Any]) -> bool:
+def _every_step_matters(function: list[Step], values: list[Value]) -> bool:
     """Whether the function depends on its input, and none of its steps, nor several in a row, could be left out."""
     inputs = INPUTS[function[0].variable]
     parts = combinations(range(len(function) + 1), 2)
@@ -88,7 +87,7 @@ def _every_step_matters(function: list[Step], values: list[Any]) -> bool:
     return any(value != values[0] for value in values) and all(other != values for other in shorter)
 
 
-def _telling_inputs(function: list[Step], values: list[Any], count: int) -> list[int]:
+def _telling_inputs(function: list[Step], values: list[Value], count: int) -> list[int]:
     """Indices of `count` inputs that tell the function from its misreadings (together, nearly all), the best one first.
 
     The edge cases (0 and a negative number, the empty string) are among them, last, since they tell little.

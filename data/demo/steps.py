@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Any
 
-_NO_ARGUMENT: tuple[Any, ...] = ("",)
+# An int or a string, by the function's variable.
+Value = Any
+
+_NO_ARGUMENT: tuple[Value, ...] = ("",)
 _LETTERS = tuple("abcxyz")
 
 
@@ -27,9 +30,9 @@ class _Operation:
 
     words: str
     code: str
-    do: Callable[[Any, Any], Any]
+    do: Callable[[Value, Value], Value]
     sibling: str
-    arguments: tuple[Any, ...] = _NO_ARGUMENT
+    arguments: tuple[Value, ...] = _NO_ARGUMENT
 
 
 _ON_INTS: dict[str, _Operation] = {
@@ -60,7 +63,7 @@ _ON_STRINGS: dict[str, _Operation] = {
 # By the name of a function's parameter: what may be done to it, inputs on which such functions differ, and which of
 # these (by index) are edge cases that every task tests.
 OPERATIONS: Mapping[str, Mapping[str, _Operation]] = {"x": _ON_INTS, "s": _ON_STRINGS}
-INPUTS: Mapping[str, Sequence[Any]] = {
+INPUTS: Mapping[str, Sequence[Value]] = {
     "x": (0, -7, 1, 3, 13, -2, 20, 8, 5, -16),
     "s": ("", "q", "Ab", "tEn", "Lamp", "orANGe", "Zebra Box", "kiwi7", "aXbYcZdW", "Hippopotamus"),
 }
@@ -73,7 +76,7 @@ class Step:
 
     variable: str
     operation: str
-    argument: Any = ""
+    argument: Value = ""
 
     @property
     def words(self) -> str:
@@ -84,7 +87,7 @@ class Step:
         """A Python expression of the variable."""
         return self._operation.code.format(v=self.variable, n=self.argument)
 
-    def outputs(self, values: Sequence[Any]) -> list[Any]:
+    def outputs(self, values: Sequence[Value]) -> list[Value]:
         """What the step makes of each value."""
         do = self._operation.do
         return [do(value, self.argument) for value in values]
@@ -107,6 +110,6 @@ def slips(step: Step) -> tuple[Step, ...]:
     return tuple(wrong)
 
 
-def outputs(steps: Sequence[Step], inputs: Sequence[Any]) -> list[Any]:
+def outputs(steps: Sequence[Step], inputs: Sequence[Value]) -> list[Value]:
     """What the function that takes these steps gives for each input."""
     return reduce(lambda values, step: step.outputs(values), steps, list(inputs))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, SupportsFloat
+from typing import TYPE_CHECKING, Literal, SupportsFloat
 
 from reprise.launch.recipe.settings import TrackingSettings
 from reprise.launch.reporting.metrics import as_json_number
 from reprise.launch.reporting.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from wandb.sdk.wandb_run import Run
 
 
 class Tracker:
@@ -35,7 +38,7 @@ class Tracker:
         former = None if resumed_at is None else _last_id(run.path)
         self._resume_from = former and f"{former}?_step={resumed_at}"
         self._note = note
-        self._run: Any = None
+        self._run: Run | None = None
         if settings.wandb == "disabled":
             return
         # wandb reports its own errors over the network unless told not to, and reads this when it is imported.
@@ -45,26 +48,26 @@ class Tracker:
 
     def log(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
         """Send one step; names are those of metrics.jsonl. A value that is not a number is left out."""
-        if self._run is None:
+        if (run := self._run) is None:
             return
         numbers = {name: as_json_number(value) for name, value in metrics.items()}
         defined = {name: value for name, value in numbers.items() if value is not None}
-        self._guarded(lambda: self._run.log(defined, step=step))
+        self._guarded(lambda: run.log(defined, step=step))
 
     def close(self, failed: bool = False) -> None:
         """End the wandb run and its service process."""
-        if self._run is None:
+        if (run := self._run) is None:
             return
         import wandb
 
-        self._guarded(lambda: self._run.finish(exit_code=int(failed)))
+        self._guarded(lambda: run.finish(exit_code=int(failed)))
         self._guarded(lambda: wandb.teardown())
         self._run = None
 
     def _start(self, settings: TrackingSettings, run: RunFolder, config: Mapping[str, object]) -> None:
         import wandb
 
-        def start(mode: Literal["offline", "online"]) -> Any:
+        def start(mode: Literal["offline", "online"]) -> Run:
             quiet = wandb.Settings(
                 silent=True,
                 console="off",  # leave stdout alone: the progress display owns it
@@ -96,7 +99,7 @@ class Tracker:
             self._failed(f"wandb is not online: {reason}. Tracked offline; `wandb sync {parts}` sends it later.")
         self._run = start("offline")
 
-    def _resumed_or_new(self, start: Callable[[], object]) -> Any:
+    def _resumed_or_new(self, start: Callable[[], Run]) -> Run:
         """An online run; a new one where the server does not take steps off a run's history."""
         if self._resume_from is None:
             return start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from reprise.actors.learner_group import LearnerGroup
 from reprise.learner.settings import SaveSettings
@@ -28,7 +28,7 @@ class Saving:
     def __init__(self, learner: LearnerGroup, settings: SaveSettings, saved: int, note: Callable[[str], None]) -> None:
         self._learner, self._every, self._note = learner, settings.every, note
         self._at = self._saved = saved
-        self._cursor: Any = None
+        self._cursor: object = None
         self._between_steps = True
 
     async def step(self, work: Awaitable[T]) -> T:

@@ -28,7 +28,6 @@ import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import MethodType
-from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint, noop_context_fn
@@ -71,13 +70,13 @@ def apply(model: PreTrainedModel, settings: CheckpointingSettings) -> None:
 
 def _wrap(module: torch.nn.Module, around: _Around, without_gradients: bool = False) -> None:
     """Put `around` around the module's forward method, bound so that a copy of the module wraps itself."""
-    inner: Callable[..., Any] | None = getattr(module.forward, "__func__", None)
+    inner: Callable[..., object] | None = getattr(module.forward, "__func__", None)
     if inner is None:  # a plain function that someone set on this module
         plain = module.forward
         inner = functools.wraps(plain)(lambda self, *args, **kwargs: plain(*args, **kwargs))
 
     @functools.wraps(inner)
-    def forward(self: torch.nn.Module, *args: object, **kwargs: object) -> Any:
+    def forward(self: torch.nn.Module, *args: object, **kwargs: object) -> object:
         run = functools.partial(inner, self)
         if not (torch.is_grad_enabled() or without_gradients):
             return run(*args, **kwargs)
@@ -92,13 +91,13 @@ def _recomputed(
     run: Callable[..., object],
     args: tuple[object, ...],
     kwargs: dict[str, object],
-) -> Any:
+) -> object:
     """Run now and once more in the backward pass. Arguments with gradients are kept as saved tensors, for `offload`."""
     named = [name for name, value in kwargs.items() if isinstance(value, torch.Tensor) and value.requires_grad]
     rest = {name: value for name, value in kwargs.items() if name not in named}
     count = len(args)  # and not `args` itself, which the function below would hold on the device until it runs again
 
-    def positional(*values: object) -> Any:
+    def positional(*values: object) -> object:
         return run(*values[:count], **rest, **dict(zip(named, values[count:])))
 
     values = (*args, *(kwargs[name] for name in named))
@@ -111,6 +110,6 @@ def _within(
     run: Callable[..., object],
     args: tuple[object, ...],
     kwargs: dict[str, object],
-) -> Any:
+) -> object:
     with context():
         return run(*args, **kwargs)

@@ -44,7 +44,7 @@ class LiveBytes(TorchDispatchMode):
         self.live -= nbytes
 
 
-def _tensors(tree: Any) -> list[torch.Tensor]:
+def _tensors(tree: object) -> list[torch.Tensor]:
     found: list[torch.Tensor] = []
     tree_map_only(torch.Tensor, found.append, tree)
     return found

@@ -9,11 +9,11 @@ last matrix product of a layer, which the residual sum needs and no gradient doe
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol, Self
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -22,7 +22,18 @@ from torch.utils._pytree import tree_map_only
 from reprise.learner.activation_checkpointing import tiles
 from reprise.learner.activation_checkpointing.offload import HostCopies, Kept
 
-Keeps = Callable[[Any], bool]
+
+class Operator(Protocol):
+    """One of torch's, as a dispatch mode sees it."""
+
+    def name(self) -> str: ...
+
+    def __hash__(self) -> int: ...
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+Keeps = Callable[[Operator], bool]
 
 _PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "_grouped_mm", "_scaled_mm", "_scaled_grouped_mm"}
 # aten::_scaled_dot_product_flash_attention (and _efficient_, _cudnn_, _for_cpu), flash-attn's
@@ -34,14 +45,14 @@ _BACKWARD = re.compile(r"backward|bwd")
 
 
 @cache
-def is_product(operator: Any) -> bool:
+def is_product(operator: Operator) -> bool:
     """Whether an operator is a matrix product."""
     namespace, _, name = operator.name().partition("::")
     return namespace == "aten" and name.partition(".")[0] in _PRODUCTS
 
 
 @cache
-def is_attention(operator: Any) -> bool:
+def is_attention(operator: Operator) -> bool:
     """Whether an operator is an attention kernel, forward."""
     name = operator.name()
     return bool(_ATTENTION.search(name)) and not _BACKWARD.search(name)
@@ -58,8 +69,8 @@ KEPT_OPERATORS: Mapping[str, Keeps] = {
 class _Entry:
     """One run of an operator that is kept: its output, or nothing if it is to be run again."""
 
-    operator: Any
-    output: Any
+    operator: Operator
+    output: object
     storages: set[int]
 
     def forget(self) -> None:
@@ -79,7 +90,7 @@ class _Keep(TorchDispatchMode):
     def ignore_compile_internals(cls) -> bool:
         return True
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: Operator, types: object, args: Any = (), kwargs: Any = None) -> object:
         out = func(*args, **(kwargs or {}))
         if self._keeps(func):
             entry = _Entry(func, None, set())
@@ -93,7 +104,7 @@ class _Keep(TorchDispatchMode):
                     entry.forget()
         return out
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._tape and is_product(self._tape[-1].operator):
             self._tape[-1].forget()
         super().__exit__(*error)  # type: ignore[no-untyped-call]
@@ -112,11 +123,12 @@ class _Replay(TorchDispatchMode):
     def ignore_compile_internals(cls) -> bool:
         return True
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         self._next = 0
-        return super().__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: Operator, types: object, args: Any = (), kwargs: Any = None) -> object:
         if not self._keeps(func):
             return func(*args, **(kwargs or {}))
         if self._next >= len(self._tape) or self._tape[self._next].operator is not func:
@@ -132,7 +144,7 @@ class _Replay(TorchDispatchMode):
 
 def keep_and_replay(
     keeps: Keeps, copies: HostCopies | None
-) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+) -> tuple[AbstractContextManager[object], AbstractContextManager[object]]:
     """The contexts of a layer's run and of its recomputation."""
     tape: list[_Entry] = []
     return _Keep(keeps, copies, tape), _Replay(keeps, tape)
@@ -142,7 +154,7 @@ def _storage(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> set[int]:
+def _written(func: Operator, args: Sequence[object], kwargs: Mapping[str, object]) -> set[int]:
     """The storages that an operator writes to in place."""
     places = _written_places(func)
     values = [args[i] if i < len(args) else kwargs.get(name) for i, name in places]
@@ -152,7 +164,7 @@ def _written(func: Any, args: Any, kwargs: Mapping[str, Any]) -> set[int]:
 
 
 @cache
-def _written_places(func: Any) -> list[tuple[int, str]]:
+def _written_places(func: Operator) -> list[tuple[int, str]]:
     schema = getattr(func, "_schema", None)  # higher-order operators have none, and write to nothing of ours
     if schema is None:
         return []

@@ -22,6 +22,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch.autograd.function import FunctionCtx
 
 from reprise.core.errors import UserError
 
@@ -74,12 +75,12 @@ class _KeptInput(torch.autograd.Function):
     """The identity, which keeps its input."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: FunctionCtx, hidden: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(hidden)
         return hidden.view_as(hidden)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: FunctionCtx, *gradients: torch.Tensor) -> torch.Tensor:
         return gradients[0]
 
 

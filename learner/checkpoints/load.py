@@ -64,7 +64,7 @@ def load(ds_engine: DeepSpeedEngine, path: str | Path) -> dict[str, Any]:
     return cast(dict[str, Any], client_state.decode(metadata["client_state"]))
 
 
-def _fill(group: FlatGroup, shards: Shards, optimizer: Any) -> None:
+def _fill(group: FlatGroup, shards: Shards, optimizer: torch.optim.Optimizer) -> None:
     flat = group.fp32.detach()
     states = set.intersection(*[shards.states(f.name) for f in group.fragments]) if group.fragments else set[str]()
     kept = {key: torch.zeros_like(flat) for key in sorted(states)}
@@ -76,7 +76,7 @@ def _fill(group: FlatGroup, shards: Shards, optimizer: Any) -> None:
         optimizer.state[group.fp32] = {**scalars, **kept}
 
 
-def _scalar(value: float, flat: torch.Tensor, optimizer: Any) -> Any:
+def _scalar(value: float, flat: torch.Tensor, optimizer: torch.optim.Optimizer) -> int | torch.Tensor:
     """Torch's optimisers count steps in a tensor, where their kernel wants it; DeepSpeed's in an int."""
     if type(optimizer).__module__.startswith("deepspeed"):
         return int(value)

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+# JSON values, by whose generator it is.
+States = dict[str, Any]
 
-def capture() -> dict[str, Any]:
+
+def capture() -> States:
     name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     version, internal, gauss_next = random.getstate()
-    states: dict[str, Any] = {
+    states: States = {
         "torch": _text(torch.get_rng_state()),
         "numpy": [name, [int(k) for k in keys], int(position), int(has_gauss), float(gauss)],
         "python": [version, list(internal), gauss_next],
@@ -23,7 +26,7 @@ def capture() -> dict[str, Any]:
     return states
 
 
-def restore(states: dict[str, Any]) -> None:
+def restore(states: States) -> None:
     torch.set_rng_state(_tensor(states["torch"]))
     name, keys, position, has_gauss, gauss = states["numpy"]
     np.random.set_state((name, np.array(keys, np.uint32), position, has_gauss, gauss))

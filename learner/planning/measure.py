@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, fields
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -120,7 +120,7 @@ class _HeadAlone(torch.nn.Module):
         self.lm_head = torch.nn.Linear(hidden.shape[2], vocabulary, bias=False, dtype=hidden.dtype)
         self._hidden = hidden
 
-    def base_model(self, **kwargs: object) -> Any:
+    def base_model(self, **kwargs: object) -> SimpleNamespace:
         return SimpleNamespace(last_hidden_state=self._hidden)
 
     def get_output_embeddings(self) -> torch.nn.Module:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.autograd.function import FunctionCtx
 from torch.nn.functional import scaled_dot_product_attention
 
 from reprise.learner.attention import KERNELS, Kernel
@@ -104,9 +105,9 @@ class _Exchange(torch.autograd.Function):
     """An all-to-all's buffers."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: FunctionCtx, x: torch.Tensor) -> torch.Tensor:
         return torch.empty_like(x)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: FunctionCtx, *gradients: torch.Tensor) -> torch.Tensor:
         return torch.empty_like(gradients[0].contiguous())

@@ -6,12 +6,11 @@ reprise is not installed: they import torch and transformers alone, and one anot
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
+from transformers.cache_utils import Cache
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
@@ -50,7 +49,7 @@ class Motif2DecoderLayer(GradientCheckpointingLayer):
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def forward(self, hidden_states: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, **kwargs: object) -> torch.Tensor:
         """hidden_states [B, T, H]; kwargs are the attention's."""
         attended: torch.Tensor
         attended, _ = self.self_attn(self.input_layernorm(hidden_states), **kwargs)
@@ -104,10 +103,10 @@ class Motif2Model(Motif2PreTrainedModel):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Any | None = None,
+        past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> BaseModelOutputWithPast:
         """input_ids int[B, T] or inputs_embeds [B, T, H] → last_hidden_state [B, T, H].
 
@@ -163,12 +162,12 @@ class Motif2ForCausalLM(Motif2PreTrainedModel, GenerationMixin):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Any | None = None,
+        past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> CausalLMOutputWithPast:
         """As `Motif2Model.forward` → logits [B, T, vocabulary], of the last `logits_to_keep` tokens if that is not 0,
         and the mean cross entropy of the next tokens if there are `labels` int[B, T] (-100: not counted)."""
