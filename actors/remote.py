@@ -16,14 +16,14 @@ R = TypeVar("R")
 X = TypeVar("X")
 Y = TypeVar("Y")
 T_co = TypeVar("T_co", covariant=True)
-Method = Callable[Concatenate[A, P], Coroutine[Any, Any, R]]
-F = TypeVar("F", bound=Callable[..., Any])
+Method = Callable[Concatenate[A, P], Coroutine[object, object, R]]
+F = TypeVar("F", bound=Callable[..., object])
 
 
 class Ref(Protocol[T_co]):
     """A reference to an object in Ray's store: awaiting it fetches the object."""
 
-    def __await__(self) -> Generator[Any, None, T_co]: ...
+    def __await__(self) -> Generator[object, None, T_co]: ...
 
 
 def in_two(method: F) -> F:

@@ -17,7 +17,7 @@ _DRAWS_PER_TASK = 100
 
 def tasks(
     dataset: str,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     seed: int,
     count: int,
     split: Split,
@@ -62,7 +62,7 @@ def tasks(
     )
 
 
-def _distinct(dataset: str, config: Mapping[str, Any], seed: int, draws: int) -> Iterator[dict[str, Any]]:
+def _distinct(dataset: str, config: Mapping[str, object], seed: int, draws: int) -> Iterator[dict[str, Any]]:
     """The different entries among the first `draws` of a seed. Each has a `question` and an `answer`."""
     try:
         with warnings.catch_warnings():

@@ -90,7 +90,9 @@ class _Keep(TorchDispatchMode):
     def ignore_compile_internals(cls) -> bool:
         return True
 
-    def __torch_dispatch__(self, func: Operator, types: object, args: Any = (), kwargs: Any = None) -> object:
+    def __torch_dispatch__(
+        self, func: Operator, types: object, args: Sequence[object] = (), kwargs: Mapping[str, object] | None = None
+    ) -> object:
         out = func(*args, **(kwargs or {}))
         if self._keeps(func):
             entry = _Entry(func, None, set())
@@ -128,7 +130,9 @@ class _Replay(TorchDispatchMode):
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
-    def __torch_dispatch__(self, func: Operator, types: object, args: Any = (), kwargs: Any = None) -> object:
+    def __torch_dispatch__(
+        self, func: Operator, types: object, args: Sequence[object] = (), kwargs: Mapping[str, object] | None = None
+    ) -> object:
         if not self._keeps(func):
             return func(*args, **(kwargs or {}))
         if self._next >= len(self._tape) or self._tape[self._next].operator is not func:

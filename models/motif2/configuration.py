@@ -110,8 +110,8 @@ class Motif2Config(PretrainedConfig):
     def _groups(self) -> int:
         return int(self.num_noise_heads or 0)
 
-    def _check_family(self, unknown: dict[str, Any]) -> None:
-        wanted: dict[str, Any] = {
+    def _check_family(self, unknown: dict[str, object]) -> None:
+        wanted: dict[str, object] = {
             "hidden_act": "poly_norm",
             "k_ratio": 1,
             "use_bias": False,
