@@ -18,7 +18,7 @@ from typing import IO, Any, Self
 
 import ray
 
-from reprise.core.errors import UserError
+from reprise.core.errors import RunError, UserError
 from reprise.launch.placement.nodes import Node, local_nodes, on_a_cluster
 
 _RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
@@ -35,7 +35,15 @@ def join_ray(start_deadline_s: float) -> Path:
         check_address(os.environ["RAY_ADDRESS"], start_deadline_s)
         context: Any = ray.init(**quiet)
     else:
-        context = ray.init(address="local", include_dashboard=False, **quiet)
+        try:
+            context = ray.init(address="local", include_dashboard=False, **quiet)
+        except Exception as error:
+            ray.shutdown()
+            said = str(error).partition(". ")[0].rstrip(".")
+            raise RunError(
+                f"Ray did not start on this machine: {said}. Is it busy, or short of memory? Ray's own logs are in "
+                "/tmp/ray/session_latest/logs; run it again, or name a cluster in RAY_ADDRESS"
+            ) from error
     return Path(context.address_info["session_dir"])
 
 

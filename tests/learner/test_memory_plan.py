@@ -258,7 +258,7 @@ def test_a_real_rank_takes_what_is_planned(tmp_path: Path, name: str, stage: int
     config.save_pretrained(tmp_path)
     cases = [[name, stage]]
     out = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("resident_memory.py")), str(tmp_path), "768", json.dumps(cases)],
+        [sys.executable, str(Path(__file__).with_name("resident_memory.py")), str(tmp_path), "384", json.dumps(cases)],
         env=os.environ
         | {
             "OMP_NUM_THREADS": "1",
@@ -272,10 +272,10 @@ def test_a_real_rank_takes_what_is_planned(tmp_path: Path, name: str, stage: int
         timeout=280,
     )
     assert out.returncode == 0, out.stderr[-3000:]
-    measured = Measured(job(config, tokens=768))
+    measured = Measured(job(config, tokens=384))
     assert measured.shape.parameters >= 50_000_000
     [seen] = json.loads(out.stdout.splitlines()[-1])
-    whole = budget(measured, job(config, tokens=768, on_gpu=False, zero_stage=stage, checkpointing=policy(name)))
+    whole = budget(measured, job(config, tokens=384, on_gpu=False, zero_stage=stage, checkpointing=policy(name)))
     planned = {"pass": max(whole.held(phase) for phase in PHASES[:-1]), "step": whole.held("step")}
     for half, size in planned.items():
         assert size == pytest.approx(seen[half], rel=0.15), half

@@ -6,11 +6,13 @@ import fcntl
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
 
-from reprise.core.errors import UserError
-from reprise.launch.training.ray_session import abandoned, check_address
+from reprise.core.errors import RunError, UserError
+from reprise.launch.training.ray_session import abandoned, check_address, join_ray
 
 
 @pytest.fixture
@@ -40,6 +42,16 @@ def test_an_address_at_which_something_else_listens_is_refused_within_the_deadli
 def test_a_dashboards_address_is_refused() -> None:
     with pytest.raises(UserError, match="for `ray job submit`"):
         check_address("http://127.0.0.1:8265", 120)
+
+
+def test_a_machine_too_busy_to_start_ray_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: Any) -> None:
+        raise Exception("The current node timed out during startup. This could happen because GCS is overloaded.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(RunError, match=r"Ray did not start .*: The current node timed out during startup\. Is it busy"):
+        join_ray(120)
 
 
 def test_only_folders_of_runs_that_live_no_more_are_abandoned(tmp_path: Path) -> None:

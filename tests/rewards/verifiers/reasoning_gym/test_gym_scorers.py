@@ -78,7 +78,7 @@ def test_scores_follow_the_packages_own_rules(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", ["nan", "inf", "nan+nanj"])
+@pytest.mark.parametrize("text", [pytest.param("nan", marks=pytest.mark.full), "inf", "nan+nanj"])
 def test_what_equals_nothing_or_exceeds_everything_is_not_right(gym: ReasoningGymVerifier, text: str) -> None:
     tasks = [entry_task(dataset) for dataset in SCORED]
     verdicts = gym.verify([Answer(asked, f"<answer>{text}</answer>") for asked in tasks])
