@@ -15,6 +15,7 @@ from reprise.core.plugins import resolve
 from reprise.core.types import Task
 from reprise.rewards.base import Verifier
 from reprise.rewards.settings import RewardSettings, VerifierSettings
+from reprise.rewards.verifiers.function import FunctionVerifier
 
 ENTRY_POINT_GROUP = "reprise.verifiers"
 
@@ -39,11 +40,6 @@ def build_verifiers(settings: RewardSettings) -> dict[str, Verifier]:
     return {name: build_verifier(name, chosen) for name, chosen in settings.verifiers.items()}
 
 
-def check(settings: RewardSettings) -> None:
-    """Refuse a recipe whose verifiers do not exist or do not take their args, before anything is started."""
-    build_verifiers(settings)
-
-
 def check_task(verifiers: Mapping[str, Verifier], task: Task) -> None:
     """Refuse a task that names no verifier of the recipe, or that its verifier could never verify (UserError)."""
     if task.verifier not in verifiers:
@@ -66,9 +62,12 @@ def build_verifier(name: str, chosen: VerifierSettings) -> Verifier:
 def construct(use: str, args: Mapping[str, Any], where: str) -> Verifier:
     """The verifier that `use` names, with these args. `where` is the key that holds both; UserErrors begin with it.
 
-    Nothing that is no verifier's class is called.
+    Nothing that is no verifier's class is called. A plain function is wrapped (`FunctionVerifier`).
     """
-    cls = verifier_class(use, where)
+    found = _named(use, where)
+    if inspect.isfunction(found):
+        return FunctionVerifier(found, args, where)
+    cls = _checked_class(found, use, where)
     _check_args(cls, args, where)
     try:
         return cls(**args)
@@ -79,18 +78,15 @@ def construct(use: str, args: Mapping[str, Any], where: str) -> Verifier:
 
 
 def verifier_class(use: str, where: str) -> type[Verifier]:
-    """The class that `use` names: dotted path, built-in name (these win) or entry point, in this order.
+    """The class that `use` names. UserError if there is none, or if it is no class with the methods of a verifier."""
+    return _checked_class(_named(use, where), use, where)
 
-    UserError if there is none, or if it is no class with the methods of a verifier.
-    """
+
+def _named(use: str, where: str) -> Any:
+    """What `use` names: dotted path, built-in name (these win) or entry point, in this order."""
     if ":" in use:
-        found = resolve(use, f"{where}.use")
-    elif use in BUILT_IN:
-        found = resolve(BUILT_IN[use], f"{where}.use")
-    else:
-        found = _plugin(use, where)
-    _check_class(found, use, where)
-    return cast(type[Verifier], found)
+        return resolve(use, f"{where}.use")
+    return resolve(BUILT_IN[use], f"{where}.use") if use in BUILT_IN else _plugin(use, where)
 
 
 def _plugin(use: str, where: str) -> Any:
@@ -103,12 +99,13 @@ def _plugin(use: str, where: str) -> Any:
     return resolve(plugins[use].value, f"{where}.use (entry point {use!r})")
 
 
-def _check_class(found: Any, use: str, where: str) -> None:
+def _checked_class(found: Any, use: str, where: str) -> type[Verifier]:
     right = "inherit from reprise.Verifier and define verify"
     if not isinstance(found, type):
-        is_function = callable(found) and hasattr(found, "__code__")
-        what = f"a {'function' if is_function else type(found).__name__}"
-        raise UserError(f"{where}.use: {use} is {what} and no class of a verifier; write a class: {right}")
+        raise UserError(
+            f"{where}.use: {use} is a {type(found).__name__} and neither a verifier's class nor a function; write a "
+            f"function (prompt, response, answer) -> float, or a class: {right}"
+        )
     missing = [name for name in _METHODS if not callable(getattr(found, name, None))]
     lacks_verify = "verify" in missing or found.verify is Verifier.verify  # type: ignore[attr-defined]
     if lacks_verify and callable(getattr(found, "judge", None)):
@@ -123,6 +120,7 @@ def _check_class(found: Any, use: str, where: str) -> None:
             f"{where}.use: {use} does not define verify{meant}; write `def verify(self, answers)`, which returns one "
             "Verdict per answer, such as Verdict.scored(1.0, Reason.CORRECT)"
         )
+    return cast(type[Verifier], found)
 
 
 def _check_args(cls: type[Verifier], args: Mapping[str, Any], where: str) -> None:

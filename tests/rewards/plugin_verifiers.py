@@ -120,3 +120,15 @@ class OldPlain:
 class Typo(Verifier):
     def verfiy(self, answers: Sequence[Answer]) -> list[Verdict]:
         return [Verdict.scored(1)] * len(answers)
+
+
+def contains(prompt: str, response: str, answer: str, bonus: float = 0.0) -> float | None:
+    return (1 + bonus) * (answer in response) if response else None
+
+
+def says(prompt: str, response: str, answer: str) -> str:
+    return "fine"
+
+
+async def waits(prompt: str, response: str, answer: str) -> float:
+    return 1.0

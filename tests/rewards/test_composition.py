@@ -179,7 +179,7 @@ def test_a_task_that_a_part_could_never_verify_is_refused(domain: str, answer: A
 def test_what_is_wrong_with_a_composition_is_named_by_its_key(parts: dict[str, Any], message: str) -> None:
     settings = RewardSettings.model_validate({"verifiers": {"mine": {"use": "compose", "args": {"parts": parts}}}})
     with pytest.raises(UserError, match=re.escape(message)):
-        registry.check(settings)
+        registry.build_verifiers(settings)
 
 
 # --- life and contract ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from reprise.core.errors import UserError
-from reprise.core.types import Task
+from reprise.core.types import Status, Task
 from reprise.rewards import registry
 from reprise.rewards.base import Answer
 from reprise.rewards.contract import check_contract
@@ -65,8 +65,16 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
         ("plugin_verifiers:Answer", {}, "mine.use: plugin_verifiers:Answer is not a verifier, it has no start, verify"),
         ("plugin_verifiers:Sequence", {}, "mine.use: plugin_verifiers:Sequence is not a verifier, it has no start"),
         ("os:system", {"command": "touch /tmp/owned"}, "mine.use: 'os:system' is a part of Python's own library"),
-        ("plugin_verifiers:reward", {}, "mine.use: plugin_verifiers:reward is a function and no class of a verifier"),
-        ("plugin_verifiers:SPEED", {}, "mine.use: plugin_verifiers:SPEED is a float and no class of a verifier"),
+        (
+            "plugin_verifiers:reward",
+            {},
+            "mine.use: reward is called as reward(prompt, response, answer)",
+        ),
+        (
+            "plugin_verifiers:SPEED",
+            {},
+            "mine.use: plugin_verifiers:SPEED is a float and neither a verifier",
+        ),
         (
             "plugin_verifiers:Typo",
             {},
@@ -91,13 +99,13 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_what_is_wrong_is_named_with_what_would_be_right(use: str, args: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
-        registry.check(settings(use, **args))
+        registry.build_verifiers(settings(use, **args))
 
 
 def test_what_is_no_verifiers_class_is_refused_before_it_is_called() -> None:
     for use in ("plugin_verifiers:Recording", "plugin_verifiers:recording"):
-        with pytest.raises(UserError, match=r"not a verifier|no class"):
-            registry.check(settings(use, command="rm"))
+        with pytest.raises(UserError, match=r"not a verifier|is called as"):
+            registry.build_verifiers(settings(use, command="rm"))
     assert plugin_verifiers.CALLED == []
 
 
@@ -164,3 +172,33 @@ def test_the_contract_shows_an_exception_that_leaks() -> None:
 def test_the_contract_sees_verdicts_out_of_order() -> None:
     with pytest.raises(AssertionError, match=r"scores like the right answer|must come in order"):
         check_contract(lambda: plugin_verifiers.Reversed(1), RIGHT, WRONG)
+
+
+def test_a_function_is_a_verifier_of_its_own() -> None:
+    task = Task("t", "2+2=?", "sums", "mine", answer="4")
+    verifier = registry.construct("plugin_verifiers:contains", {"bonus": 0.5}, "rewards.verifiers.mine")
+    right, wrong, none = verifier.verify([Answer(task, text) for text in ("so 4", "so 5", "")])
+    assert (right.score, wrong.score, none.status) == (1.5, 0.0, Status.UNPARSEABLE)
+    assert verifier.verify([]) == []
+
+
+def test_what_a_function_returns_that_is_no_score_is_an_error_and_never_a_zero() -> None:
+    verifier = registry.construct("plugin_verifiers:says", {}, "rewards.verifiers.mine")
+    with pytest.raises(TypeError, match="says returned a str; a score is a number, or None"):
+        verifier.verify([Answer(Task("t", "?", "sums", "mine"), "x")])
+
+
+@pytest.mark.parametrize(
+    ("use", "args", "message"),
+    [
+        (
+            "contains",
+            {"bonos": 1},
+            "mine.use: contains is called as contains(prompt, response, answer)",
+        ),
+        ("waits", {}, "mine.use: waits must return a number at once"),
+    ],
+)
+def test_a_function_that_cannot_be_called_so_is_refused(use: str, args: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        registry.construct(f"plugin_verifiers:{use}", args, "rewards.verifiers.mine")

@@ -1,0 +1,53 @@
+"""A plain function as a verifier: `use: ./my_rewards.py:score`, where `score(prompt, response, answer) -> float`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from reprise.core.errors import UserError
+from reprise.core.types import Verdict
+from reprise.rewards.base import Answer, Reason, Verifier
+
+_TAKES = "(prompt, response, answer)"
+
+
+class FunctionVerifier(Verifier):
+    """Scores each response by itself.
+
+    The function gets the task's prompt (text, or chat messages), the response's text with its reasoning, and the task's
+    `answer`; the recipe's `args` are further keywords. It returns the score as a number, or None for a response in
+    which it finds no answer: that is `unparseable`. What it raises is an infra error, never a zero. It runs in the
+    verifier's actor, outside the sandbox: it must not run what the policy wrote.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: Mapping[str, Any], where: str) -> None:
+        """UserError, which begins with `where`, if the function cannot be called so."""
+        name = function.__name__
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise UserError(
+                f"{where}.use: {name} must be a plain function {_TAKES} -> float, not one that waits or yields"
+            )
+        try:
+            inspect.signature(function).bind("", "", None, **args)
+        except TypeError as error:
+            raise UserError(
+                f"{where}.use: {name} is called as {name}{_TAKES} with the keywords of `args`, which fails: {error}"
+            ) from error
+        self._function, self._args = function, dict(args)
+
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [self._verdict(answer) for answer in answers]
+
+    def _verdict(self, answer: Answer) -> Verdict:
+        score = self._function(answer.task.prompt, answer.text, answer.task.answer, **self._args)
+        if score is None:
+            return Verdict.unparseable(Reason.NO_ANSWER)
+        if not isinstance(score, int | float):
+            try:
+                score = score.item()  # of numpy or torch
+            except AttributeError:
+                kind = type(score).__name__
+                raise TypeError(f"{self._function.__name__} returned a {kind}; a score is a number, or None") from None
+        return Verdict.scored(float(score))
