@@ -22,11 +22,12 @@ from rich.console import Console
 from rows import Aim, Row, machine, table
 
 from reprise.learner.logprobs import selected_logprobs
-from reprise.learner.losses import POLICY_LOSSES, PolicyTokens, sft
+from reprise.learner.losses import PolicyTokens, policy_loss, sft
+from reprise.learner.settings import LOSSES as BUILT_IN
 from reprise.learner.settings import LearnerSettings
 
 MOTIF_2 = 219_520  # its vocabulary
-LOSSES = (*POLICY_LOSSES, "sft")
+LOSSES = (*BUILT_IN, "sft")
 TRAJECTORY = 512  # tokens
 
 
@@ -279,7 +280,7 @@ def _forward_and_backward(cell: Cell, hidden: torch.Tensor, weight: torch.Tensor
         lengths=torch.bincount(owner).float(),
     )
     settings = LearnerSettings(loss=cell.loss, max_length=1000 if cell.loss == "dr_grpo" else None)  # type: ignore[arg-type]
-    (POLICY_LOSSES[cell.loss].compute(tokens, settings).total / cell.tokens).backward()
+    (policy_loss(cell.loss).compute(tokens, settings).total / cell.tokens).backward()
 
 
 def _logprobs(path: str, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

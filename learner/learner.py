@@ -12,7 +12,7 @@ import torch
 from reprise.core.types import Float32, Group
 from reprise.learner.batch import PolicyDocument, policy_documents
 from reprise.learner.engine import Engine, OptimizerStep, Share
-from reprise.learner.losses import POLICY_LOSSES, PolicyTokens, normaliser
+from reprise.learner.losses import PolicyTokens, normaliser, policy_loss
 from reprise.learner.metrics import PolicyTally, step_metrics
 from reprise.learner.optim import rl_schedule
 from reprise.learner.packing import require_fits
@@ -41,7 +41,7 @@ class Learner(Engine):
     ) -> None:
         super().__init__(settings, policy_dir, dtype, temperature, rank, world_size, master_addr, master_port, seed)
         self._order = np.random.default_rng(seed)
-        self._loss = POLICY_LOSSES[settings.loss]
+        self._loss = policy_loss(settings.loss)
         self.reference: Reference | None = None
 
     def hold_reference(self, folder: Path) -> None:

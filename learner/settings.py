@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from difflib import get_close_matches
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -108,22 +109,34 @@ class EngineSettings(BaseModel):
         return self.world_size // self.sequence_parallel
 
 
-# (clip_low, clip_high): DAPO's; GSPO's own, section 5.1 of its paper; CISPO without a lower bound, the upper ScaleRL's.
-_CLIPS = {"gspo": (3e-4, 4e-4), "cispo": (1.0, 4.0)}
+class BuiltInLoss(NamedTuple):
+    """Where a loss is (`learner.losses.tokens.PolicyLoss`), and its clip_low and clip_high where a recipe sets none."""
+
+    path: str
+    clips: tuple[float, float]
+
+
+_DAPO = (0.2, 0.28)
+LOSSES: dict[str, BuiltInLoss] = {
+    "grpo": BuiltInLoss("reprise.learner.losses.grpo:LOSS", _DAPO),
+    "dr_grpo": BuiltInLoss("reprise.learner.losses.dr_grpo:LOSS", _DAPO),
+    "gspo": BuiltInLoss("reprise.learner.losses.gspo:LOSS", (3e-4, 4e-4)),  # section 5.1 of its paper
+    "cispo": BuiltInLoss("reprise.learner.losses.cispo:LOSS", (1.0, 4.0)),  # no lower bound; the upper is ScaleRL's
+}
 
 
 def usual_clips(loss: str) -> tuple[float, float]:
     """clip_low and clip_high of a loss where a recipe sets none."""
-    return _CLIPS.get(loss, (0.2, 0.28))
+    return LOSSES[loss].clips if loss in LOSSES else _DAPO
 
 
 class LearnerSettings(EngineSettings):
     """The engine, and the terms of the RL objective."""
 
-    loss: Literal["grpo", "dr_grpo", "gspo", "cispo"] = Field(
+    loss: str = Field(
         "grpo",
-        description="The policy loss, one file each in learner/losses/. grpo and cispo are means over tokens, gspo "
-        "over sequences, dr_grpo over sequences x max_length.",
+        description=f"The policy loss: {', '.join(LOSSES)}, or a dotted path such as my_losses:LOSS. grpo and cispo are "
+        "means over tokens, gspo over sequences, dr_grpo over sequences x max_length.",
     )
     max_length: int | None = Field(
         None, ge=1, description="dr_grpo's constant length; null: rollout.max_response_tokens."
@@ -191,7 +204,11 @@ class LearnerSettings(EngineSettings):
             )
         if self.dual_clip is not None and self.loss == "cispo":
             raise ValueError("dual_clip is for losses that cut gradients; cispo bounds every ratio: leave it out")
-        if self.max_length is not None and self.loss != "dr_grpo":
+        if self.loss not in LOSSES and ":" not in self.loss:
+            near = get_close_matches(self.loss, LOSSES, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"loss {self.loss!r}: {hint}valid: {', '.join(LOSSES)}, or a dotted path module:LOSS")
+        if self.max_length is not None and self.loss in LOSSES and self.loss != "dr_grpo":
             raise ValueError(f"max_length is dr_grpo's constant; loss {self.loss} has none: leave it out")
         return self
 

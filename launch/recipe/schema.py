@@ -15,7 +15,7 @@ from reprise.data.settings import DataSettings
 from reprise.launch.recipe.settings import ClusterSettings, EvalSettings, TrackingSettings
 from reprise.learner.objective_notes import objective_notes
 from reprise.learner.publishing.settings import PublishSettings
-from reprise.learner.settings import LearnerSettings, SaveSettings, WarmStartSettings
+from reprise.learner.settings import LOSSES, LearnerSettings, SaveSettings, WarmStartSettings
 from reprise.models.policy import starts_random
 from reprise.models.settings import PolicySettings
 from reprise.rewards.settings import RewardSettings
@@ -64,7 +64,7 @@ class Recipe(BaseModel):
     def learner_settings(self) -> LearnerSettings:
         """The learner's, with what it leaves to other rooms filled in."""
         learner = self.learner
-        if learner.loss == "dr_grpo" and learner.max_length is None:
+        if learner.max_length is None and (learner.loss == "dr_grpo" or learner.loss not in LOSSES):
             return learner.model_copy(update={"max_length": self.rollout.max_response_tokens})
         return learner
 

@@ -1,37 +1,27 @@
 """Losses over differentiable per-token log-probabilities, one algorithm a file.
 
-To add one: write its file, enter it in `POLICY_LOSSES`, and add its name to `LearnerSettings.loss`.
+To add one: write a file that ends with `LOSS = PolicyLoss(...)` and name it in the recipe, `learner.loss: ./mine.py:LOSS`; a
+built-in one also has an entry in `learner.settings.LOSSES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
-from reprise.learner.losses.cispo import cispo
-from reprise.learner.losses.dr_grpo import dr_grpo
-from reprise.learner.losses.grpo import grpo
-from reprise.learner.losses.gspo import gspo
+from reprise.core.errors import UserError
+from reprise.core.plugins import resolve
 from reprise.learner.losses.sft import sft
-from reprise.learner.losses.tokens import LossSum, PolicyTokens
-from reprise.learner.settings import LearnerSettings
+from reprise.learner.losses.tokens import LossSum, PolicyLoss, PolicyTokens
+from reprise.learner.settings import LOSSES, LearnerSettings
 
 
-@dataclass(frozen=True)
-class PolicyLoss:
-    """A sum over what a rank holds of a micro-batch, and what the sum over a whole optimiser step is divided by."""
-
-    compute: Callable[[PolicyTokens, LearnerSettings], LossSum]
-    normaliser: Literal["tokens", "sequences", "sequences_x_length"]
-
-
-POLICY_LOSSES: dict[str, PolicyLoss] = {
-    "grpo": PolicyLoss(grpo, "tokens"),
-    "dr_grpo": PolicyLoss(dr_grpo, "sequences_x_length"),
-    "gspo": PolicyLoss(gspo, "sequences"),
-    "cispo": PolicyLoss(cispo, "tokens"),
-}
+def policy_loss(name: str) -> PolicyLoss:
+    """The loss that a recipe's `learner.loss` names. UserError if it is none."""
+    found = resolve(LOSSES[name].path if name in LOSSES else name, "learner.loss")
+    if not isinstance(found, PolicyLoss):
+        kind = type(found).__name__
+        raise UserError(
+            f"learner.loss: {name} is a {kind}, not a reprise.learner.losses.PolicyLoss(compute, normaliser)"
+        )
+    return found
 
 
 def normaliser(loss: PolicyLoss, settings: LearnerSettings, tokens: int, sequences: int) -> float:
@@ -48,4 +38,4 @@ def normaliser(loss: PolicyLoss, settings: LearnerSettings, tokens: int, sequenc
     return float(sequences * settings.max_length)
 
 
-__all__ = ["POLICY_LOSSES", "LossSum", "PolicyLoss", "PolicyTokens", "normaliser", "sft"]
+__all__ = ["LossSum", "PolicyLoss", "PolicyTokens", "normaliser", "policy_loss", "sft"]

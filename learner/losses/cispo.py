@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from reprise.learner.losses.ratios import ratio_of
 from reprise.learner.losses.reference_kl import reference_kl
-from reprise.learner.losses.tokens import LossSum, PolicyTokens
+from reprise.learner.losses.tokens import LossSum, PolicyLoss, PolicyTokens
 from reprise.learner.settings import LearnerSettings
 
 
@@ -34,3 +34,6 @@ def cispo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:
         ratio=ratio,
         kl=kl,
     )
+
+
+LOSS = PolicyLoss(cispo, "tokens")

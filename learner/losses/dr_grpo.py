@@ -10,10 +10,13 @@ the normaliser differs. The paper also takes the standard deviation out of the a
 from __future__ import annotations
 
 from reprise.learner.losses.grpo import grpo
-from reprise.learner.losses.tokens import LossSum, PolicyTokens
+from reprise.learner.losses.tokens import LossSum, PolicyLoss, PolicyTokens
 from reprise.learner.settings import LearnerSettings
 
 
 def dr_grpo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:
     """The sum over the tokens (the caller divides by sequences * max_length), and what the clip and the cap did."""
     return grpo(tokens, settings)
+
+
+LOSS = PolicyLoss(dr_grpo, "sequences_x_length")

@@ -15,7 +15,7 @@ import torch
 
 from reprise.learner.losses.ratios import ratio_of, surrogate
 from reprise.learner.losses.reference_kl import reference_kl
-from reprise.learner.losses.tokens import LossSum, PolicyTokens
+from reprise.learner.losses.tokens import LossSum, PolicyLoss, PolicyTokens
 from reprise.learner.settings import LearnerSettings
 
 
@@ -44,3 +44,6 @@ def gspo(tokens: PolicyTokens, settings: LearnerSettings) -> LossSum:
         ratio=ratio.detach(),
         kl=kl,
     )
+
+
+LOSS = PolicyLoss(gspo, "sequences")

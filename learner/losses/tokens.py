@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+
+from reprise.learner.settings import LearnerSettings
 
 
 def identity(values: torch.Tensor) -> torch.Tensor:
@@ -67,3 +70,11 @@ class LossSum:
     ratio: torch.Tensor
     kl: torch.Tensor | None = None
     clip_dual: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class PolicyLoss:
+    """A sum over what a rank holds of a micro-batch, and what the sum over a whole optimiser step is divided by."""
+
+    compute: Callable[[PolicyTokens, LearnerSettings], LossSum]
+    normaliser: Literal["tokens", "sequences", "sequences_x_length"]

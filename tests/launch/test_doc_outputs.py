@@ -94,14 +94,9 @@ def test_the_recipe_of_extending_md_is_one(tmp_path: Path, capsys) -> None:
     assert "vowels:VowelVerifier" in capsys.readouterr().out
 
 
-def test_the_loss_of_extending_md_has_the_gradient_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    from reprise.learner.losses import POLICY_LOSSES, PolicyLoss
-    from reprise.learner.settings import LearnerSettings
-
-    reinforce = run("learner/losses/reinforce.py")["reinforce"]
-    monkeypatch.setitem(POLICY_LOSSES, "reinforce", PolicyLoss(reinforce, "tokens"))
-    # The Literal that the reader edits.
-    tests = run("tests/learner/test_reinforce.py", LearnerSettings=lambda loss: LearnerSettings())
+def test_the_loss_of_extending_md_has_the_gradient_it_says() -> None:
+    run("reinforce.py")
+    tests = run("test_reinforce.py")
     tests["test_on_policy_reinforce_and_grpo_have_the_same_gradient"]()
 
 

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from reprise.learner.losses import POLICY_LOSSES, PolicyTokens
+from reprise.learner.losses import PolicyTokens, policy_loss
 from reprise.learner.losses.ratios import LARGEST_LOG_RATIO
 from reprise.learner.losses.reference_kl import reference_kl
+from reprise.learner.settings import LOSSES as BUILT_IN
 from reprise.learner.settings import LearnerSettings
 
-LOSSES = sorted(POLICY_LOSSES)
+LOSSES = sorted(BUILT_IN)
 CLIPPED = ("grpo", "dr_grpo", "gspo")
 
 
@@ -40,7 +41,7 @@ def one_token(
         None if reference is None else torch.tensor([reference]),
     )
     settings = LearnerSettings(**{"loss": loss, **changed})
-    found = POLICY_LOSSES[loss].compute(tokens, settings)
+    found = policy_loss(loss).compute(tokens, settings)
     found.total.backward()
     assert leaf.grad is not None
     return found.total.item(), leaf.grad.item(), 0 if found.clip_dual is None else int(found.clip_dual)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import get_args
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,12 +15,15 @@ from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from loss_twins import full_log_softmax, twin_total
+from pydantic import ValidationError
 
+from reprise.core.errors import UserError
 from reprise.learner.logprobs import selected_logprobs
-from reprise.learner.losses import POLICY_LOSSES, LossSum, PolicyTokens, normaliser, sft
+from reprise.learner.losses import LossSum, PolicyLoss, PolicyTokens, normaliser, policy_loss, sft
+from reprise.learner.settings import LOSSES as BUILT_IN
 from reprise.learner.settings import LearnerSettings
 
-LOSSES = sorted(POLICY_LOSSES)
+LOSSES = sorted(BUILT_IN)
 CLIPPED = ("grpo", "dr_grpo", "gspo")
 TEMPERATURE, DUAL_CLIP = 0.9, 1.5
 VOCABULARY, WIDTH = 37, 8
@@ -30,8 +33,27 @@ def settings(loss: str, **changed: float | None) -> LearnerSettings:
     return LearnerSettings(**{"loss": loss, "importance_cap": 1.3, "clip_low": 0.2, "clip_high": 0.28, **changed})
 
 
-def test_every_loss_of_a_recipe_is_there() -> None:
-    assert set(POLICY_LOSSES) == set(get_args(LearnerSettings.model_fields["loss"].annotation))
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_built_in_loss_is_there(loss: str) -> None:
+    assert isinstance(policy_loss(settings(loss).loss), PolicyLoss)
+
+
+def test_a_loss_may_be_a_file_of_the_users(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from reprise.learner.losses import PolicyLoss\n"
+        "from reprise.learner.losses.grpo import grpo\n"
+        "LOSS, NOT = PolicyLoss(grpo, 'sequences'), grpo\n"
+    )
+    assert policy_loss(settings(f"{tmp_path}/mine.py:LOSS").loss).normaliser == "sequences"
+    with pytest.raises(UserError, match=r"learner.loss: .*mine.py:NOT is a function, not a .*PolicyLoss"):
+        policy_loss(f"{tmp_path}/mine.py:NOT")
+
+
+def test_a_loss_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(
+        ValidationError, match=r"loss 'grop': did you mean 'grpo'\? valid: grpo, dr_grpo, gspo, cispo, or"
+    ):
+        settings("grop")
 
 
 # ---- against the twins -----------------------------------------------------------------------------------------------
@@ -118,7 +140,7 @@ def test_value_gradients_and_counts_equal_the_twin_s(
     batch, chosen = batch_of(seed, positions), settings(loss, kl_coef=kl_coef, dual_clip=dual_clip)
     hidden, head = batch.hidden.clone().requires_grad_(), batch.head.clone().requires_grad_()
     logprobs = selected_logprobs(hidden[batch.kept], head, batch.targets, TEMPERATURE)
-    ours = POLICY_LOSSES[loss].compute(batch.tokens(logprobs, with_reference=kl_coef > 0), chosen)
+    ours = policy_loss(loss).compute(batch.tokens(logprobs, with_reference=kl_coef > 0), chosen)
     ours.total.backward()
 
     exact_hidden, exact_head = batch.hidden.double().requires_grad_(), batch.head.double().requires_grad_()
@@ -177,7 +199,7 @@ def on_two_ranks(loss: str, tokens: PolicyTokens, is_second: torch.Tensor, chose
             barrier.wait(timeout=30)
             return slots[0][len(slots[r]) - 1] + slots[1][len(slots[r]) - 1]
 
-        return POLICY_LOSSES[loss].compute(share(tokens, is_second if r else ~is_second, across), chosen)
+        return policy_loss(loss).compute(share(tokens, is_second if r else ~is_second, across), chosen)
 
     with ThreadPoolExecutor(2) as threads:
         return list(threads.map(rank, range(2)))
@@ -203,7 +225,7 @@ def test_tokens_split_over_two_ranks_give_the_same_loss_and_gradient(
     }
     whole = replace(whole, **doubled)
     whole.logprobs.requires_grad_()
-    alone = POLICY_LOSSES[loss].compute(whole, chosen)
+    alone = policy_loss(loss).compute(whole, chosen)
     (wanted,) = torch.autograd.grad(alone.total, whole.logprobs)
     is_second = torch.rand(len(batch.owner), generator=torch.Generator().manual_seed(seed)) < part
     shares = on_two_ranks(loss, whole, is_second, chosen)
@@ -219,14 +241,14 @@ def test_tokens_split_over_two_ranks_give_the_same_loss_and_gradient(
 def test_dr_grpo_divides_by_a_constant_length_gspo_by_sequences_and_the_others_by_tokens() -> None:
     divisors = {
         name: normaliser(loss, settings(name, **({"max_length": 100} if name == "dr_grpo" else {})), 30, 4)
-        for name, loss in POLICY_LOSSES.items()
+        for name, loss in ((name, policy_loss(name)) for name in LOSSES)
     }
     assert divisors == {"grpo": 30.0, "cispo": 30.0, "gspo": 4.0, "dr_grpo": 400.0}
 
 
 def test_dr_grpo_without_its_length_is_refused() -> None:
     with pytest.raises(ValueError, match="max_length"):
-        normaliser(POLICY_LOSSES["dr_grpo"], settings("dr_grpo"), 30, 4)
+        normaliser(policy_loss("dr_grpo"), settings("dr_grpo"), 30, 4)
 
 
 # ---- what each loss promises -----------------------------------------------------------------------------------------
@@ -251,7 +273,7 @@ def gradient(
         torch.tensor([float(len(logprobs))]),
         None if reference is None else torch.tensor(reference),
     )
-    POLICY_LOSSES[loss].compute(tokens, settings(loss, **changed)).total.backward()
+    policy_loss(loss).compute(tokens, settings(loss, **changed)).total.backward()
     assert leaf.grad is not None
     return leaf.grad.tolist()
 
@@ -301,6 +323,6 @@ def test_a_kl_between_close_policies_survives_float32() -> None:
     tokens = PolicyTokens(
         torch.tensor([-1e-3]), *[torch.zeros(1)] * 3, torch.zeros(1, dtype=torch.long), torch.ones(1), torch.zeros(1)
     )
-    kl = POLICY_LOSSES["grpo"].compute(tokens, settings("grpo", kl_coef=1.0)).kl
+    kl = policy_loss("grpo").compute(tokens, settings("grpo", kl_coef=1.0)).kl
     assert kl is not None
     assert kl.item() == pytest.approx(math.exp(-1e-3) * (math.exp(1e-3) - 1 - 1e-3), rel=1e-3)
