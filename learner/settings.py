@@ -135,8 +135,8 @@ class LearnerSettings(EngineSettings):
 
     loss: str = Field(
         "grpo",
-        description=f"The policy loss: {', '.join(LOSSES)}, or a dotted path such as my_losses:LOSS. grpo and cispo are "
-        "means over tokens, gspo over sequences, dr_grpo over sequences x max_length.",
+        description=f"The policy loss: {', '.join(LOSSES)}, or a dotted path such as my_losses:LOSS. grpo and cispo "
+        "are means over tokens, gspo over sequences, dr_grpo over sequences x max_length.",
     )
     max_length: int | None = Field(
         None, ge=1, description="dr_grpo's constant length; null: rollout.max_response_tokens."

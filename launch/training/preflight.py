@@ -30,7 +30,7 @@ from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.settings import LearnerPlaces
 from reprise.launch.training.prompts import check_prompts
 from reprise.learner.heads import heads_of
-from reprise.learner.settings import EngineSettings, SaveSettings, WarmStartSettings
+from reprise.learner.settings import LOSSES, EngineSettings, SaveSettings, WarmStartSettings
 from reprise.models.policy import check_policy, policy_config, read_config
 from reprise.rewards.registry import build_verifiers
 from reprise.rollout.entry_points import check_entry_points
@@ -61,6 +61,7 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     check_fit(recipe, config)
     check_engine(recipe, config)
     check_kernel(recipe.learner, recipe.cluster, recipe.policy.dtype, config)
+    check_loss(recipe.learner.loss)
     tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
     check_domains([*(task for source in tasks.train for task in source), *tasks.held_out])
     if recipe.warm_start is not None:
@@ -74,6 +75,14 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     if recipe.policy.path is not None:
         placed = check_folder(recipe, nodes, Path(recipe.policy.path), tasks)
     return Preflight(tasks, placed)
+
+
+def check_loss(loss: str) -> None:
+    """Refuse a loss of the user's that is not there or is none. Those that are built in need not be imported."""
+    if loss not in LOSSES:
+        from reprise.learner.losses import policy_loss
+
+        policy_loss(loss)
 
 
 def check_kernel(learner: EngineSettings, places: LearnerPlaces, dtype: str, config: PreTrainedConfig | None) -> None:

@@ -1,7 +1,7 @@
 """Losses over differentiable per-token log-probabilities, one algorithm a file.
 
-To add one: write a file that ends with `LOSS = PolicyLoss(...)` and name it in the recipe, `learner.loss: ./mine.py:LOSS`; a
-built-in one also has an entry in `learner.settings.LOSSES`.
+To add one: write a file that ends with `LOSS = PolicyLoss(...)`, and name it in the recipe, `learner.loss:
+./mine.py:LOSS`. A built-in one has an entry in `learner.settings.LOSSES` too.
 """
 
 from __future__ import annotations
