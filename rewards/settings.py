@@ -26,8 +26,8 @@ class VerifierSettings(BaseModel):
     use: str = Field(
         min_length=1,
         description="the class or function: a built-in name (code, compose, exact, format, instruction, llm_judge, "
-        "math, reasoning_gym, rules, tools), the name of an entry point of the group reprise.verifiers, or a dotted path "
-        "such as my_package.verifiers:MyVerifier or ./my_rewards.py:score",
+        "math, reasoning_gym, rules, tools), the name of an entry point of the group reprise.verifiers, or a dotted "
+        "path such as my_package.verifiers:MyVerifier or ./my_rewards.py:score",
     )
     args: dict[str, Any] = Field(default_factory=dict, description="its keyword arguments")
     workers: int = Field(1, ge=1, description="actors of this verifier; each has one object of the class")
