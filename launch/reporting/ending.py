@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from rich.console import RenderableType
 
+from reprise.launch.reporting.actor_logs import shown
 from reprise.launch.reporting.progress import Progress
 from reprise.launch.reporting.run_folder import RunFolder
-from reprise.launch.training.actor_logs import shown
 from reprise.learner.checkpoints.folder import latest, step_of
 
 

@@ -19,7 +19,7 @@ from reprise.actors.output import keeping_output, log_file
 from reprise.actors.remote import Actor
 from reprise.core.errors import RunError, UserError
 from reprise.launch.placement.nodes import Placement, Plan, labels
-from reprise.launch.training.actor_logs import explain, processes_killed, shown
+from reprise.launch.reporting.actor_logs import explain, processes_killed, shown
 
 A = TypeVar("A")
 P = ParamSpec("P")

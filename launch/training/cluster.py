@@ -18,7 +18,7 @@ from reprise.actors.verifier import VerifierActor
 from reprise.actors.verifier_pool import VerifierPool
 from reprise.launch.placement.nodes import Plan
 from reprise.launch.recipe.schema import Recipe
-from reprise.launch.training.actor_logs import last_words
+from reprise.launch.reporting.actor_logs import last_words
 from reprise.launch.training.actor_set import ActorSet
 from reprise.learner.publishing.backends import ENGINE_BACKENDS
 from reprise.rewards.infra_errors import InfraError
