@@ -23,7 +23,7 @@ from reprise.launch.planner.command import add_plan
 from reprise.launch.reporting.opening import Opening
 from reprise.launch.reporting.streams import forgiving_streams, strict_stdout
 from reprise.launch.sft_command import add_sft
-from reprise.launch.training.signals import interrupt_on_sigterm
+from reprise.launch.signals import interrupt_on_sigterm
 from reprise.launch.verify.command import add_verify
 
 if TYPE_CHECKING:

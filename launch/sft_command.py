@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reprise.launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planning, resumed_run
 from reprise.launch.reporting.opening import Opening
-from reprise.launch.training.signals import interrupt_on_sigterm
+from reprise.launch.signals import interrupt_on_sigterm
 
 if TYPE_CHECKING:
     from reprise.launch.arguments import Commands

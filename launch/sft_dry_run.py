@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reprise.core.printable import printable, printable_lines
+from reprise.launch.curriculum import SftData
 from reprise.launch.dry_run import plan_table
 from reprise.launch.placement.nodes import Node
 from reprise.launch.placement.plan import split_rows
@@ -17,7 +18,6 @@ from reprise.launch.recipe.loading import to_yaml
 from reprise.launch.recipe.sft_schema import SftRecipe, notes
 from reprise.launch.reporting.layout import Fitted
 from reprise.launch.training import sft_preflight as preflight
-from reprise.launch.training.sft_preflight import SftData
 
 
 def show(recipe: SftRecipe, nodes: Sequence[Node], found: Sequence[str], console: Console) -> None:

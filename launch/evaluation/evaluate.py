@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from reprise.actors.fleet import Fleet
 from reprise.core.errors import RunError
 from reprise.core.types import Status, Task, Verdict
+from reprise.launch.reporting.evaluated import Evaluated
 from reprise.launch.reporting.run_folder import Sample
 from reprise.launch.reporting.statistics import EvalRecord, Evaluation
 from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
@@ -22,20 +23,6 @@ class _Answered:
     task: Task
     responses: Responses
     verdicts: Sequence[Verdict]
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """Results of one evaluation, and the first few responses of each domain for people to read.
-
-    curve     the same over the tasks of the run's curve alone, which every evaluation has; None if none was judged
-    unjudged  by domain, how many of how many responses could not be judged, by no fault of theirs; none of 0
-    """
-
-    results: Evaluation
-    curve: Evaluation | None
-    samples: list[Sample]
-    unjudged: Mapping[str, tuple[int, int]]
 
 
 async def evaluate(

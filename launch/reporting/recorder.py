@@ -14,10 +14,10 @@ from reprise.actors.learner import Trained
 from reprise.actors.sampler import Finished, TakenBatch
 from reprise.actors.verifier_pool import PoolCounts
 from reprise.data.tasks import TaskSets
-from reprise.launch.evaluation.evaluate import Evaluated
 from reprise.launch.recipe.loading import to_yaml
 from reprise.launch.recipe.schema import Recipe, notes
 from reprise.launch.reporting.ending import finish, resume_command
+from reprise.launch.reporting.evaluated import Evaluated
 from reprise.launch.reporting.metrics import MetricsLog, cut_after, is_evaluation, refuse_if_written
 from reprise.launch.reporting.opening import Opening
 from reprise.launch.reporting.progress import Progress

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from reprise.actors.learner import SftStep
+from reprise.launch.curriculum import Batch, SftData
 from reprise.launch.recipe.loading import to_yaml
 from reprise.launch.recipe.sft_schema import SftRecipe, notes
 from reprise.launch.reporting.ending import finish, resume_command
@@ -20,8 +21,6 @@ from reprise.launch.reporting.report import write_report
 from reprise.launch.reporting.run_folder import RunFolder, write_atomically
 from reprise.launch.reporting.sft_summary import SftSummary, StageResult
 from reprise.launch.reporting.tracking import Tracker
-from reprise.launch.training.sft_curriculum import Batch
-from reprise.launch.training.sft_preflight import SftData
 from reprise.learner.checkpoints.folder import step_of
 
 PHASES = ("set-up", "data", "training", "export")

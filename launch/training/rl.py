@@ -15,6 +15,7 @@ from reprise.launch.recipe.schema import Recipe
 from reprise.launch.reporting.opening import Opening, refuse_beside_a_loop
 from reprise.launch.reporting.recorder import Recorder
 from reprise.launch.reporting.run_folder import RunFolder
+from reprise.launch.signals import cancel_when_told_to_end
 from reprise.launch.training import preflight
 from reprise.launch.training.cluster import Cluster
 from reprise.launch.training.preflight import Preflight
@@ -22,7 +23,6 @@ from reprise.launch.training.quiet import quiet_libraries
 from reprise.launch.training.ray_session import RaySession, ray_nodes
 from reprise.launch.training.resuming import check_resumable, check_same_tasks, policy_folder
 from reprise.launch.training.saving import Saving
-from reprise.launch.training.signals import cancel_when_told_to_end
 from reprise.launch.training.trial import try_verifiers
 from reprise.launch.training.warm_start import warm_start
 from reprise.rollout.admission import Admission

@@ -8,20 +8,19 @@ from pathlib import Path
 import ray
 
 from reprise.actors.remote import Ref, passed
+from reprise.launch.curriculum import Curriculum, SftData, as_document
 from reprise.launch.placement.nodes import Plan, local_nodes, on_a_cluster
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.opening import Opening, refuse_beside_a_loop
 from reprise.launch.reporting.run_folder import RunFolder
 from reprise.launch.reporting.sft_recorder import SftRecorder
+from reprise.launch.signals import cancel_when_told_to_end
 from reprise.launch.training import sft_preflight as preflight
 from reprise.launch.training.quiet import quiet_libraries
 from reprise.launch.training.ray_session import RaySession, ray_nodes
 from reprise.launch.training.resuming import check_resumable, policy_folder
 from reprise.launch.training.saving import Saving
-from reprise.launch.training.sft_curriculum import Curriculum, as_document
-from reprise.launch.training.sft_preflight import SftData
 from reprise.launch.training.sft_ranks import Ranks
-from reprise.launch.training.signals import cancel_when_told_to_end
 from reprise.learner.packing import Document
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from reprise.core.errors import UserError
-from reprise.data.sft.loading import TokenizedSource, digests_of, load_sources
+from reprise.data.sft.loading import digests_of, load_sources
 from reprise.data.sft.reading import files_of, read
 from reprise.data.sft.rendering import ConversationCodec
 from reprise.data.sft.settings import EvalSource
+from reprise.launch.curriculum import SftData, Stage
 from reprise.launch.placement.fit import check_context, check_fit
 from reprise.launch.placement.machine import check_temporary_folder
 from reprise.launch.placement.memory import PolicySize, policy_size, rank_parts
@@ -21,20 +21,7 @@ from reprise.launch.placement.refusal import no_room
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.training.preflight import check_kernel, check_port, check_runs_dir, run_bytes
 from reprise.launch.training.prompts import loading_tokenizer
-from reprise.launch.training.sft_curriculum import Stage
 from reprise.models.policy import check_policy, policy_config, read_config
-
-
-@dataclass(frozen=True)
-class SftData:
-    """A recipe's conversations, read, checked and tokenised.
-
-    notes  what people must know of them: what was left out, and why
-    """
-
-    stages: Sequence[Stage]
-    held_out: Sequence[TokenizedSource]
-    notes: Sequence[str]
 
 
 def check(recipe: SftRecipe, nodes: Sequence[Node]) -> Plan:

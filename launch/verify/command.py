@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reprise.launch.arguments import EXIT_CODES, add_set, command
-from reprise.launch.training.signals import interrupt_on_sigterm
+from reprise.launch.signals import interrupt_on_sigterm
 
 
 def add_verify(commands: Any) -> None:

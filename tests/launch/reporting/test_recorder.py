@@ -17,8 +17,8 @@ from reprise.core.errors import Starvation, UserError
 from reprise.core.types import Task
 from reprise.data.tasks import TaskSets
 from reprise.launch.cli import main
-from reprise.launch.evaluation.evaluate import Evaluated
 from reprise.launch.recipe.loading import load
+from reprise.launch.reporting.evaluated import Evaluated
 from reprise.launch.reporting.metrics import MetricsLog
 from reprise.launch.reporting.recorder import Recorder, phases
 from reprise.launch.reporting.run_folder import RunFolder

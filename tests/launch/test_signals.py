@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from reprise.launch.reporting.summary import ending
-from reprise.launch.training.signals import cancel_when_told_to_end, interrupt_on_sigterm
+from reprise.launch.signals import cancel_when_told_to_end, interrupt_on_sigterm
 
 
 async def signalled(number: int) -> str:

@@ -49,6 +49,18 @@ class Stage:
         )
 
 
+@dataclass(frozen=True)
+class SftData:
+    """A recipe's conversations, read, checked and tokenised.
+
+    notes  what people must know of them: what was left out, and why
+    """
+
+    stages: Sequence[Stage]
+    held_out: Sequence[TokenizedSource]
+    notes: Sequence[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What an optimiser step trains on.

@@ -16,12 +16,12 @@ from reprise.core.errors import UserError
 from reprise.data.sft.loading import load_sources
 from reprise.data.sft.rendering import ConversationCodec
 from reprise.data.sft.settings import SftSource
+from reprise.launch.curriculum import Batch, Curriculum, Stage
 from reprise.launch.recipe.loading import load_as
 from reprise.launch.recipe.sft_schema import SftRecipe, StageSettings
-from reprise.launch.training.sft_curriculum import Batch, Curriculum, Stage
 from reprise.models import tiny
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "recipes" / "demo_sft.yaml"
 
 
