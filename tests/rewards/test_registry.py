@@ -196,7 +196,7 @@ def test_what_a_function_returns_that_is_no_score_is_an_error_and_never_a_zero()
             {"bonos": 1},
             "mine.use: contains is called as contains(prompt, response, answer)",
         ),
-        ("waits", {}, "mine.use: waits must return a number at once"),
+        ("waits", {}, "mine.use: waits must be a plain function (prompt, response, answer) -> float"),
     ],
 )
 def test_a_function_that_cannot_be_called_so_is_refused(use: str, args: dict[str, object], message: str) -> None:
