@@ -37,8 +37,6 @@ PACKAGES = (
 NAME = "reprise"  # under which the packages are imported
 # What the reader of an example makes himself.
 MADE = {
-    "learner/losses/reinforce.py",
-    "tests/learner/test_reinforce.py",
     "tests/launch/test_shown.py",
     "recipes/quick.yaml",
     "recipes/wrong.yaml",
@@ -50,7 +48,14 @@ THEIRS = {
     "vllm/v1/attention/backends/grouped_diff_attn.py",
     "vllm/model_executor/layers/layernorm.py",
 }  # of other projects
-EXAMPLES = {"vowels.py", "vowels.yaml", "recipe.yaml"}  # and what lies in the folder of a run
+EXAMPLES = {
+    "vowels.py",
+    "vowels.yaml",
+    "reinforce.py",
+    "test_reinforce.py",
+    "my_rewards.py",
+    "recipe.yaml",
+}  # and what lies in the folder of a run
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
