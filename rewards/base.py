@@ -61,6 +61,7 @@ class Verifier(Protocol):
 
     def start(self) -> None:
         """Acquire what verifying needs (processes, connections), so that the first answer does not wait for it."""
+        return  # an empty body would make it abstract
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         """One verdict for each answer, in the same order."""
@@ -78,9 +79,11 @@ class Verifier(Protocol):
 
     def within(self, deadline_s: float) -> None:
         """Called before any task is checked, with the recipe's `deadline_s`: seconds until its actor is killed."""
+        return
 
     def check_task(self, task: Task) -> None:
         """Raise UserError if this task could never be verified (no reference, a malformed one). Needs no `start`."""
+        return
 
     def check_tasks(self, tasks: Sequence[Task], report: Callable[[int], None]) -> dict[int, str]:
         """What is wrong with tasks, by place, that `check_task` accepted but no answer could be verified against, where
@@ -90,3 +93,4 @@ class Verifier(Protocol):
 
     def close(self) -> None:
         """Release everything; safe to call twice, or without `start`."""
+        return
