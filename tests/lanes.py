@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     # Programs in the sandbox have tenths of seconds, engines have minutes: the other lane goes first.
     if hasattr(item.config, "workerinput"):
-        with suppress(PermissionError):  # a person other than root may only become nicer
+        with suppress(PermissionError):  # others than root may only raise their niceness
             os.setpriority(os.PRIO_PROCESS, 0, NICE if starts_engines(item) else 0)
 
 

@@ -36,7 +36,7 @@ def state() -> dict[str, object]:
 
 
 def cgroups() -> set[str]:
-    """This process's, of which earlier tests' may still go. os.walk, unlike Path, bears one that goes meanwhile."""
+    """Those of this process. An earlier test's may vanish during the walk, which os.walk ignores and Path does not."""
     return {
         os.path.join(folder, name)
         for folder, names, _ in os.walk("/sys/fs/cgroup")
