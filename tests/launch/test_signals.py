@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +20,14 @@ async def signalled(number: int) -> str:
     return "went on"
 
 
+@pytest.fixture(autouse=True)
+def _not_under_nohup() -> Iterator[None]:
+    """As in a terminal, even if the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_run_that_is_stopped_is_cancelled_and_says_by_what(name: str) -> None:
     with pytest.raises(asyncio.CancelledError) as stopped:
@@ -27,11 +36,8 @@ def test_a_run_that_is_stopped_is_cancelled_and_says_by_what(name: str) -> None:
 
 
 def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        assert asyncio.run(signalled(signal.SIGHUP)) == "went on"
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert asyncio.run(signalled(signal.SIGHUP)) == "went on"
 
 
 def test_before_the_run_it_is_as_ctrl_c() -> None:
