@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,18 +15,16 @@ from typing import TYPE_CHECKING
 
 from reprise.core.errors import RunError, UserError
 from reprise.core.printable import printable, printable_lines
-from reprise.launch.arguments import EXIT_CODES, add_nodes, add_set, check_nodes, command, planning, resumed_run
+from reprise.launch.arguments import EXIT_CODES, add_set, command
 from reprise.launch.export import add_export
 from reprise.launch.planner.command import add_plan
 from reprise.launch.reporting.opening import Opening
 from reprise.launch.reporting.streams import forgiving_streams, strict_stdout
-from reprise.launch.sft_command import add_sft
-from reprise.launch.signals import interrupt_on_sigterm
+from reprise.launch.run_command import add_sft, add_train
 from reprise.launch.verify.command import add_verify
 
 if TYPE_CHECKING:
     from reprise.launch.arguments import Commands
-    from reprise.launch.recipe.schema import Recipe
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -72,36 +68,6 @@ def _complain(text: str) -> None:
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
-
-
-def _train(args: argparse.Namespace) -> int | None:
-    opening = Opening()
-    check_nodes(args)
-    resumed = resumed_run(args, "recipes/demo.yaml")
-    recipe = _load(args)
-    if not args.dry_run:
-        opening.say(f"{recipe.name}: loading libraries")
-        from reprise.launch.training.quiet import quiet_libraries
-
-        quiet_libraries()
-    if args.dry_run:
-        Opening().hint("checking recipe, tasks, verifiers and resources")
-        from reprise.launch.dry_run import show
-        from reprise.launch.reporting.layout import console
-        from reprise.launch.training import preflight
-        from reprise.launch.training.trial import try_verifiers
-
-        with planning(args) as (nodes, assumed):
-            checked = preflight.check(recipe, nodes)
-        found = [*checked.tasks.notes, *assumed, *try_verifiers(recipe.rewards, checked.tasks)]
-        show(recipe, checked.plan, found, console())
-        return 0
-    from reprise.launch.training.rl import train
-
-    # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.
-    signal.signal(signal.SIGTERM, interrupt_on_sigterm)
-    train(recipe, resumed, opening)
-    return 0
 
 
 def _recipe(args: argparse.Namespace) -> None:
@@ -156,13 +122,6 @@ def _report(args: argparse.Namespace) -> None:
         shown.print(f"resume   {printable(resume)}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _load(args: argparse.Namespace) -> Recipe:
-    from reprise.launch.recipe.loading import load
-
-    named = [f"name={json.dumps(args.name)}"] if getattr(args, "name", None) is not None else []
-    return load(args.recipe, [*args.set, *named])
-
-
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +156,7 @@ start here:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_train(commands)
+    add_train(commands)
     add_sft(commands)
     add_plan(commands)
     add_export(commands)
@@ -205,40 +164,6 @@ start here:
     _add_report(commands)
     add_verify(commands)
     return parser
-
-
-def _add_train(commands: Commands) -> None:
-    train = command(
-        commands,
-        "train",
-        _train,
-        "train a policy by a recipe",
-        "Check the recipe, its tasks, verifiers and resources, then train and show progress. runs/<name>/ gets\n"
-        "metrics.jsonl, summary.json, report.html and the final policy as a Hugging Face folder. Ctrl-C stops cleanly\n"
-        "and still writes the report. If the name is taken, the run gets a number (demo-2).",
-        f"""\
-examples:
-  reprise train recipes/demo.yaml
-  reprise train recipes/demo.yaml --set seed=1 --set learner.lr=5e-4 --name lr5e-4
-  reprise train recipes/demo.yaml --set policy.path=/models/my-policy --set warm_start=null
-  reprise train recipes/demo.yaml --set rollout.max_staleness=0        synchronous training, for comparison
-  reprise train --resume runs/demo                                     continue after Ctrl-C, a failure or a crash
-  reprise train recipes/demo.yaml --dry-run --nodes 2 --node-cpus 8    plan for another cluster, of two nodes
-on a Ray cluster (README: On a cluster):
-  ray job submit --working-dir . -- python -m reprise train recipes/demo.yaml
-{EXIT_CODES}""",
-    )
-    _add_recipe_arguments(train, optional=True)
-    train.add_argument(
-        "--resume",
-        metavar="RUN_DIR",
-        help="continue this run from its last complete checkpoint, with an empty buffer",
-    )
-    train.add_argument("--name", metavar="N", help="name of the run and of its folder (default: the recipe's name)")
-    train.add_argument(
-        "--dry-run", action="store_true", help="print the resolved recipe and the resource plan, and start nothing"
-    )
-    add_nodes(train)
 
 
 def _add_recipe(commands: Commands) -> None:

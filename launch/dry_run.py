@@ -5,30 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from reprise.core.printable import printable_lines
+from reprise.core.printable import printable, printable_lines
+from reprise.launch.curriculum import SftData
 from reprise.launch.placement.memory import gib
 from reprise.launch.placement.nodes import Placement, Plan
 from reprise.launch.placement.plan import split_rows
 from reprise.launch.recipe.keys import Key
 from reprise.launch.recipe.loading import to_yaml
-from reprise.launch.recipe.schema import Recipe, notes
+from reprise.launch.recipe.schema import Recipe
+from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.layout import Fitted
 
 
-def show(recipe: Recipe, plan: Plan, found: Sequence[str], console: Console) -> None:
-    """The resolved recipe, the plan and what is worth knowing, `found` by trying the verifiers included."""
+def show(
+    recipe: Recipe | SftRecipe,
+    plan: Plan,
+    notes: Sequence[str],
+    found: Sequence[str],
+    console: Console,
+    data: RenderableType | None = None,
+) -> None:
+    """The resolved recipe, its data if there are any to show, the plan, the recipe's notes and what checks found."""
     console.rule("Recipe, as resolved")
     console.print(to_yaml(recipe), markup=False, highlight=False, soft_wrap=True, end="")
+    if data is not None:
+        console.rule("Data")
+        console.print(data)
     console.rule("Plan")
     console.print(Fitted(plan_table(plan)))
-    for note in [*notes(recipe), *split_rows(plan, recipe.learner.sequence_parallel), *found]:
+    for note in (*notes, *split_rows(plan, recipe.learner.sequence_parallel), *found):
         console.print(Text(f"Note: {printable_lines(note)}"))
     console.print("All checks passed. Nothing was started.", highlight=False)
+
+
+def data_table(data: SftData) -> Table:
+    """One row for each source of each stage, then the held-out ones."""
+    table = Table("stage", "source", "domain", "conversations", "tokens", "longest", "steps")
+    for column in table.columns[3:]:
+        column.justify = "right"
+    rows = [(stage.settings.name, stage.sources, f"{stage.steps:,}") for stage in data.stages]
+    for name, sources, steps in [*rows, ("held out", data.held_out, "–")]:
+        for source in sources:
+            names = (Text(printable(text)) for text in (name, source.name, source.domain))
+            sizes = (len(source), source.tokens, int(source.lengths.max()))
+            table.add_row(*names, *(f"{size:,}" for size in sizes), steps)
+            name = steps = ""
+    return table
 
 
 def plan_table(plan: Plan) -> Table:

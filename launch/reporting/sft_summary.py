@@ -1,17 +1,15 @@
-"""What a supervised run came to: `summary.json` for programs, one table for people."""
+"""The summary of a supervised run: `summary.json` for programs, one table for users."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from rich.console import RenderableType
 
-from reprise.launch.reporting.run_folder import RunFolder, write_atomically
+from reprise.launch.reporting.run_summary import RunSummary
 from reprise.launch.reporting.sft_summary_table import table
-from reprise.launch.reporting.summary import RUNNING, ending, without_nan
 
 
 @dataclass(slots=True)
@@ -27,42 +25,18 @@ class StageResult:
 
 
 @dataclass(slots=True)
-class SftSummary:
-    """Filled in as the run goes on, so that an interrupted run can be summed up too.
+class SftSummary(RunSummary):
+    """The summary of a supervised run; `tokens_per_second` is of what was read.
 
-    status          "finished", "interrupted" or "failed", in the file also "running"; `reason` says why if not finished
     eval_before     held-out loss by domain before the first step, nats a token
-    tokens_per_second   read a second of the training phase
-    resumed_at      step of the checkpoint it went on from; None if it began at the beginning
-    failures        counts of what went wrong without ending the run
-    resume          the command that goes on with a run that ended early; None if it has no checkpoint
+    resumed_at      step of the checkpoint it continued from; None if it began at the beginning
     """
 
-    name: str
     kind: str = "sft"
-    status: str = "interrupted"
-    reason: str = "the run did not reach its end"
-    steps: int = 0
     stages: list[StageResult] = field(default_factory=list)
     eval_before: Mapping[str, float] = field(default_factory=dict)
     tokens_trained: int = 0
-    tokens_per_second: float | None = None
-    wall_seconds: float = 0.0
-    learn_seconds: float = 0.0
     resumed_at: int | None = None
-    phases: Mapping[str, float] = field(default_factory=dict)
-    nodes: Mapping[str, list[str]] = field(default_factory=dict)
-    failures: Mapping[str, int] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    resume: str | None = None
-
-    def finished(self) -> None:
-        """The run reached its end."""
-        self.status, self.reason = "finished", ""
-
-    def failed(self, error: BaseException) -> None:
-        """The run was ended by `error`; Ctrl-C is an interruption."""
-        self.status, self.reason = ending(error)
 
     @property
     def forgotten(self) -> list[str]:
@@ -76,14 +50,8 @@ class SftSummary:
             if domain in before.eval_loss and after.eval_loss[domain] > before.eval_loss[domain]
         ]
 
-    def as_dict(self) -> dict[str, object]:
-        """What `summary.json` holds. What was not measured is null or an empty object."""
-        return without_nan(asdict(self) | {"forgotten": self.forgotten})
-
-    def write(self, run: RunFolder, running: bool = False) -> None:
-        """Write `summary.json`, whole or not at all; `running`: the run goes on."""
-        values = self.as_dict() | (RUNNING if running else {})
-        write_atomically(run.summary, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    def _derived(self) -> dict[str, object]:
+        return {"forgotten": self.forgotten}
 
     def table(self) -> RenderableType:
         """The table at the end of a run."""

@@ -13,7 +13,7 @@ from reprise.core.printable import printable
 from reprise.launch.reporting.durations import duration
 from reprise.launch.reporting.layout import Fitted, Flow, listed
 from reprise.launch.reporting.lookup import formatted, items, number
-from reprise.launch.reporting.summary_table import counted, head, node_list, phase_list, warnings
+from reprise.launch.reporting.summary_table import Row, counted, head, shared_rows, warnings
 
 
 def table(values: Mapping[str, object]) -> RenderableType:
@@ -50,19 +50,18 @@ def losses(values: Mapping[str, object]) -> list[RenderableType]:
 
 
 def _numbers(values: Mapping[str, object]) -> Table:
-    rows: list[tuple[str, RenderableType]] = [
-        (f"stage {printable(s.get('name'))}", Flow(_stage(s))) for s in stages(values)
-    ]
+    time, nodes, failures = shared_rows(values)
     speed = formatted(number(values.get("tokens_per_second")), ",.0f")
-    rows.append(("time", Flow(phase_list(values)) if phase_list(values) else "–"))
     learning = f"{duration(number(values.get('learn_seconds')))} of learning"
-    rows.append(("throughput", Flow([f"{speed} tokens/s", learning])))
-    rows.append(("nodes", Flow(node_list(values)) if node_list(values) else "–"))
+    rows: list[Row] = [
+        *((f"stage {printable(s.get('name'))}", Flow(_stage(s))) for s in stages(values)),
+        time,
+        ("throughput", Flow([f"{speed} tokens/s", learning])),
+        nodes,
+    ]
     if values.get("resumed_at") is not None:
         rows.append(("resumed", f"from the checkpoint of step {counted(values['resumed_at'])}"))
-    failures = [f"{printable(name)} {counted(count)}" for name, count in items(values.get("failures")) if count]
-    rows.append(("failures", Flow(failures) if failures else "none"))
-    return listed([*rows, *warnings(values)])
+    return listed([*rows, failures, *warnings(values)])
 
 
 def _stage(stage: Mapping[str, object]) -> Sequence[str]:

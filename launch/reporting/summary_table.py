@@ -20,6 +20,7 @@ from reprise.launch.reporting.lookup import formatted, items, lookup, number
 _INFRA_ERRORS_SHOWN = 3  # with their tracebacks; summary.json has all
 _STYLES = {"finished": "bold green", "running": "bold cyan"}
 _INTERVAL = "95% interval"
+Row = tuple[str, RenderableType]
 
 
 def table(values: Mapping[str, object]) -> RenderableType:
@@ -104,8 +105,9 @@ class _Narrow:
 def _numbers(values: Mapping[str, object]) -> Table:
     idle = (formatted(number(values.get(f"{who}_idle")), ".0%") for who in ("learner", "engine"))
     mismatch = formatted(number(values.get("mismatch_start")), ".1e")
-    rows: list[tuple[str, RenderableType]] = [
-        ("time", _flow(phase_list(values))),
+    time, nodes, failures = shared_rows(values)
+    rows: list[Row] = [
+        time,
         (
             "RL",
             Flow(
@@ -123,14 +125,14 @@ def _numbers(values: Mapping[str, object]) -> Table:
         ("unparseable", _flow(f"{printable(d)} {_unparseable(c)}" for d, c in items(values.get("answers")))),
         ("verifiers", _flow(f"{printable(n)} {latency(t)}" for n, t in items(values.get("verifiers")))),
         ("mismatch", mismatch if mismatch == "–" else f"{mismatch} nats/token at start"),
-        ("nodes", _flow(node_list(values))),
-        ("failures", _flow((f"{n} {counted(c)}" for n, c in items(values.get("failures")) if c), "none")),
+        nodes,
+        failures,
         *_infra_errors(values),
     ]
     return listed([*rows, *warnings(values)])
 
 
-def _tasks(counts: object) -> Iterator[tuple[str, RenderableType]]:
+def _tasks(counts: object) -> Iterator[Row]:
     n = {name: counted(value) for name, value in items(counts)}
     if n:
         parts = [f"{n.get('train', '–')} to train on", f"{n.get('held_out', '–')} held out"]
@@ -139,7 +141,7 @@ def _tasks(counts: object) -> Iterator[tuple[str, RenderableType]]:
         yield "tasks", Flow(parts)
 
 
-def _trajectories(counts: object) -> Iterator[tuple[str, RenderableType]]:
+def _trajectories(counts: object) -> Iterator[Row]:
     n = {name: number(value) for name, value in items(counts)}
     shown = {name: counted(value) for name, value in n.items()}
     reused = _share_of(n, "reused", "trained")
@@ -156,7 +158,7 @@ def _share_of(counts: Mapping[str, float], some: str, whole: str) -> str:
     return formatted(counts.get(some, math.nan) / (counts.get(whole, math.nan) or 1.0), ".0%")
 
 
-def _infra_errors(values: Mapping[str, object]) -> Iterator[tuple[str, RenderableType]]:
+def _infra_errors(values: Mapping[str, object]) -> Iterator[Row]:
     listed_ones = values.get("infra_errors")
     errors = listed_ones if isinstance(listed_ones, list) else []
     for place, error in enumerate(errors):
@@ -171,7 +173,7 @@ def _infra_errors(values: Mapping[str, object]) -> Iterator[tuple[str, Renderabl
         yield "infra error", f"{counted(others)} answers: of further kinds, which were not told"
 
 
-def warnings(values: Mapping[str, object]) -> list[tuple[str, RenderableType]]:
+def warnings(values: Mapping[str, object]) -> list[Row]:
     """A row for each warning."""
     found = values.get("warnings")
     said = found if isinstance(found, list) else []
@@ -195,14 +197,16 @@ def latency(times: object) -> str:
     return f"{p50} s a group (95%: {p95} s)"
 
 
-def phase_list(values: Mapping[str, object]) -> list[str]:
-    """How long each phase took."""
-    return [f"{printable(name)} {duration(number(s))}" for name, s in items(values.get("phases"))]
-
-
-def node_list(values: Mapping[str, object]) -> list[str]:
-    """How many actors each node has."""
-    return [f"{printable(node)}: {_actors(actors)}" for node, actors in items(values.get("nodes"))]
+def shared_rows(values: Mapping[str, object]) -> tuple[Row, Row, Row]:
+    """How long each phase took, how many actors each node has, and what went wrong without ending the run."""
+    return (
+        ("time", _flow(f"{printable(name)} {duration(number(s))}" for name, s in items(values.get("phases")))),
+        ("nodes", _flow(f"{printable(node)}: {_actors(actors)}" for node, actors in items(values.get("nodes")))),
+        (
+            "failures",
+            _flow((f"{printable(n)} {counted(c)}" for n, c in items(values.get("failures")) if c), "none"),
+        ),
+    )
 
 
 def _flow(parts: Iterable[str], nothing: str = "–") -> RenderableType:

@@ -152,7 +152,7 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
                 "recorder": recorder.state(),
             }
 
-        recorder.rl_begins()
+        recorder.training_begins()
         cluster.at_early_end = saving.rest
         if recorder.evaluated_at < first and recipe.eval.due(first, recipe.steps):  # missed by an early end
             await held_out(first, on_curve)

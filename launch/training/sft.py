@@ -90,7 +90,8 @@ async def _train(
 
         if evaluation_due() and recorder.evaluated_at < curriculum.done:  # before training, or missed by an early end
             await evaluate()
-        recorder.training_begins(curriculum.total, curriculum.done)
+        recorder.progress.phase("training", curriculum.total)
+        recorder.training_begins()
         ranks.at_early_end = saving.rest
         for batch in curriculum:
             recorder.step(batch, await saving.step(learner.sft_step(batch.documents, batch.lr)))

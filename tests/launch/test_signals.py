@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reprise.launch.reporting.summary import ending
+from reprise.launch.reporting.run_summary import ending
 from reprise.launch.signals import cancel_when_told_to_end, interrupt_on_sigterm
 
 

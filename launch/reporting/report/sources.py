@@ -12,7 +12,7 @@ from typing import Any
 
 from reprise.launch.reporting.lookup import lookup, number
 from reprise.launch.reporting.metrics import is_written
-from reprise.launch.reporting.summary import RUNNING
+from reprise.launch.reporting.run_summary import RUNNING
 
 _KILLED = "its process ended without a word: it was killed, or its machine was lost; this is what was known by then"
 

@@ -33,7 +33,7 @@ def end(run: RunFolder, tmp_path: Path, error: BaseException) -> None:
     counts = TrajectoryBuffer(recipe.buffer, 0, 1).counters()
     batch = TakenBatch(None, BatchInfo(True, dict.fromkeys(CORE, 0.5), counts), 0.0)
     with suppress(type(error)), Recorder(recipe, run) as recorder:
-        recorder.rl_begins()
+        recorder.training_begins()
         recorder.trained(3, batch, Trained({"policy/entropy": 1.5, "optim/skipped": 0}, 0.0, 1.0))
         raise error
 
@@ -68,8 +68,8 @@ def test_a_full_disk_takes_the_files_and_not_the_table(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("reprise.launch.reporting.recorder.write_report", full)
-    monkeypatch.setattr("reprise.launch.reporting.summary.write_atomically", full)
+    monkeypatch.setattr("reprise.launch.reporting.run_recorder.write_report", full)
+    monkeypatch.setattr("reprise.launch.reporting.run_summary.write_atomically", full)
     end(run, tmp_path, RuntimeError("it went wrong"))
     screen = capsys.readouterr().out
     assert "summary.json could not be written: No space left on device" in screen

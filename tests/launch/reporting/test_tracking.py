@@ -12,7 +12,7 @@ import pytest
 from wandb.proto.wandb_internal_pb2 import Record
 
 from reprise.launch.recipe.settings import TrackingSettings
-from reprise.launch.reporting import recorder, sft_recorder
+from reprise.launch.reporting import recorder, run_recorder, sft_recorder
 from reprise.launch.reporting.run_folder import RunFolder
 from reprise.launch.reporting.tracking import Tracker
 
@@ -157,8 +157,7 @@ def test_a_resumed_run_tells_its_tracker_where_it_goes_on(kind, run, monkeypatch
 
     recipe = MagicMock(stages=[])
     monkeypatch.setattr(RunFolder, "last_checkpoint", lambda *_: Path("step-000040"))
-    for module in (recorder, sft_recorder):
-        monkeypatch.setattr(module, "Tracker", tracker)
+    monkeypatch.setattr(run_recorder, "Tracker", tracker)
     monkeypatch.setattr(recorder, "phases", lambda *_: [])
     with pytest.raises(_Stop):
         recorder.Recorder(recipe, run, True) if kind == "rl" else sft_recorder.SftRecorder(recipe, run, True)
