@@ -22,6 +22,19 @@ def test_every_package_is_installed() -> None:
     assert set(setup["options"]["packages"].split()) == packages
 
 
+def test_every_file_that_a_package_reads_is_installed_with_it() -> None:
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    ours = {package.split(".")[1] for package in setup["options"]["packages"].split() if "." in package}
+    found = {p for folder in ours for p in (ROOT / folder).rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"}}
+    installed = {
+        path
+        for package, pattern in setup["options.package_data"].items()
+        for path in ROOT.joinpath(*package.split(".")[1:]).glob(pattern)
+    }
+    assert found <= installed
+
+
 def test_the_public_names_are_there_and_no_other() -> None:
     assert [getattr(reprise, name) for name in reprise.__all__]
     assert reprise.Verdict.scored(1.0).score == 1.0

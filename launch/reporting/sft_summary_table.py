@@ -22,7 +22,7 @@ def table(values: Mapping[str, object]) -> RenderableType:
     return Group(
         Text(),
         *head(values),
-        *losses(values),
+        *_losses(values),
         _numbers(values),
         *(Text(printable(f"Forgotten: {t}"), "yellow") for t in (forgotten if isinstance(forgotten, list) else [])),
     )
@@ -34,18 +34,22 @@ def stages(values: Mapping[str, object]) -> list[Mapping[str, object]]:
     return [stage for stage in (found if isinstance(found, list) else []) if isinstance(stage, Mapping)]
 
 
-def losses(values: Mapping[str, object]) -> list[RenderableType]:
-    """Held-out loss: a row a domain, a column a stage; nothing if none was measured."""
-    before = dict(items(values.get("eval_before")))
-    ends = [(str(stage.get("name")), dict(items(stage.get("eval_loss")))) for stage in stages(values)]
-    ends = [(name, by_domain) for name, by_domain in ends if by_domain]
-    if not before and not ends:
+def held_out_losses(values: Mapping[str, object]) -> tuple[list[str], dict[str, list[str]]]:
+    """Held-out losses by domain, and when each was measured: before, and at the end of each stage."""
+    ends = [(f"after {stage.get('name')}", dict(items(stage.get("eval_loss")))) for stage in stages(values)]
+    times = [("before", dict(items(values.get("eval_before")))), *(end for end in ends if end[1])]
+    domains = dict.fromkeys(domain for _, by_domain in times for domain in by_domain)
+    return [when for when, _ in times], {d: [loss(by_domain.get(d)) for _, by_domain in times] for d in domains}
+
+
+def _losses(values: Mapping[str, object]) -> list[RenderableType]:
+    times, losses = held_out_losses(values)
+    if not losses:
         return []
-    after = (Column(Text(printable(f"after {name}")), justify="right") for name, _ in ends)
-    shown = Table("held-out loss, nats/token", Column("before", justify="right"), *after, box=box.SIMPLE_HEAD)
-    for domain in dict.fromkeys([*before, *(d for _, by_domain in ends for d in by_domain)]):
-        by_time = [before.get(domain), *(by_domain.get(domain) for _, by_domain in ends)]
-        shown.add_row(Text(printable(domain)), *(_loss(value) for value in by_time))
+    columns = (Column(Text(printable(when)), justify="right") for when in times)
+    shown = Table("held-out loss, nats/token", *columns, box=box.SIMPLE_HEAD)
+    for domain, of_domain in losses.items():
+        shown.add_row(Text(printable(domain)), *of_domain)
     return [Fitted(shown)]
 
 
@@ -68,9 +72,10 @@ def _stage(stage: Mapping[str, object]) -> Sequence[str]:
     return (
         f"{counted(stage.get('steps'))} steps",
         f"{counted(stage.get('tokens'))} tokens trained",
-        f"loss {_loss(stage.get('first_loss'))} → {_loss(stage.get('last_loss'))}",
+        f"loss {loss(stage.get('first_loss'))} → {loss(stage.get('last_loss'))}",
     )
 
 
-def _loss(value: object) -> str:
+def loss(value: object) -> str:
+    """In nats a token, with four decimals."""
     return formatted(number(value), ".4f")

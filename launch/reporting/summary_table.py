@@ -39,26 +39,42 @@ def head(values: Mapping[str, object]) -> list[Text]:
     return [first, *([Text(printable_lines(reason), "red")] if reason else [])]
 
 
-class _Row:
-    """What an evaluation before and one after say of a domain, as text."""
+class DomainRow:
+    """What the evaluations before and after say of a domain: their numbers, NaN where nothing was measured."""
 
     def __init__(self, values: Mapping[str, object], domain: str) -> None:
-        self.domain = printable(domain)
-        fallen = values.get("fallen")
-        self.style = "bold" if domain == "all" else "red" if isinstance(fallen, list) and domain in fallen else ""
-        shares = [number(lookup(values, "pass_at_1", when, domain)) for when in ("before", "after")]
-        self.rates = [formatted(share, ".3f") for share in shares]
-        self.intervals = [_interval(lookup(values, "pass_at_1_interval", when, domain)) for when in ("before", "after")]
-        change = [number(lookup(values, "pass_at_1_change", domain, end)) for end in ("value", "low", "high")]
-        self.change = points(change[0])
-        self.change_interval = f"{points(change[1])} … {points(change[2])}" if math.isfinite(change[1]) else ""
-        parseable = [number(lookup(values, "evaluation", when, domain, "parseable")) for when in ("before", "after")]
-        self.parseable = [formatted(share, ".1%") for share in parseable]
-        self.tasks = tasks(lookup(values, "evaluation", "before", domain))
+        rates, intervals, results = (
+            [lookup(values, name, when, domain) for when in ("before", "after")]
+            for name in ("pass_at_1", "pass_at_1_interval", "evaluation")
+        )
+        self.domain, self.tasks = domain, tasks(results[0])
+        self.rates, self.intervals = [number(rate) for rate in rates], [_ends(interval) for interval in intervals]
+        self.change = [number(lookup(values, "pass_at_1_change", domain, end)) for end in ("value", "low", "high")]
+        self.parseable = [number(lookup(result, "parseable")) for result in results]
+
+
+def domain_rows(values: Mapping[str, object]) -> list[DomainRow]:
+    """A row for each domain that was evaluated before training, and for all of them together."""
+    return [DomainRow(values, domain) for domain, _ in items(lookup(values, "pass_at_1", "before"))]
+
+
+class _Row:
+    """A `DomainRow` as text."""
+
+    def __init__(self, row: DomainRow, fallen: object) -> None:
+        self.domain, self.tasks = printable(row.domain), row.tasks
+        fell = isinstance(fallen, list) and row.domain in fallen
+        self.style = "bold" if row.domain == "all" else "red" if fell else ""
+        self.rates = [formatted(rate, ".3f") for rate in row.rates]
+        self.intervals = [_interval(ends) for ends in row.intervals]
+        self.change = points(row.change[0])
+        low, high = row.change[1:]
+        self.change_interval = f"{points(low)} … {points(high)}" if math.isfinite(low) else ""
+        self.parseable = [formatted(share, ".1%") for share in row.parseable]
 
 
 def _evaluation(values: Mapping[str, object]) -> RenderableType:
-    rows = [_Row(values, domain) for domain, _ in items(lookup(values, "pass_at_1", "before"))]
+    rows = [_Row(row, values.get("fallen")) for row in domain_rows(values)]
     if not rows:
         return Text("held-out pass@1 was not measured", "dim")
     wide = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -122,7 +138,7 @@ def _numbers(values: Mapping[str, object]) -> Table:
         ),
         *_tasks(values.get("tasks")),
         *_trajectories(values.get("trajectories")),
-        ("unparseable", _flow(f"{printable(d)} {_unparseable(c)}" for d, c in items(values.get("answers")))),
+        ("unparseable", _flow(f"{printable(d)} {unparseable(c)}" for d, c in items(values.get("answers")))),
         ("verifiers", _flow(f"{printable(n)} {latency(t)}" for n, t in items(values.get("verifiers")))),
         ("mismatch", mismatch if mismatch == "–" else f"{mismatch} nats/token at start"),
         nodes,
@@ -219,13 +235,18 @@ def _actors(actors: object) -> str:
     return f"{count} actor{'s' * (count != 1)}"
 
 
-def _interval(value: object) -> str:
+def _ends(value: object) -> tuple[float, float]:
     low, high = value if isinstance(value, list) and len(value) == 2 else (None, None)
-    ends = [formatted(number(end), ".2f") for end in (low, high)]
-    return "" if "–" in ends else "–".join(ends)
+    return number(low), number(high)
 
 
-def _unparseable(counts: object) -> str:
+def _interval(ends: tuple[float, float]) -> str:
+    shown = [formatted(end, ".2f") for end in ends]
+    return "" if "–" in shown else "–".join(shown)
+
+
+def unparseable(counts: object) -> str:
+    """The share of answers that could not be read, of their counts by status."""
     total = sum(number(count) for _, count in items(counts))
     return formatted(number(lookup(counts, Status.UNPARSEABLE) or 0) / total if total > 0 else math.nan, ".1%")
 

@@ -8,7 +8,6 @@ from rich.console import RenderableType
 
 from reprise.launch.reporting import sft_summary_table, summary_table
 from reprise.launch.reporting.report.page import page
-from reprise.launch.reporting.report.sft_page import sft_page
 from reprise.launch.reporting.report.sources import RunRecord
 from reprise.launch.reporting.run_folder import write_atomically
 
@@ -21,7 +20,7 @@ def write_report(run_dir: Path) -> Path:
     """
     path = run_dir / "report.html"
     run = RunRecord.read(run_dir)
-    write_atomically(path, sft_page(run) if run.supervised else page(run))
+    write_atomically(path, page(run))
     return path
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from reprise.launch.reporting.report.sources import RunRecord
 
 if TYPE_CHECKING:
@@ -25,11 +27,15 @@ _AVERAGED_FROM = 20  # steps; a shorter line is drawn as it is
 
 @dataclass(frozen=True)
 class Plot:
-    """A card of the report. `svg` is None if the run reported nothing for it; `keys` are (text, CSS variable)."""
+    """A card of the report.
+
+    svg    the drawing without the opening `<svg`; None if the run reported nothing for it
+    keys   (text, CSS variable)
+    """
 
     title: str
     caption: str
-    svg: str | None
+    svg: Markup | None
     keys: Sequence[tuple[str, str]] = ()
 
 
@@ -220,8 +226,8 @@ def chart(
     return Plot(title, caption, _svg(draw, wide), _keys(shown) if len(lines) > 1 else ())
 
 
-def _svg(draw: Callable[[Axes], None], wide: bool = False) -> str:
-    """Draw on a fresh figure and return an `<svg>` for inlining: no document head, no URL, colours as CSS variables."""
+def _svg(draw: Callable[[Axes], None], wide: bool = False) -> Markup:
+    """Draw on a fresh figure. The drawing can be inlined: it has no document head, no URL, colours as CSS variables."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -246,14 +252,15 @@ def _svg(draw: Callable[[Axes], None], wide: bool = False) -> str:
     return _inline(text.getvalue())
 
 
-def _inline(document: str) -> str:
+def _inline(document: str) -> Markup:
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # `figure_1` and the like would repeat on the page
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r'<svg width="[^"]*" height="[^"]*"|<svg height="[^"]*" width="[^"]*"', "<svg", svg, count=1)
     svg = re.sub(r"font-family:[^;\"]*;?|font: ([\d.]+px)[^;\"]*", lambda m: f"font-size: {m[1]}" if m[1] else "", svg)
-    return re.sub(r"#0102[01][0-9a-f]", lambda m: f"var({_COLOURS[m[0]]})", svg)
+    svg = re.sub(r"#0102[01][0-9a-f]", lambda m: f"var({_COLOURS[m[0]]})", svg)
+    return Markup(svg.removeprefix("<svg"))
 
 
 def _percent(value: float, _: object) -> str:
