@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from reprise.core.errors import UserError
 
@@ -37,3 +41,49 @@ def mode_of_new_files(path: Path) -> None:
     found = re.search(r"^Umask:\s*([0-7]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
     if found is not None:
         path.chmod(0o666 & ~int(found[1], 8))
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """The name of a file to make that takes the place of `path` when the context ends well; else `path` stays as it
+    was.
+
+    It is beside `path`, new, and nobody can foresee it: in a folder that others may write to, a link that waits for a
+    known name would be followed.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        yield draft
+        sync(draft)
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` as `draft_of` says. It has the mode of `path`, or what the umask
+    leaves."""
+    with draft_of(path) as draft:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with os.fdopen(descriptor, "wb") as file:
+            with suppress(FileNotFoundError):
+                os.fchmod(descriptor, path.stat().st_mode & 0o777)
+            yield file
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or, if interrupted, nothing: readers never see half of it."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def sync(path: Path) -> None:
+    """Force a file's bytes, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -6,8 +6,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from reprise.core.errors import UserError
+from reprise.core.strict_json import KeyTwice, deeper, unique_keys
 
 # Far below where Python's recursion ends, in the parser and in whatever reads the value later.
 _DEEPEST = 100
@@ -64,7 +66,7 @@ def parse_line(line: bytes | str, where: str, right: str = "write one object a l
     try:
         # Decoded here: json would guess UTF-16 of bytes, and let halves of surrogate pairs pass.
         text = line if isinstance(line, str) else line.removeprefix(_BOM).decode()
-        value = json.loads(text, object_pairs_hook=_object)
+        value = json.loads(text, object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         raise UserError(f"{where}: not valid JSON ({error.msg}, column {error.colno}); {right}") from None
     except UnicodeDecodeError as error:
@@ -73,16 +75,26 @@ def parse_line(line: bytes | str, where: str, right: str = "write one object a l
         ) from None
     except RecursionError:
         raise UserError(f"{where}: nested too deeply; {_DEEPEST} levels are the most") from None
-    except _KeyTwice as error:
-        raise UserError(
-            f"{where}: the key {error.args[0]!r:.80} stands twice in one object; keep one of them"
-        ) from None
+    except KeyTwice as error:
+        raise UserError(f"{where}: the key {error.key!r:.80} stands twice in one object; keep one of them") from None
     except ValueError:  # of a number: Python takes quadratic time to read one, and refuses long ones
         most = sys.get_int_max_str_digits()
         raise UserError(f"{where}: a whole number has more than {most:,} digits; write it as a string") from None
-    if text.count("[") + text.count("{") > _DEEPEST and _deeper(value, _DEEPEST):
+    if text.count("[") + text.count("{") > _DEEPEST and deeper(value, _DEEPEST):
         raise UserError(f"{where}: nested too deeply; {_DEEPEST} levels are the most")
     return value
+
+
+def objects_in(text: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """The lines of a file that we wrote ourselves, newline included, each with its object: None where there is none,
+    as in a last line that a killed process left half-written."""
+    for line in text.split("\n"):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                value = None
+            yield f"{line}\n", value if isinstance(value, dict) else None
 
 
 def check_unicode(value: object, where: str) -> None:
@@ -110,27 +122,3 @@ def _texts(value: object) -> Iterator[str]:
             left += each.values()
         elif isinstance(each, list | tuple):
             left += each
-
-
-def _deeper(value: object, levels: int) -> bool:
-    """Whether lists and objects are nested in one another more than that often."""
-    left = [(value, 1)]
-    while left:
-        each, level = left.pop()
-        if isinstance(each, dict | list):
-            if level > levels:
-                return True
-            left += ((inner, level + 1) for inner in (each.values() if isinstance(each, dict) else each))
-    return False
-
-
-class _KeyTwice(Exception):
-    pass
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        seen: set[str] = set()
-        raise _KeyTwice(next(key for key, _ in pairs if key in seen or seen.add(key)))  # type: ignore[func-returns-value]
-    return value

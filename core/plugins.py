@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -13,6 +12,7 @@ from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.files import absence
+from reprise.core.hints import did_you_mean
 
 _ROOT = Path(__file__).resolve().parents[1]
 # Modules that changed more than the `reprise.` before them.
@@ -48,8 +48,7 @@ def resolve(dotted: str, what: str) -> Any:
         try:
             found = getattr(found, name)
         except AttributeError as error:
-            near = difflib.get_close_matches(name, dir(found), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, dir(found), "; {}")
             raise UserError(f"{what}: {dotted!r} does not exist: {module_name!r} has no {name!r}{hint}") from error
     return found
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from reprise.core.hints import did_you_mean
 
 
 class OffloadSettings(BaseModel):
@@ -205,8 +206,7 @@ class LearnerSettings(EngineSettings):
         if self.dual_clip is not None and self.loss == "cispo":
             raise ValueError("dual_clip is for losses that cut gradients; cispo bounds every ratio: leave it out")
         if self.loss not in LOSSES and ":" not in self.loss:
-            near = get_close_matches(self.loss, LOSSES, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(self.loss, LOSSES, "{} ")
             raise ValueError(f"loss {self.loss!r}: {hint}valid: {', '.join(LOSSES)}, or a dotted path module:LOSS")
         if self.max_length is not None and self.loss in LOSSES and self.loss != "dr_grpo":
             raise ValueError(f"max_length is dr_grpo's constant; loss {self.loss} has none: leave it out")

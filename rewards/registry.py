@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from reprise.core.errors import UserError
+from reprise.core.hints import did_you_mean, nearest
 from reprise.core.plugins import resolve
 from reprise.core.types import Task
 from reprise.rewards.base import Verifier
@@ -114,8 +114,8 @@ def _checked_class(found: Any, use: str, where: str) -> type[Verifier]:
         raise UserError(f"{where}.use: {use} is not a verifier, it has no {', '.join(missing)}; {right}")
     if lacks_verify:
         own = [name for name in vars(found) if not name.startswith("_") and name not in _METHODS]
-        near = get_close_matches("verify", own, n=1)
-        meant = f" (is {near[0]!r} meant to be it?)" if near else ""
+        near = nearest("verify", own)
+        meant = f" (is {near!r} meant to be it?)" if near else ""
         raise UserError(
             f"{where}.use: {use} does not define verify{meant}; write `def verify(self, answers)`, which returns one "
             "Verdict per answer, such as Verdict.scored(1.0, Reason.CORRECT)"
@@ -149,8 +149,6 @@ def _argument_errors(error: ValidationError, where: str) -> list[str]:
 
 
 def _valid(wrong: str, valid: Iterable[str]) -> str:
-    """`did you mean 'x'? Valid: ...`"""
+    """`did you mean 'x'? valid: ...`"""
     names = sorted(valid)
-    nearest = get_close_matches(wrong, names, n=1, cutoff=0.5)
-    listed = ", ".join(names) if names else "none"
-    return f"did you mean {nearest[0]!r}? Valid: {listed}" if nearest else f"valid: {listed}"
+    return f"{did_you_mean(wrong, names, '{} ')}valid: {', '.join(names) or 'none'}"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from reprise.core.printable import printable
+from reprise.core.strict_json import no_constant, unique_keys
 from reprise.sandbox.base import Ending, Job, JobResult
 from reprise.sandbox.inside import values
 
@@ -111,7 +111,7 @@ def read_frame(result: bytes, nonce: str) -> dict[str, Any] | None:
         raise values.ValueRefused(f"one frame was due, not {len(lines) - 1} and {len(lines[-1])} bytes")
     try:
         frame = json.loads(
-            lines[0].decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_refuse
+            lines[0].decode("utf-8"), object_pairs_hook=unique_keys, parse_constant=no_constant, parse_float=no_constant
         )
     except (ValueError, RecursionError) as error:
         raise values.ValueRefused(f"the frame is not JSON: {type(error).__name__}") from error
@@ -125,17 +125,6 @@ def read_frame(result: bytes, nonce: str) -> dict[str, Any] | None:
     if set(frame) in ({"error", "message"}, {"refused"}) and all(isinstance(text, str) for text in frame.values()):
         return frame
     raise values.ValueRefused("the frame has a wrong shape")
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("duplicate keys")
-    return found
-
-
-def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not how numbers cross")
 
 
 def _signal(number: int) -> str:

@@ -26,13 +26,13 @@ def test_every_file_that_a_package_reads_is_installed_with_it() -> None:
     setup = ConfigParser()
     setup.read(ROOT / "setup.cfg")
     ours = {package.split(".")[1] for package in setup["options"]["packages"].split() if "." in package}
-    found = {p for folder in ours for p in (ROOT / folder).rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"}}
+    files = [path for folder in ours for path in (ROOT / folder).rglob("*") if path.is_file()]
     installed = {
         path
         for package, pattern in setup["options.package_data"].items()
         for path in ROOT.joinpath(*package.split(".")[1:]).glob(pattern)
     }
-    assert found <= installed
+    assert {path for path in files if path.suffix not in {".py", ".pyc"}} <= installed
 
 
 def test_the_public_names_are_there_and_no_other() -> None:

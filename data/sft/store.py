@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reprise.core.files import mode_of_new_files
+from reprise.core.files import draft_of, mode_of_new_files
 from reprise.core.types import Int32
 from reprise.data.sft.reading import Place
 from reprise.data.sft.rendering import Encoded
@@ -76,14 +75,10 @@ def write(parts: Iterable[list[Row]], path: Path | None) -> Store:
         _write(parts, sink)
         return Store(pa.ipc.open_stream(sink.getvalue()).read_all())
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    try:
-        with pa.OSFile(str(unfinished), "wb") as sink:
+    with draft_of(path) as draft:
+        with pa.OSFile(str(draft), "wb") as sink:
             _write(parts, sink)
-        mode_of_new_files(unfinished)  # Arrow makes files for their owner alone
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        mode_of_new_files(draft)  # Arrow makes files for their owner alone
     return opened(path)
 
 

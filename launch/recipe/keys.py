@@ -55,33 +55,25 @@ def _bare(path: str) -> str:
 
 def field_at(path: Keys, root: type[BaseModel] = Recipe) -> FieldInfo | None:
     """The field that a path of a recipe leads to; None inside free arguments or where there is none."""
-    model: type[BaseModel] | None = root
-    field: FieldInfo | None = None
-    annotation: object = root
-    for key in path:
-        if model is not None:
-            field = model.model_fields.get(str(key))
-            if field is None:
-                return None
-            annotation = field.annotation
-        else:
-            annotation, field = _item_of(annotation), None
-        model = annotation if _is_model(annotation) else _direct_model(annotation)
-    return field
+    return _at(path, root)[1]
 
 
 def model_at(path: Keys, root: type[BaseModel] = Recipe) -> type[BaseModel] | None:
     """The settings class whose keys stand at a path of a recipe; None inside free arguments."""
+    return _direct_model(_at(path, root)[0])
+
+
+def _at(path: Keys, root: type[BaseModel]) -> tuple[object, FieldInfo | None]:
+    """The annotation at a path, and the field if the last key is one of a settings class."""
     annotation: object = root
+    field: FieldInfo | None = None
     for key in path:
         model = _direct_model(annotation)
-        if model is None:
-            annotation = _item_of(annotation)
-        elif str(key) in model.model_fields:
-            annotation = model.model_fields[str(key)].annotation
-        else:
-            return None
-    return _direct_model(annotation)
+        field = model.model_fields.get(str(key)) if model else None
+        if model is not None and field is None:
+            return Any, None
+        annotation = field.annotation if field else _item_of(annotation)
+    return annotation, field
 
 
 def takes(field: FieldInfo) -> str:

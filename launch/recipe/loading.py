@@ -7,7 +7,6 @@ written, so that an error can say so.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from reprise.core.errors import UserError
+from reprise.core.hints import nearest
 from reprise.launch.recipe.problems import explain, of_other_kind
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.secrets import refuse_secrets
@@ -150,8 +150,8 @@ def _read(path: Path, asked_by: str) -> tuple[dict[str, object], Origins]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1)
-        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        near = nearest(path.name, [p.name for p in path.parent.glob("*.y*ml")])
+        hint = f"; did you mean {path.parent / near}?" if near else ""
         raise UserError(f"{asked}there is no recipe {path}{hint}") from None
     except OSError as error:
         raise UserError(f"{asked}recipe {path} cannot be read: {error.strerror or error}") from None

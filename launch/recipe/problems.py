@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from reprise.core.hints import nearest
 from reprise.launch.recipe.keys import field_at, keys, model_at, takes
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.yaml_tree import Keys, Origins, dotted
@@ -106,15 +106,13 @@ def _unknown(path: Keys, root: type[BaseModel]) -> str:
         return f"no such key any more; each verifier has its own: {MOVED[dotted(path)]}"
     model = model_at(path[:-1], root)
     siblings = list(model.model_fields) if model else []
-    beside = difflib.get_close_matches(name, siblings, n=1, cutoff=0.6)
-    if beside:
-        return f"no such key; did you mean {dotted((*path[:-1], beside[0]))}?"
+    if (beside := nearest(name, siblings, 0.6)) is not None:
+        return f"no such key; did you mean {dotted((*path[:-1], beside))}?"
     by_name: dict[str, str] = {}
     for key in keys(root):
         by_name.setdefault(key.path.rsplit(".", 1)[-1], key.path)
-    elsewhere = difflib.get_close_matches(name, by_name, n=1, cutoff=0.8)
-    if elsewhere:
-        return f"no such key; did you mean {by_name[elsewhere[0]]}?"
+    if (elsewhere := nearest(name, by_name, 0.8)) is not None:
+        return f"no such key; did you mean {by_name[elsewhere]}?"
     return f"no such key; the keys here are {', '.join(siblings)}"
 
 

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Any, SupportsFloat
 
 from reprise.core.errors import UserError
-from reprise.launch.reporting.run_folder import write_atomically
+from reprise.core.files import write_atomically
+from reprise.core.json_lines import objects_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,17 +279,12 @@ def cut_after(path: Path, step: int, final: int | None = None) -> list[dict[str,
     """
     if not path.exists():
         return []
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        try:
-            values = json.loads(line)
-            at = values["step"]
-            again = at == final and is_evaluation(values)
-            earlier = line.endswith("\n") and at <= step and not again
-        except (ValueError, KeyError, TypeError, AttributeError):
-            earlier = False
-        if earlier:
-            kept.append((line, values))
+    kept = [
+        (line, values)
+        for line, values in objects_in(path.read_text(encoding="utf-8"))
+        if values and isinstance(at := values.get("step"), int) and at <= step
+        if not (at == final and is_evaluation(values))
+    ]
     write_atomically(path, "".join(line for line, _ in kept))
     return [values for _, values in kept]
 

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from reprise.core.errors import UserError
-from reprise.core.files import absence, dangling
-from reprise.launch.reporting.drafts import replacing
+from reprise.core.files import absence, dangling, write_atomically
+from reprise.core.json_lines import objects_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +133,5 @@ class RunFolder:
     def drop_samples(self, when: str) -> None:
         """Remove the samples of an evaluation that will be made again, and a last line that is cut off."""
         if self.samples.exists():
-            lines = self.samples.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = (line for line in lines if line.endswith("\n") and json.loads(line)["when"] != when)
-            write_atomically(self.samples, "".join(kept))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or, if interrupted, nothing: readers never see half of it."""
-    with replacing(path) as file:
-        file.write(text.encode())
+            found = objects_in(self.samples.read_text(encoding="utf-8"))
+            write_atomically(self.samples, "".join(line for line, sample in found if sample and sample["when"] != when))

@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Self, SupportsFloat, TypeVar
 
+from reprise.core.files import write_atomically
 from reprise.launch.recipe.loading import to_yaml
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
@@ -16,7 +17,7 @@ from reprise.launch.reporting.metrics import MetricsLog, Names, cut_after, is_ev
 from reprise.launch.reporting.opening import Opening
 from reprise.launch.reporting.progress import Progress
 from reprise.launch.reporting.report import write_report
-from reprise.launch.reporting.run_folder import RunFolder, write_atomically
+from reprise.launch.reporting.run_folder import RunFolder
 from reprise.launch.reporting.run_summary import RunSummary
 from reprise.launch.reporting.tracking import Tracker
 from reprise.learner.checkpoints.folder import latest, step_of

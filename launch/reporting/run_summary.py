@@ -12,7 +12,8 @@ from typing import ClassVar
 from rich.console import RenderableType
 
 from reprise.core.errors import RunError
-from reprise.launch.reporting.run_folder import RunFolder, write_atomically
+from reprise.core.files import write_atomically
+from reprise.launch.reporting.run_folder import RunFolder
 
 RUNNING = {"status": "running", "reason": ""}
 

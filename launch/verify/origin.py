@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reprise.core.errors import UserError
-from reprise.launch.reporting.drafts import replacing
+from reprise.core.files import replacing
 
 _SUFFIX = ".origin"
 

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from reprise.core.errors import RunError, UserError
+from reprise.core.files import replacing
 from reprise.core.types import Status, Verdict
-from reprise.launch.reporting.drafts import replacing
 from reprise.launch.verify.worker import json_or_repr
 
 _BEGINNING = b'{"id": '

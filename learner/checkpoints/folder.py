@@ -11,7 +11,6 @@ files are removed. So whatever has the plain name is whole.
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from reprise.core.errors import UserError
+from reprise.core.files import sync, write_atomically
 
 METADATA = "metadata.json"
 PARTIAL, REMOVED = ".partial", ".removed"
@@ -72,10 +72,7 @@ def begin(folder: str | Path, step: int) -> Path:
 
 def commit(partial: Path, metadata: Metadata) -> Path:
     """Give a folder whose files are all written its plain name, in place of a former checkpoint of the same step."""
-    under_way = partial / f"{METADATA}.tmp"
-    under_way.write_text(json.dumps(metadata))
-    sync(under_way)
-    under_way.rename(partial / METADATA)  # from here on the checkpoint is whole
+    write_atomically(partial / METADATA, json.dumps(metadata))  # from here on the checkpoint is whole
     sync(partial)
     return _take_place(partial)
 
@@ -139,15 +136,6 @@ def read_metadata(path: str | Path) -> Metadata:
     if metadata.get("format") != 1:
         raise UserError(f"checkpoint {path} has format {metadata.get('format')}, and this version reads format 1")
     return cast(Metadata, metadata)
-
-
-def sync(path: Path) -> None:
-    """Force a file's bytes, or a folder's entries, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _entries(folder: str | Path) -> list[Path]:

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from reprise.core.errors import UserError
-from reprise.core.files import mode_of_new_files
-from reprise.learner.checkpoints.folder import Metadata, read_metadata, sync
+from reprise.core.files import draft_of, mode_of_new_files
+from reprise.learner.checkpoints.folder import Metadata, read_metadata
 from reprise.learner.checkpoints.layout import FlatGroup, Fragment
 
 MASTER = "fp32"
@@ -52,11 +52,9 @@ class Snapshot:
 
     def write(self, folder: Path, rank: int) -> None:
         """The file appears under its name when all of it is on the disk."""
-        under_way = folder / f"{file_name(rank)}.tmp"
-        save_file(self.tensors, under_way, metadata={"index": json.dumps(self.index)})
-        mode_of_new_files(under_way)
-        sync(under_way)
-        under_way.rename(folder / file_name(rank))
+        with draft_of(folder / file_name(rank)) as draft:
+            save_file(self.tensors, draft, metadata={"index": json.dumps(self.index)})
+            mode_of_new_files(draft)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from reprise.core.errors import UserError
+from reprise.core.json_lines import lines_of, parse_line
 from reprise.core.types import Task
 from reprise.rewards.base import Answer, Verifier
 from reprise.rewards.registry import construct
@@ -91,10 +92,9 @@ def _maker(config: pytest.Config) -> Callable[[], Verifier]:
 def _pair(config: pytest.Config) -> tuple[Answer, Answer]:
     file = Path(_option(config, "--answers"))
     try:
-        records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        right, wrong = (_answer(record) for record in records)
-    except OSError as error:
-        raise pytest.UsageError(f"--answers {file}: {error.strerror}") from None
+        right, wrong = (_answer(parse_line(line, f"{file}:{number}")) for number, line in lines_of(file))
+    except UserError as error:
+        raise pytest.UsageError(f"--answers {error}") from None
     except (ValueError, TypeError, KeyError) as error:
         raise pytest.UsageError(f"--answers {file}: must hold {_PAIR} ({type(error).__name__}: {error})") from None
     if right.task != wrong.task:
@@ -109,5 +109,5 @@ def _option(config: pytest.Config, name: str) -> str:
     return str(value)
 
 
-def _answer(record: dict[str, Any]) -> Answer:
+def _answer(record: Any) -> Answer:
     return Answer(Task(**record["task"]), record["response"], record.get("truncated", False))

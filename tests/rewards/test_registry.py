@@ -57,7 +57,7 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
         (
             "exakt",
             {},
-            "rewards.verifiers.mine.use: there is no verifier 'exakt'; did you mean 'exact'? Valid: code, compose, e",
+            "rewards.verifiers.mine.use: there is no verifier 'exakt'; did you mean 'exact'? valid: code, compose, e",
         ),
         ("zzzzz", {}, f"there is no verifier 'zzzzz'; valid: {', '.join(sorted(registry.BUILT_IN))}, or a dotted path"),
         ("no_such_module:V", {}, "rewards.verifiers.mine.use"),
@@ -86,7 +86,7 @@ def test_an_entry_point_names_a_plug_in(monkeypatch: pytest.MonkeyPatch) -> None
         (
             "exact",
             {"tagg": "x"},
-            "mine.args.tagg: ExactVerifier takes no such argument; did you mean 'tag'? Valid: case",
+            "mine.args.tagg: ExactVerifier takes no such argument; did you mean 'tag'? valid: case",
         ),
         ("exact", {"extract": "box"}, "mine.args.extract: Input should be 'tag', 'boxed', 'text' or 'code', not 'box'"),
         ("exact", {"strip": "yes"}, "mine.args.strip: Input should be a valid boolean, not 'yes'"),

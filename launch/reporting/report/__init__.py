@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
+from reprise.core.files import write_atomically
 from reprise.launch.reporting import sft_summary_table, summary_table
 from reprise.launch.reporting.report.page import page
 from reprise.launch.reporting.report.sources import RunRecord
-from reprise.launch.reporting.run_folder import write_atomically
 
 
 def write_report(run_dir: Path) -> Path:

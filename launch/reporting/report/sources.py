@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from reprise.core.json_lines import objects_in
 from reprise.launch.reporting.lookup import lookup, number
 from reprise.launch.reporting.metrics import is_written
 from reprise.launch.reporting.run_summary import RUNNING
@@ -117,18 +118,9 @@ def _text(path: Path, missing: list[str]) -> str:
 
 
 def _json_lines(path: Path, missing: list[str]) -> list[dict[str, object]]:
-    records, broken = [], 0
-    for line in _text(path, missing).split("\n"):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        else:
-            broken += 1
+    found = [record for _, record in objects_in(_text(path, missing))]
+    records = [record for record in found if record is not None]
+    broken = len(found) - len(records)
     if broken:
-        missing.append(f"{path.name}: {broken} of {broken + len(records)} lines could not be read and are left out.")
+        missing.append(f"{path.name}: {broken} of {len(found)} lines could not be read and are left out.")
     return records

@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from reprise.core.errors import UserError
+from reprise.core.hints import did_you_mean
 from reprise.core.types import Task
-from reprise.rewards.record_fields import hint, refuse_unknown
+from reprise.rewards.record_fields import refuse_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ def _constraint(entry: Any, where: str) -> Constraint:
     refuse_unknown(entry, ["id", "kwargs"], where)
     name, given = entry["id"], entry.get("kwargs")
     if not isinstance(name, str) or name not in CONSTRAINTS:
-        raise ValueError(f"{where}.id: there is no constraint {name!r}{hint(str(name), CONSTRAINTS)}")
+        raise ValueError(f"{where}.id: there is no constraint {name!r}{did_you_mean(str(name), CONSTRAINTS)}")
     if given is not None and not isinstance(given, dict):
         raise ValueError(f"{where}.kwargs must be an object, not {given!r}")
     kwargs = {key: value for key, value in (given or {}).items() if value is not None}
@@ -208,7 +209,7 @@ def _constraint(entry: Any, where: str) -> Constraint:
     takes = f"{name} takes {', '.join(kinds) or 'none'}"
     for key in kwargs:
         if key not in kinds:
-            raise ValueError(f"{where}.kwargs.{key}: unknown{hint(key, kinds)}; {takes}")
+            raise ValueError(f"{where}.kwargs.{key}: unknown{did_you_mean(key, kinds)}; {takes}")
     for key in kinds:
         if key not in kwargs:
             raise ValueError(f"{where}.kwargs.{key}: missing; {takes}")

@@ -10,10 +10,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from reprise.core.errors import UserError
+from reprise.core.hints import nearest
+from reprise.core.strict_json import unique_keys
 from reprise.core.types import Task
 from reprise.rewards.parsing import without_invisible
 
@@ -60,8 +61,8 @@ class Rubric:
     def __init__(self, template: str, specials: Sequence[str] = ()) -> None:
         for name in _PLACEHOLDER.findall(template):
             if name not in PLACEHOLDERS:
-                near = get_close_matches(name, PLACEHOLDERS, n=1)
-                hint = f"; did you mean {{{near[0]}}}?" if near else ""
+                near = nearest(name, PLACEHOLDERS)
+                hint = f"; did you mean {{{near}}}?" if near else ""
                 raise ValueError(
                     f"rubric: {{{name}}} is no placeholder, those are {{prompt}}, {{reference}}, {{answer}}{hint}"
                 )
@@ -130,7 +131,7 @@ def response_schema(low: int, high: int, reason_chars: int) -> Mapping[str, Any]
 def read_reply(content: str, low: int, high: int) -> tuple[int, str]:
     """(score, reason) of the judge's reply. ValueError unless it is exactly what was asked for."""
     try:
-        reply = json.loads(content, object_pairs_hook=_no_key_twice)
+        reply = json.loads(content, object_pairs_hook=unique_keys)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(reply, dict) or set(reply) != {"reason", "score"}:
@@ -141,10 +142,3 @@ def read_reply(content: str, low: int, high: int) -> tuple[int, str]:
     if not isinstance(reason, str):
         raise ValueError("its reason is no text")
     return score, reason
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice in it")
-    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Protocol
 from pydantic import ConfigDict, Field, validate_call
 
 from reprise.core.errors import UserError
+from reprise.core.hints import did_you_mean
 from reprise.core.types import Task, Verdict
 from reprise.rewards.base import Answer, Reason, Verifier
 from reprise.rewards.parsing import THINK, Extraction, find_answer, without_invisible
@@ -103,8 +103,7 @@ class ReasoningGymVerifier(Verifier):
     def check_task(self, task: Task) -> None:
         name = task.metadata.get("source_dataset")
         if not isinstance(name, str) or name not in data_sets():
-            near = get_close_matches(str(name), data_sets(), n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = did_you_mean(str(name), data_sets())
             raise UserError(
                 f"task {task.id!r}: metadata.source_dataset: reasoning-gym has no scorer of {name!r}{hint}; "
                 f"valid: {', '.join(sorted(data_sets()))}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
+
+from reprise.core.strict_json import deeper, no_constant, unique_keys
 
 MAX_DEPTH = 32  # brackets within brackets; beyond it checking would meet Python's recursion limit
 _CALL_KEYS = {"name", "arguments"}
@@ -69,8 +70,8 @@ def strict_json(text: str) -> Any:
     try:
         value = json.loads(
             text,
-            object_pairs_hook=_object,
-            parse_constant=_refuse_constant,
+            object_pairs_hook=unique_keys,
+            parse_constant=no_constant,
             parse_float=_finite,
             parse_int=_integer,
         )
@@ -80,7 +81,9 @@ def strict_json(text: str) -> Any:
         raise Malformed(f"more than {MAX_DEPTH} levels deep") from error
     except json.JSONDecodeError as error:
         raise Malformed(f"not JSON: {error}") from error
-    if _depth_exceeds(value, MAX_DEPTH):
+    except ValueError as error:
+        raise Malformed(str(error)) from error
+    if deeper(value, MAX_DEPTH):
         raise Malformed(f"more than {MAX_DEPTH} levels deep")
     return value
 
@@ -91,18 +94,6 @@ def _call(value: Any) -> Call:
     if not isinstance(value["name"], str) or not isinstance(value["arguments"], dict):
         raise Malformed("the name of a call is a string, its arguments are an object")
     return Call(value["name"], value["arguments"])
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
-        raise Malformed(f"the key {twice[:50]!r} occurs twice in an object")
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise Malformed(f"{name} is not JSON")
 
 
 def _finite(digits: str) -> float:
@@ -119,20 +110,6 @@ def _integer(digits: str) -> int:
     except (ValueError, OverflowError) as error:  # more digits than Python converts, or than a double can hold
         raise Malformed(f"the number {digits[:50]}… is too large") from error
     return value
-
-
-def _depth_exceeds(value: Any, limit: int) -> bool:
-    level = [value]
-    for _ in range(limit + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, (dict, list))
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
 
 
 @lru_cache

@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import Any, get_args
 
 from reprise.core.errors import UserError
+from reprise.core.hints import did_you_mean
 from reprise.core.types import Task
-from reprise.rewards.record_fields import hint, refuse_unknown
+from reprise.rewards.record_fields import refuse_unknown
 from reprise.rewards.verifiers.tools.matching import Expected, Strings
 from reprise.rewards.verifiers.tools.schemas import Schema, functions_of, problem
 from reprise.rewards.workers.requests import pack
@@ -79,7 +80,7 @@ def _expected(entry: Any, where: str, functions: Mapping[str, Schema]) -> Expect
     name, arguments = entry["name"], entry["arguments"]
     accept, optional = entry.get("accept", {}), entry.get("optional", [])
     if not isinstance(name, str) or name not in functions:
-        raise ValueError(f"{where}.name: {name!r} is not among answer.schemas{hint(str(name), functions)}")
+        raise ValueError(f"{where}.name: {name!r} is not among answer.schemas{did_you_mean(str(name), functions)}")
     if not isinstance(arguments, dict):
         raise ValueError(f"{where}.arguments must be an object, not {arguments!r}")
     if not isinstance(accept, dict) or not all(isinstance(values, list) and values for values in accept.values()):

@@ -7,7 +7,8 @@ from dataclasses import asdict
 import pytest
 from rich.console import Console
 
-from reprise.launch.reporting.run_folder import RunFolder, Sample, write_atomically
+from reprise.core.files import write_atomically
+from reprise.launch.reporting.run_folder import RunFolder, Sample
 from reprise.launch.reporting.statistics import EvalRecord, Evaluation
 from reprise.launch.reporting.summary import Summary, TrajectoryCounts
 from reprise.launch.reporting.verifiers import Latency

@@ -16,8 +16,8 @@ import pytest
 from answer_files import answer, write
 
 from reprise.core.errors import RunError, UserError
+from reprise.core.files import replacing
 from reprise.core.types import Verdict
-from reprise.launch.reporting.drafts import replacing
 from reprise.launch.verify import answers, origin
 from reprise.launch.verify.origin import Origin
 from reprise.launch.verify.verdicts import VerdictFile, check_order, recorded, to_line

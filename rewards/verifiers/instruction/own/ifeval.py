@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NoReturn
 
+from reprise.core.strict_json import no_constant
 from reprise.rewards.verifiers.instruction.own.reading import has_words
 
 _STOPS = frozenset(".,?!'\"")
@@ -60,14 +60,10 @@ def json_format(text: str) -> bool:
     for fence in _FENCES:
         text = text.removeprefix(fence)
     try:
-        json.loads(text.removesuffix("```").strip(), parse_constant=_refuse)
+        json.loads(text.removesuffix("```").strip(), parse_constant=no_constant)
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def quotation(text: str) -> bool:
