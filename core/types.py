@@ -1,7 +1,7 @@
 """The types that every package shares.
 
 They are plain, immutable and free of Ray, torch and I/O, so that each package can build and test them in microseconds.
-Token ids and per-token records travel as numpy arrays end to end; text is made from them for people, never the reverse.
+Token ids and per-token records travel as numpy arrays end to end; text is made from them for users, never the reverse.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Verdict:
     `infra_error`; an answer that cannot be read is `unparseable`. Neither of the last two is ever turned into a zero.
 
     detail  JSON values: `reason`, one word by which verdicts are counted (`rewards.base.Reason`), `explanation`, words
-            for people, and whatever else the verifier tells; empty values are left out. Reason and explanation are cut
+            for users, and whatever else the verifier reports; empty values are left out. Reason and explanation are cut
             (to 60 and 500 characters) and lose their control characters, whoever wrote them
     """
 

@@ -51,7 +51,7 @@ def resumed_run(args: argparse.Namespace, example: str) -> RunFolder | None:
             raise UserError(f"give a recipe file, such as {example}, or --resume RUN_DIR")
         return None
     if args.recipe is not None or args.name is not None:
-        raise UserError("--resume goes on with a run by the recipe in its folder: give neither RECIPE nor --name")
+        raise UserError("--resume continues a run by the recipe in its folder: give neither RECIPE nor --name")
     from reprise.launch.reporting.run_folder import RunFolder
 
     run = RunFolder.existing(args.resume)
@@ -76,7 +76,7 @@ def check_nodes(args: argparse.Namespace) -> None:
 
 @contextmanager
 def planning(args: argparse.Namespace) -> Iterator[tuple[list[Node], list[str]]]:
-    """The nodes to plan for, and what to say of what was assumed of them; also said if they have no room."""
+    """The nodes to plan for, and what to say of what was assumed of them; also said if they have too little."""
     nodes = planned_nodes(args)
     assumed = ""
     if args.nodes is not None and args.node_memory_gb is None:

@@ -53,10 +53,10 @@ def _run(argv: Sequence[str] | None) -> int:
     except RunError as error:
         _complain(f"reprise: the run failed: {error}")
         return FAILED
-    except Exception as error:  # noqa: BLE001  whatever ended the run: it is reported whole, and the exit code tells
+    except Exception as error:  # noqa: BLE001  whatever ended the run: it is reported whole, and by the exit code
         if isinstance(error, OSError) and error.errno in _FULL:
             place = f": {error.filename}" if error.filename else ""
-            _complain(f"reprise: failed: {error.strerror}{place}; make room, and see what can be gone on with")
+            _complain(f"reprise: failed: {error.strerror}{place}; free some space, and see what can be resumed")
         else:
             _complain(f"{traceback.format_exc()}reprise: failed: {type(error).__name__}: {error}")
         return FAILED

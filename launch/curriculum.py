@@ -53,7 +53,7 @@ class Stage:
 class SftData:
     """A recipe's conversations, read, checked and tokenised.
 
-    notes  what people must know of them: what was left out, and why
+    notes  what users must know of them: what was left out, and why
     """
 
     stages: Sequence[Stage]

@@ -82,12 +82,12 @@ async def evaluate(
     of_curve = [record for record in records if (record.domain, record.task_id) in on_curve]
     asked = {domain: len(chosen) for domain, chosen in tasks.items()}
     judged_of = Counter(record.domain for record in records)
-    unjudged = {domain: (n * samples - judged_of[domain], n * samples) for domain, n in asked.items()}
+    unverified = {domain: (n * samples - judged_of[domain], n * samples) for domain, n in asked.items()}
     return Evaluated(
         Evaluation.of(records, asked),
         Evaluation.of(of_curve) if of_curve else None,
         _shown(done, when, shown),
-        {domain: counts for domain, counts in unjudged.items() if counts[0]},
+        {domain: counts for domain, counts in unverified.items() if counts[0]},
     )
 
 
@@ -95,7 +95,7 @@ def _cause(done: Sequence[_Answered]) -> str:
     """What verdicts say most often."""
     most = Counter(verdict.explanation for each in done for verdict in each.verdicts).most_common(1)
     if not most:
-        return "no prompt leaves room for a response in rollout.engine.max_model_len"
+        return "no prompt leaves tokens for a response in rollout.engine.max_model_len"
     return most[0][0] or "the verifiers do not say why"
 
 

@@ -1,4 +1,4 @@
-"""How far engine and learner disagree, for a batch that cannot tell.
+"""How far engine and learner disagree, for a batch that cannot show it.
 
 `policy/mismatch_kl` is over tokens of the very version that the batch was taken with: on others staleness would be in
 it. A learner that need not wait takes its batch as soon as its weights are published, and no token of theirs is in it.
@@ -17,7 +17,7 @@ from reprise.core.types import Task
 from reprise.rollout.episodes.base import SampleRequest, TaskDoesNotFit
 
 _TOKENS = 8  # of each response
-_PATIENCE_S = 2.0  # the learner stands still meanwhile; a full engine may have no room for so long
+_PATIENCE_S = 2.0  # the learner stands still meanwhile; a full engine may be full for so long
 
 
 async def sampled_mismatch(
@@ -25,7 +25,7 @@ async def sampled_mismatch(
 ) -> dict[str, float]:
     """`policy/mismatch_kl` and `policy/mismatch_abs` over `group_size` short responses; see learner/metrics.py.
 
-    Empty if the engine has none within two seconds, or the task's prompt leaves no room for one. Engines and learner
+    Empty if the engine has none within two seconds, or the task's prompt leaves no tokens for one. Engines and learner
     hold `version`.
     """
     request = SampleRequest(task, f"{task.id}#mismatch-{version}", version, group_size, max_tokens=_TOKENS)

@@ -39,7 +39,7 @@ async def probe(
     trajectories = [t for group in await asyncio.gather(*map(sampled, tasks)) for t in group]
     if not trajectories:
         raise RunError(
-            f"the prompts of {len(tasks)} tasks leave no room for a response in rollout.engine.max_model_len"
+            f"the prompts of {len(tasks)} tasks leave no tokens for a response in rollout.engine.max_model_len"
         )
     ours = await learner.logprobs([(t.prompt_ids, t.response_ids) for t in trajectories])
     differences = np.concatenate(

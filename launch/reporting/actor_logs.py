@@ -29,7 +29,7 @@ async def explain(failure: ActorFailure, log: Path, node_id: str, host: str, kil
             there = NodeAffinitySchedulingStrategy(node_id, soft=False)
             reading: Any = ray.remote(tail).options(num_cpus=0, scheduling_strategy=there, max_retries=0).remote(log)
             text = await asyncio.wait_for(asyncio.ensure_future(reading), _DEADLINE_S)
-        except Exception:  # noqa: BLE001 - the node may be gone; the failure is told without
+        except Exception:  # noqa: BLE001 - the node may be gone; the failure is reported without
             text = tail(log)
         place = shown(log) if log.exists() else f"{log} on {host}"
     since = killed - killed_before if killed is not None and killed_before is not None else None
@@ -53,7 +53,7 @@ def tail(log: Path) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as people would type it: relative if it is below the current folder."""
+    """A path as users would type it: relative if it is below the current folder."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 

@@ -1,4 +1,4 @@
-"""How long something took, for people."""
+"""How long something took, in words."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ from reprise.launch.reporting.statistics import Evaluation
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Results of one evaluation, and the first few responses of each domain for people to read.
+    """Results of one evaluation, and the first few responses of each domain for users to read.
 
-    curve     the same over the tasks of the run's curve alone, which every evaluation has; None if none was judged
-    unjudged  by domain, how many of how many responses could not be judged, by no fault of theirs; none of 0
+    curve     the same over the tasks of the run's curve alone, which every evaluation has; None if none was verified
+    unverified  by domain, how many of how many responses could not be verified, by no fault of theirs; none of 0
     """
 
     results: Evaluation
     curve: Evaluation | None
     samples: list[Sample]
-    unjudged: Mapping[str, tuple[int, int]]
+    unverified: Mapping[str, tuple[int, int]]

@@ -218,7 +218,7 @@ class MetricsLog:
     """`metrics.jsonl`: one JSON object a step, `{"step": 3, "reward/mean": 0.5, ...}`, on disk when `write` returns.
 
     The file is locked while it is open, which the kernel ends with the process: so `is_written` can tell a run that
-    goes on from one that was killed.
+    is still going from one that was killed.
     """
 
     def __init__(self, path: Path, names: Names = RL_NAMES) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live display on a terminal, plain lines in a log."""
+"""What users see during a run."""
 
 from __future__ import annotations
 
@@ -6,32 +6,25 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import SupportsFloat, TextIO
 
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reprise.core.printable import printable, printable_lines
+from reprise.core.printable import printable
 from reprise.launch.reporting.durations import duration
-from reprise.launch.reporting.layout import FREE, console
+from reprise.launch.reporting.screen import Screen
 
 PHASES = ("set-up", "warm start", "before-eval", "RL", "after-eval", "export")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-class Progress:
+class Progress(Screen):
     """Shows phases, steps and notes, and remembers how long each phase took.
 
-    stream   where to write; a terminal gets a live display, anything else (job logs, CI) one compact line every
-             `every_s` seconds without control codes
-    clock    seconds, monotonic
-    started  when the command began, by that clock; now if None. The first phase counts from there
-    phases   those to come, in order
+    phases   those to come, in order; the first counts from `started`
     """
 
     def __init__(
@@ -44,34 +37,29 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
         started: float | None = None,
     ) -> None:
+        super().__init__(stream or sys.stdout, every_s=every_s, clock=clock, started=started)
         self.name = name
         self._phases = tuple(phases)
-        self._stream = stream or sys.stdout
-        self._clock, self._every_s = clock, every_s
-        self._last_line = clock()
-        self._started = self._last_line if started is None else started
-        self._phase, self._phase_started, self._done, self._total, self._text = "", self._started, 0, 0, ""
+        self._phase, self._phase_started, self._done, self._total = "", self._started, 0, 0
         self._seconds: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
         self._rewards: list[float] = []
         self._recent: list[float] = []  # seconds of the last steps, for the estimate
-        self._console = console(self._stream)
-        self._live: Live | None = None
-        if self._stream.isatty() and not self._console.is_dumb_terminal:
-            self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=2)
-            self._live.start()
+        self._open()
 
     def phase(self, name: str, total: int = 0) -> None:
         """Begin a phase (usually one of `phases`), of `total` steps if known. The phase before it ends here."""
         began = self._clock() if self._phase or self._seconds else self._started
         self._end_phase()
-        self._phase, self._phase_started, self._done, self._total, self._text = name, began, 0, total, ""
+        self._phase, self._phase_started, self._done, self._total = name, began, 0, total
+        self._bar.reset(self._task, total=total, text="")
         self._line(f"{name}{f' ({total} steps)' if total else ''}")
 
     def advance(self, done: int, text: str = "") -> None:
         """`done` of the phase's total are done; for phases other than RL (warm-start steps, evaluated responses)."""
-        self._done, self._text = done, text
-        if self._line_is_due(last=done == self._total):
+        self._done = done
+        self._bar.update(self._task, completed=done, text=text)
+        if self._line_is_due(at_once=done == self._total):
             self._line(f"{self._phase} {_of(done, self._total)} {text}".rstrip())
 
     def step(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
@@ -85,23 +73,9 @@ class Progress:
         self._done = step
         self._rewards.append(numbers.get("reward/mean", math.nan))
         self._recent = [*self._recent, numbers["time/step"]][-10:]
-        if self._line_is_due(last=step == self._total, first=len(self._rewards) == 1):
+        self._bar.update(self._task, completed=step, text=f"eta {duration(self._eta())}")
+        if self._line_is_due(at_once=step == self._total or len(self._rewards) == 1):
             self._line(self._compact())
-
-    def note(self, text: str) -> None:
-        """Say something once, above the display."""
-        if self._live:
-            self._console.print(Text(f"{self._elapsed()} {printable_lines(text)}"))
-        else:
-            self._line(printable_lines(text))
-
-    def print(self, renderable: RenderableType) -> None:
-        """Print a rich renderable, such as the final table, or a text as it is."""
-        if isinstance(renderable, str):
-            renderable = Text(printable_lines(renderable))
-            self._console.print(renderable, soft_wrap=True)  # a path is copied from here
-        else:
-            self._console.print(renderable)
 
     @property
     def phase_seconds(self) -> dict[str, float]:
@@ -113,34 +87,10 @@ class Progress:
         """End the current phase and the live display, which then shows the phases there were. Safe to call twice."""
         self._end_phase()
         self._phases = tuple(self._seconds)
-        if self._live:
-            self._live.stop()
-            self._live = None
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().close()
 
     def _end_phase(self) -> None:
         self._seconds, self._phase = self.phase_seconds, ""
-
-    def _elapsed(self) -> str:
-        return f"[{duration(self._clock() - self._started):>6}]"
-
-    def _line(self, text: str) -> None:
-        if self._live is None:
-            print(self._elapsed(), text, file=self._stream, flush=True)
-
-    def _line_is_due(self, last: bool, first: bool = False) -> bool:
-        now = self._clock()
-        if not (first or last or now - self._last_line >= self._every_s):
-            return False
-        self._last_line = now
-        return True
 
     def _eta(self) -> float:
         return max(0, self._total - self._done) * sum(self._recent) / len(self._recent) if self._recent else math.nan
@@ -159,12 +109,12 @@ class Progress:
 
     def _render(self) -> RenderableType:
         return Panel(
-            Group(self._phases_row(), *([self._bar_row()] if self._total else []), *self._number_rows()),
+            Group(self._phases_row(), *([self._bar] if self._total else []), *self._number_rows()),
             title=Text.assemble(("reprise", "bold"), " ", self.name),
             subtitle=duration(self._clock() - self._started),
             title_align="left",
             subtitle_align="right",
-            width=max(1, self._console.width - FREE),
+            width=self._width,
         )
 
     def _phases_row(self) -> Text:
@@ -173,15 +123,6 @@ class Progress:
             took = f" {duration(seconds[phase])}" if phase in seconds else ""
             mark, style = ("◉", "bold cyan") if phase == self._phase else ("●", "green") if took else ("○", "dim")
             row.append(f"{mark} {phase}{took}   ", style)
-        return row
-
-    def _bar_row(self) -> Table:
-        row = Table.grid(padding=(0, 1), expand=True)
-        row.add_column(no_wrap=True)
-        row.add_column(ratio=1)
-        row.add_column(no_wrap=True)
-        left = f"eta {duration(self._eta())}" if self._phase == "RL" else self._text
-        row.add_row(_of(self._done, self._total), ProgressBar(total=self._total, completed=self._done), Text(left))
         return row
 
     def _number_rows(self) -> list[RenderableType]:

@@ -44,7 +44,7 @@ _MAY_BE_UNDEFINED = (
 
 
 def phases(recipe: Recipe, resumed: bool) -> list[str]:
-    """Those that a run will have, in order; a resumed one goes on where the first had been warmed up and evaluated."""
+    """Those that a run will have, in order; a resumed one starts where the first had been warmed up and evaluated."""
     once = [
         name
         for name, wanted in (("warm start", recipe.warm_start), ("before-eval", recipe.data.held_out))
@@ -54,7 +54,7 @@ def phases(recipe: Recipe, resumed: bool) -> list[str]:
 
 
 class RecorderState(TypedDict):
-    """What a resumed run tells as its own, JSON-able."""
+    """What a resumed run reports as its own, JSON-able."""
 
     before: dict[str, object] | None
 
@@ -98,10 +98,10 @@ class Recorder(RunRecorder[Summary]):
         self.evaluated_at = step
         if evaluation.curve is not None:
             self._write(step, evaluation.curve.metrics())
-        for domain, (lost, asked) in evaluation.unjudged.items():
+        for domain, (lost, asked) in evaluation.unverified.items():
             result = evaluation.results.domains.get(domain)
             over = f"{result.tasks} of its {result.asked} tasks" if result else "no task at all"
-            said = f"{lost} of {asked} held-out responses could not be judged (infra_error)"
+            said = f"{lost} of {asked} held-out responses could not be verified (infra_error)"
             self.warned([f"{when or f'step {step}'}: {domain}: {said}: its score is over {over}"])
         if when:
             self.run.add_samples(evaluation.samples)
@@ -118,7 +118,7 @@ class Recorder(RunRecorder[Summary]):
         return {"before": before.to_json() if before else None}
 
     def resumed(self, state: RecorderState, step: int) -> None:
-        """The run goes on from the checkpoint of `step`."""
+        """The run continues from the checkpoint of `step`."""
         self.summary.before = Evaluation.from_json(state["before"]) if state["before"] else None
         self.summary.steps = step
         self.warned([f"resumed from the checkpoint of step {step}: counts and times below are of what came after it"])
@@ -196,14 +196,14 @@ class Recorder(RunRecorder[Summary]):
         self._count(group.added.counters)
 
     def verifier_lost(self, what: str) -> None:
-        """A verifier actor was lost and is started again; told at once, and counted even if no step follows."""
+        """A verifier actor was lost and is restarted; shown at once, and counted even if no step follows."""
         self.progress.note(what)
         self._failures["verifier/restarts"] += 1
 
     def verifier_failed(self, failures: Sequence[InfraError]) -> None:
-        """Answers could not be judged: the first failure of a kind is told at once, all are counted."""
+        """Answers could not be verified: the first failure of a kind is shown at once, all are counted."""
         for failure in self.summary.infra_errors.add(failures):
-            self.progress.note(f"A verifier failed (infra_error; told once for each kind):\n{failure}")
+            self.progress.note(f"A verifier failed (infra_error; shown once for each kind):\n{failure}")
 
     def _group_times(self) -> dict[str, float]:
         """Mean seconds a group took since the last step, by phase; NaN if none finished."""
@@ -257,5 +257,6 @@ class Recorder(RunRecorder[Summary]):
             self._failures["rollout/left_out"] += self._left_out
             counts = self.summary.trajectories
             self.warned([warning for watch in self._watches for warning in watch.total(self.summary.answers)])
-            self.warned(self._truncation.total(counts.truncated, counts.sampled))
+            fates = {"truncated": counts.truncated, "whole": counts.sampled - counts.truncated}
+            self.warned(self._truncation.total({"": fates}))
             super()._end()

@@ -14,7 +14,7 @@ from reprise.core.json_lines import objects_in
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One evaluated response, kept for people to read (a line of `samples.jsonl`).
+    """One evaluated response, kept for users to read (a line of `samples.jsonl`).
 
     when    "before" or "after" RL
     score   the raw score, None unless the status is "scored"
@@ -59,7 +59,7 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: Path | str) -> RunFolder:
-        """The folder of a run that is to go on. `UserError` if it is none."""
+        """The folder of a run that is to continue. `UserError` if it is none."""
         folder = Path(path)
         if not (folder / "recipe.yaml").is_file():
             raise UserError(f"{folder} is not a run's folder: it has no recipe.yaml; name a folder such as runs/demo")

@@ -17,7 +17,7 @@ from reprise.launch.reporting.summary_table import Row, counted, head, shared_ro
 
 
 def table(values: Mapping[str, object]) -> RenderableType:
-    """Everything a person wants to know of a run. Whatever is missing in `values`, or is something else, is a dash."""
+    """Everything about a run. Whatever is missing in `values`, or is something else, is a dash."""
     forgotten = values.get("forgotten")
     return Group(
         Text(),

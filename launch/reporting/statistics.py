@@ -52,7 +52,7 @@ class Estimate:
 
 
 class TaskCounts(NamedTuple):
-    """The judged samples of one task: how many, how many of them passed, ..., and their tokens together."""
+    """The verified samples of one task: how many, how many of them passed, ..., and their tokens together."""
 
     samples: int
     passed: int
@@ -70,7 +70,7 @@ class DomainResult:
 
     pass_at_1    unparseable counts as not passed
     parseable, truncated   shares of the samples
-    tasks, asked tasks that the result is over, and tasks that were asked: fewer if some could not be judged
+    tasks, asked tasks that the result is over, and tasks that were asked: fewer if some could not be verified
     """
 
     pass_at_1: Estimate
@@ -124,7 +124,7 @@ class Evaluation:
         return cls({name: _result(part, asked.get(name, len(part))) for name, part in parts.items()})
 
     def over(self, tasks: Iterable[tuple[str, str]]) -> Evaluation:
-        """The same evaluation as if no others than these, at least one of its own, had been judged."""
+        """The same evaluation as if no others than these, at least one of its own, had been verified."""
         kept = set(tasks)
         asked = {domain: result.asked for domain, result in self.domains.items()}
         by_task = {task: counts for task, counts in self.domains[ALL].by_task.items() if task in kept}
@@ -243,7 +243,7 @@ def _within(angle: float, freedom: int) -> float:
 
 
 def compared(before: Evaluation, after: Evaluation) -> tuple[Evaluation, Evaluation]:
-    """Both over the tasks that were judged in both: a task that is missing on one side would pass for a change. They
+    """Both over the tasks that were verified in both: a task that is missing on one side would pass for a change. They
     stay as they are if they have no task in common."""
     common = before.domains[ALL].by_task.keys() & after.domains[ALL].by_task.keys()
     return (before.over(common), after.over(common)) if common else (before, after)

@@ -1,4 +1,4 @@
-"""Streams for people, which never end a run.
+"""Streams for users, which never end a run.
 
 What a command prints may meet a console that is not UTF-8, a pipe whose reader has gone, a full disk or no stream at
 all. None of that is a reason to lose a run, so all of it is dealt with here, once for every command.
@@ -84,7 +84,7 @@ class _Forgiving:
 @contextmanager
 def forgiving_streams() -> Iterator[None]:
     """While it lasts, no line written to stdout or stderr raises: characters that they lack are replaced, and lines
-    that nobody reads, or that find no room, are dropped."""
+    that nobody reads, or that a full disk does not take, are dropped."""
     before = sys.stdout, sys.stderr
     wrapped = [_forgiving(stream) for stream in before]
     sys.stdout, sys.stderr = (cast(TextIO, stream) for stream in wrapped)

@@ -24,7 +24,7 @@ Row = tuple[str, RenderableType]
 
 
 def table(values: Mapping[str, object]) -> RenderableType:
-    """Everything a person wants to know of a run. Whatever is missing in `values`, or is something else, is a dash."""
+    """Everything about a run. Whatever is missing in `values`, or is something else, is a dash."""
     return Group(Text(), *head(values), _evaluation(values), _numbers(values))
 
 
@@ -186,7 +186,7 @@ def _infra_errors(values: Mapping[str, object]) -> Iterator[Row]:
     lost = number(lookup(values, "failures", "trajectories/infra_error"))
     others = lost - sum(number(lookup(error, "answers")) for error in errors)
     if others > 0:
-        yield "infra error", f"{counted(others)} answers: of further kinds, which were not told"
+        yield "infra error", f"{counted(others)} answers: of further kinds, which are not listed"
 
 
 def warnings(values: Mapping[str, object]) -> list[Row]:
@@ -197,9 +197,9 @@ def warnings(values: Mapping[str, object]) -> list[Row]:
 
 
 def tasks(result: object) -> str:
-    """How many tasks a score is over, and of how many, if some could not be judged."""
-    judged, asked = (number(lookup(result, name)) for name in ("tasks", "asked"))
-    return counted(judged) + (f" of {counted(asked)}" if asked > judged else "")
+    """How many tasks a score is over, and of how many, if some could not be verified."""
+    verified, asked = (number(lookup(result, name)) for name in ("tasks", "asked"))
+    return counted(verified) + (f" of {counted(asked)}" if asked > verified else "")
 
 
 def points(share: float) -> str:

@@ -19,11 +19,11 @@ class Tracker:
     """Sends each step's metrics to wandb, below `<run folder>/wandb/`.
 
     Offline needs neither network nor login; online without a login, or one that fails to start, becomes offline and
-    says so. A call that fails is counted in `failures` and noted once, and the run goes on: its own files hold all.
+    says so. A call that fails is counted in `failures` and noted once, and the run continues: its own files hold all.
 
-    A resumed run goes on with the wandb run that its folder names, from the step `resumed_at` of its checkpoint on:
+    A resumed run continues the wandb run that its folder names, from the step `resumed_at` of its checkpoint on:
     later steps are taken off wandb's history, as they are off metrics.jsonl. Offline this is written into the new part,
-    and `wandb sync` does it, part after part. A server that cannot is told of, and the run goes on as a new one.
+    and `wandb sync` does it, part after part. Where a server cannot, a note says so, and it becomes a new wandb run.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Tracker:
         self._run: Run | None = None
         if settings.wandb == "disabled":
             return
-        # wandb reports its own errors over the network unless told not to, and reads this when it is imported.
+        # wandb reports its own errors over the network unless asked not to, and reads this when it is imported.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         os.environ.setdefault("WANDB_SILENT", "true")
         self._guarded(lambda: self._start(settings, run, config))
@@ -106,7 +106,7 @@ class Tracker:
         try:
             return start()
         except Exception as error:  # noqa: BLE001  (whatever a server's refusal becomes)
-            self._failed(f"wandb does not go on with {self._resume_from} ({_one_line(error)}): this is a new wandb run")
+            self._failed(f"wandb does not continue {self._resume_from} ({_one_line(error)}): this is a new wandb run")
             self._resume_from = None
             return start()
 
@@ -114,7 +114,7 @@ class Tracker:
         try:
             call()
         except Exception as error:  # noqa: BLE001  (tracking must not end a run, whatever a third party raises)
-            self._failed(f"wandb failed ({_one_line(error)}); the run goes on, and metrics.jsonl has everything")
+            self._failed(f"wandb failed ({_one_line(error)}); the run continues, and metrics.jsonl has everything")
 
     def _failed(self, message: str) -> None:
         self.failures += 1

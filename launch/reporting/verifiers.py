@@ -1,11 +1,11 @@
-"""What a run tells about its verifiers: how long they take, and whether answers stay readable."""
+"""What a run reports of its verifiers: how long they take, and whether answers stay readable."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import SupportsFloat
 
@@ -34,7 +34,7 @@ class Latencies:
         self._reported: Counter[str] = Counter()
 
     def add(self, verifier: str, seconds: float, queue_seconds: float) -> None:
-        """A group was judged."""
+        """A group was verified."""
         self._seconds[verifier].append(seconds)
         self._queue[verifier].append(queue_seconds)
 
@@ -65,7 +65,7 @@ class Latencies:
 class ShareWatch:
     """Warns once when a share of a domain's answers, averaged over the last steps, rises above a bound.
 
-    What is not judged is outside the loss, so nothing keeps a policy from becoming unreadable, or a verifier from
+    What is not verified is outside the loss, so nothing keeps a policy from becoming unreadable, or a verifier from
     failing on answers of one kind, but somebody who looks.
 
     prefix  which metrics, by domain, are the shares
@@ -75,31 +75,38 @@ class ShareWatch:
 
     def __init__(self, prefix: str, bound: float, what: str, advice: str) -> None:
         self._prefix, self._bound, self._what, self._advice = prefix, bound, what, advice
-        self._shares: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=WINDOW))
+        self._steps: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=WINDOW))
         self._above: set[str] = set()
         self._warned: set[str] = set()
 
     def step(self, metrics: Mapping[str, SupportsFloat]) -> list[str]:
         """The warnings that the metrics of one more step give rise to."""
         warnings = []
-        for name, share in metrics.items():
-            prefix, _, domain = name.partition("/")
-            if prefix != self._prefix or not math.isfinite(share):
+        for domain, part, whole in self._parts(metrics):
+            if not math.isfinite(part + whole):
                 continue
-            shares = self._shares[domain]
-            shares.append(float(share))
-            mean = sum(shares) / len(shares)
-            if mean <= self._bound:
+            steps = self._steps[domain]
+            steps.append((part, whole))
+            parts, wholes = map(sum, zip(*steps))
+            share = parts / wholes if wholes else 0.0
+            if share <= self._bound:
                 self._above.discard(domain)
-            elif len(shares) >= LEAST and domain not in self._above:
+            elif len(steps) >= LEAST and domain not in self._above:
                 self._above.add(domain)
                 self._warned.add(domain)
-                warnings.append(self._warning(domain, mean, f"of the last {len(shares)} steps"))
+                warnings.append(self._warning(domain, share, f"of the last {len(steps)} steps"))
         return warnings
+
+    def _parts(self, metrics: Mapping[str, SupportsFloat]) -> Iterator[tuple[str, float, float]]:
+        """Of each domain two numbers whose quotient is the share of this step."""
+        for name, share in metrics.items():
+            prefix, _, domain = name.partition("/")
+            if prefix == self._prefix:
+                yield domain, float(share), 1.0
 
     def total(self, answers: Mapping[str, Mapping[str, int]]) -> list[str]:
         """The warnings of a whole run, by its answers by domain and status, for domains of which there was none yet:
-        it may have been too short for its steps to tell, or have had none."""
+        it may have been too short for its steps to show it, or have had none."""
         warnings = []
         for domain, counts in answers.items():
             share = counts.get(self._prefix, 0) / (sum(counts.values()) or math.nan)
@@ -124,11 +131,11 @@ def unparseable_watch(bound: float) -> ShareWatch:
 
 
 def infra_error_watch(bound: float) -> ShareWatch:
-    """Answers that could not be judged; `bound` is `rewards.infra_error_warning`."""
+    """Answers that could not be verified; `bound` is `rewards.infra_error_warning`."""
     return ShareWatch(
         "infra_error",
         bound,
-        "could not be judged (infra_error)",
+        "could not be verified (infra_error)",
         f"rewards.infra_error_warning {bound:g}: they are lost to training, and bias it if the verifier fails on one "
         "kind of answer; summary.json says under infra_errors what it failed with",
     )

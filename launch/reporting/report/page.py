@@ -75,7 +75,7 @@ def _rl(run: RunRecord) -> dict[str, object]:
         "tiles": [tile for tile in _tiles(run) if tile[0] != "–"],
         "domains": [_domain(row) for row in domain_rows(s)],
         "headline": plots.headline_plots(run) if run.steps else [],
-        "details": [*plots.judging_plots(run), *plots.detail_plots(run)] if run.steps else [],
+        "details": [*plots.verifying_plots(run), *plots.detail_plots(run)] if run.steps else [],
         "samples": _samples(run),
         "facts": _rl_facts(s) if s else {},
     }

@@ -90,7 +90,7 @@ def detail_plots(run: RunRecord) -> list[Plot]:
     ]  # fmt: skip
 
 
-def judging_plots(run: RunRecord) -> list[Plot]:
+def verifying_plots(run: RunRecord) -> list[Plot]:
     """How readable answers are, and how long the verifiers take."""
     domains = run.domains("unparseable/", "")
     verifiers = run.domains("verify/seconds_p50/", "")
@@ -122,7 +122,7 @@ def _reward(run: RunRecord) -> Plot:
     domains = run.domains("reward/", "mean")
     lines = [Line("mean", "reward/mean", -1)]
     lines += [Line(domain, f"reward/{domain}", i % len(PALETTE)) for i, domain in enumerate(domains)]
-    caption = f"Mean score of all answers judged.{smoothing(run, lines)}"
+    caption = f"Mean score of all answers verified.{smoothing(run, lines)}"
     return chart(run, "Training reward", caption, lines, smooth=True, wide=True)
 
 

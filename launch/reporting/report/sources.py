@@ -22,7 +22,7 @@ _KILLED = "its process ended without a word: it was killed, or its machine was l
 class RunRecord:
     """What was found in a run's folder.
 
-    running   whether a process still writes it; None if that cannot be told
+    running   whether a process still writes it; None if that cannot be known
     steps     one mapping a step in order of `step`, lines of the same step merged; values as in metrics.jsonl
     summary   summary.json, or {}
     samples   lines of samples.jsonl
@@ -80,9 +80,9 @@ class RunRecord:
 
     @property
     def steps_done(self) -> int:
-        """As the summary says or, while a run goes on, as metrics.jsonl does, which may be ahead of it."""
-        told = number(self.summary.get("steps"))
-        return max(int(told) if math.isfinite(told) else 0, self.training_steps)
+        """As the summary says or, during a run, as metrics.jsonl does, which may be ahead of it."""
+        said = number(self.summary.get("steps"))
+        return max(int(said) if math.isfinite(said) else 0, self.training_steps)
 
 
 def _summary(path: Path, missing: list[str]) -> dict[str, object]:
@@ -101,7 +101,7 @@ def _summary(path: Path, missing: list[str]) -> dict[str, object]:
 
 
 def _as_it_stands(summary: dict[str, object], running: bool | None) -> dict[str, object]:
-    """A run that goes on is running, whatever an earlier one has left; one that was killed could not say so itself."""
+    """A run that is written is running, whatever an earlier one has left; a killed one could not say so itself."""
     if running:
         return summary | RUNNING
     if running is None or summary.get("status") != RUNNING["status"]:

@@ -124,7 +124,7 @@ def test_tasks_whose_prompts_do_not_fit_are_left_out() -> None:
     fleet: Any = TooSmall([RIGHT] * 10)
     fleet.too_long = {"3", "4"}
     result = asyncio.run(evaluate(fleet, TASKS, samples=1, at_once=8, version=0))
-    assert (result.results.domains["sums"].tasks, result.unjudged) == (8, {"sums": (2, 10)})
+    assert (result.results.domains["sums"].tasks, result.unverified) == (8, {"sums": (2, 10)})
     fleet.too_long = {task.id for task in TASKS["sums"]}
     with pytest.raises(RunError, match="none of 10 held-out responses could be verified: no prompt leaves room"):
         asyncio.run(evaluate(fleet, TASKS, samples=1, at_once=8, version=0))
@@ -139,9 +139,9 @@ def test_if_nothing_could_be_verified_the_cause_is_named() -> None:
 
 def test_what_could_not_be_verified_is_left_out_and_counted() -> None:
     result = evaluated([RIGHT] * 7 + [RAISED] * 3)
-    assert result.unjudged == {"sums": (3, 10)}
+    assert result.unverified == {"sums": (3, 10)}
     assert (result.results.domains["sums"].tasks, result.results.domains["sums"].asked) == (7, 10)
-    assert evaluated([RIGHT] * 10).unjudged == {}
+    assert evaluated([RIGHT] * 10).unverified == {}
 
 
 def test_a_verdict_stays_with_its_response_where_another_is_left_out() -> None:

@@ -81,14 +81,14 @@ def test_a_verifier_that_raises_before_any_step_is_reported_at_once_in_the_table
     assert summary["failures"]["trajectories/infra_error"] == 8
     assert "failures      trajectories/infra_error 8" in table
     [warning] = summary["warnings"]
-    assert warning.startswith("sums: 100% of the answers of the run could not be judged")
+    assert warning.startswith("sums: 100% of the answers of the run could not be verified")
 
 
 def test_a_run_whose_verifiers_never_failed_says_nothing_of_it(recorded) -> None:
     summary, screen, report = recorded(lambda recorder: recorder.finished(finished(scored=8)))
     assert (summary["infra_errors"], summary["warnings"]) == ([], [])
     assert "failures      none" in screen
-    assert "could not be judged" not in report
+    assert "could not be verified" not in report
 
 
 def test_a_held_out_score_says_over_how_many_tasks_it_is(recorded) -> None:
@@ -100,7 +100,7 @@ def test_a_held_out_score_says_over_how_many_tasks_it_is(recorded) -> None:
         recorder.evaluated(0, evaluated, FLEET, "before")
 
     summary, screen, report = recorded(run)
-    lost = "held-out responses could not be judged (infra_error): its score is over"
+    lost = "held-out responses could not be verified (infra_error): its score is over"
     assert summary["warnings"] == [
         f"before: sums: 3 of 10 {lost} 7 of its 10 tasks",
         f"before: words: 4 of 4 {lost} no task at all",

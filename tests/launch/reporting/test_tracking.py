@@ -142,7 +142,7 @@ def test_a_server_that_does_not_rewind_gets_a_new_run_and_it_is_said(run, monkey
     tracker, notes = tracked(TrackingSettings(wandb="online"), run, resumed_at=7)
     tracker.close()
     assert started == ["abc-123?_step=7", None]
-    assert notes == ["wandb does not go on with abc-123?_step=7 (rewinding is not enabled): this is a new wandb run"]
+    assert notes == ["wandb does not continue abc-123?_step=7 (rewinding is not enabled): this is a new wandb run"]
 
 
 class _Stop(Exception):

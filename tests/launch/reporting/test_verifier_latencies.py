@@ -56,7 +56,7 @@ def test_the_warning_names_the_domain_its_share_and_what_to_look_at() -> None:
 def test_answers_that_cannot_be_verified_are_warned_of_like_unreadable_ones() -> None:
     watch = infra_error_watch(0.05)
     [text] = [w for _ in range(3) for w in watch.step({"infra_error/maths": 0.38, "infra_error/code": 0.01})]
-    assert text.startswith("maths: 38% of the answers of the last 3 steps could not be judged (infra_error)")
+    assert text.startswith("maths: 38% of the answers of the last 3 steps could not be verified (infra_error)")
     assert "rewards.infra_error_warning 0.05" in text
 
 
@@ -65,7 +65,7 @@ def test_a_run_too_short_for_its_steps_warns_at_its_end_and_no_domain_twice() ->
     answers = {"maths": {"scored": 0, "infra_error": 400}, "code": {"scored": 99, "infra_error": 1}}
     assert watch.step({"infra_error/maths": 1.0}) == []
     [text] = watch.total(answers)
-    assert text.startswith("maths: 100% of the answers of the run could not be judged")
+    assert text.startswith("maths: 100% of the answers of the run could not be verified")
     for _ in range(3):
         watch.step({"infra_error/maths": 1.0})
     assert watch.total(answers) == []

@@ -176,7 +176,7 @@ def test_what_a_verifier_failed_with_is_shown_at_once_and_in_the_end(interrupted
     at_once, table = run.output.split("demo: interrupted")
     for said in (at_once, table, error["traceback"], html.unescape((run.folder / "report.html").read_text())):
         assert 'raise KeyError("later")' in said
-    assert "held-out responses could not be judged" in at_once
+    assert "held-out responses could not be verified" in at_once
 
 
 @pytest.mark.full  # what learner ranks die of, and that their run ends, is seen in test_sft_run.py too
