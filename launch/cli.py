@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from reprise import __version__
 from reprise.core.errors import RunError, UserError
 from reprise.core.printable import printable, printable_lines
 from reprise.launch.arguments import EXIT_CODES, add_set, command
@@ -125,19 +126,6 @@ def _report(args: argparse.Namespace) -> None:
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
-class _Version(argparse.Action):
-    """Looks the version up when it is asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"reprise {version('reprise-rl')}")
-        except PackageNotFoundError:  # run from a checkout that is not installed
-            print("reprise, not installed")
-        parser.exit()
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reprise",
@@ -154,7 +142,9 @@ start here:
 {EXIT_CODES}""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    parser.add_argument(
+        "--version", action="version", version=f"reprise {__version__}", help="print the version and exit"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_train(commands)
     add_sft(commands)
@@ -188,7 +178,8 @@ how to write a recipe:
   --set a.b.c=value         merged last; the value is YAML: 1e-4, true, null, [a, b], {use: exact};
                             data.train.0.weight=2 sets an item of a list""",
     )
-    _add_recipe_arguments(recipe, optional=True)
+    recipe.add_argument("recipe", metavar="RECIPE", nargs="?", help="a YAML file")
+    add_set(recipe)
     recipe.add_argument("--keys", nargs="?", const="", metavar="SECTION", help="list all keys, or those of one section")
     recipe.add_argument("--sft", action="store_true", help="with --keys: the keys of a recipe for `reprise sft`")
 
@@ -204,8 +195,3 @@ def _add_report(commands: Commands) -> None:
         "example:\n  reprise report runs/demo",
     )
     report.add_argument("run_dir", metavar="RUN_DIR", help="the run's folder, such as runs/demo")
-
-
-def _add_recipe_arguments(parser: argparse.ArgumentParser, optional: bool = False) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", nargs="?" if optional else None, help="a YAML file")
-    add_set(parser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -11,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from reprise.core.printable import printable, printable_lines
-from reprise.launch.curriculum import SftData
 from reprise.launch.placement.memory import gib
 from reprise.launch.placement.nodes import Placement, Plan
 from reprise.launch.placement.plan import split_rows
@@ -20,6 +20,9 @@ from reprise.launch.recipe.loading import to_yaml
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.layout import Fitted
+
+if TYPE_CHECKING:
+    from reprise.launch.curriculum import SftData
 
 
 def show(

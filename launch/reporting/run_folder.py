@@ -133,5 +133,5 @@ class RunFolder:
     def drop_samples(self, when: str) -> None:
         """Remove the samples of an evaluation that will be made again, and a last line that is cut off."""
         if self.samples.exists():
-            found = objects_in(self.samples.read_text(encoding="utf-8"))
+            found = objects_in(self.samples.read_text(encoding="utf-8", errors="replace"))
             write_atomically(self.samples, "".join(line for line, sample in found if sample and sample["when"] != when))

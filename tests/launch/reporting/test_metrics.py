@@ -120,3 +120,12 @@ def test_samples_of_an_evaluation_that_is_made_again_go_and_the_others_stay(tmp_
     run.samples.write_text(run.samples.read_text() + '{"when": "be')
     run.drop_samples("after")
     assert [line["when"] for line in lines(run.samples)] == ["before"]
+
+
+def test_samples_with_line_separators_in_them_stay_whole_and_half_a_character_at_the_end_goes(tmp_path):
+    run = RunFolder.create(tmp_path, "r")
+    run.add_samples([Sample("before", "d", "t", "p", "one\u2028two\x85three", "scored", 1.0)])
+    whole = run.samples.read_bytes()
+    run.samples.write_bytes(whole + '{"when": "before", "response": "é'.encode()[:-1])
+    run.drop_samples("after")
+    assert run.samples.read_bytes() == whole
