@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import fields
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_a_verifier_that_raises_before_any_step_is_reported_at_once_in_the_table
 
     summary, screen, report = recorded(run)
     at_once, table = screen.split("small: failed")
-    for shown in (at_once, table, report.replace("&#x27;", "'").replace("&quot;", '"')):
+    for shown in (at_once, table, unescape(report)):
         assert "verifier 'mine' raised KeyError: 'x' (bad_reward.py:7)" in shown
         assert 'File "bad_reward.py", line 7, in judge' in shown
     assert at_once.count("Traceback") == 1, "shown once for each kind"
@@ -143,7 +144,7 @@ def test_responses_that_were_cut_off_and_tasks_that_were_left_out_are_reported(r
     [warning] = summary["warnings"]
     assert warning.startswith("88% of the responses of the run were cut off by the token limit")
     assert warning in " ".join(screen.split())
-    assert warning in report.replace("&#x27;", "'")
+    assert warning in unescape(report)
     assert summary["tasks"] == {"train": 3, "held_out": 1, "excluded": 2}
     assert "2 of the 5 tasks of data.train are left out of training" in screen
     assert "2 left out of training: they are held out" in screen
