@@ -56,15 +56,3 @@ def unwrapped(error: BaseException) -> BaseException:
     while isinstance(error, RayTaskError) and isinstance(error.cause, BaseException):
         error = error.cause
     return error
-
-
-def shortly(error: BaseException) -> str:
-    """The line of an error that holds its cause; Ray's death notices are long."""
-    cause = unwrapped(error)
-    lines = [line.strip() for line in str(cause).strip().splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[0]}"[:200] if lines else type(cause).__name__
-
-
-def noted(error: BaseException) -> str:
-    """The notes that an actor's error brings with it, such as its traceback there; each on lines of its own."""
-    return "".join(f"\n{note}" for note in getattr(unwrapped(error), "__notes__", ()))

@@ -14,8 +14,8 @@ from ray.exceptions import RayError
 from reprise.actors.errors import ActorFailure, unwrapped
 from reprise.actors.remote import Actor, Ref
 from reprise.actors.rollout import RolloutActor
-from reprise.actors.verifier_pool import PoolCounts, Verified, VerifierPool
 from reprise.core.types import Group, Task
+from reprise.rewards.pool.verifier_pool import PoolCounts, Verified, VerifierPool
 from reprise.rollout.engine import EngineStats
 from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 from reprise.rollout.routing import LeastLoaded

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import NoReturn
+from collections.abc import Coroutine
+from typing import NoReturn, TypeVar
+
+R = TypeVar("R")
 
 
 def cancel_when_told_to_end() -> None:
@@ -21,3 +24,22 @@ def cancel_when_told_to_end() -> None:
 def interrupt_on_sigterm(signal_number: int, frame: object) -> NoReturn:
     """A handler of SIGTERM: stop as on Ctrl-C."""
     raise KeyboardInterrupt(signal.Signals(signal_number).name)
+
+
+def run_interruptibly(work: Coroutine[object, object, R]) -> R:
+    """`asyncio.run`, which SIGTERM and SIGHUP stop as Ctrl-C does: the work is cancelled, and KeyboardInterrupt raised.
+
+    The handler of SIGTERM is then as before.
+    """
+
+    async def cancelled_by_signals() -> R:
+        cancel_when_told_to_end()
+        return await work
+
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        return asyncio.run(cancelled_by_signals())
+    except asyncio.CancelledError as stopped:
+        raise KeyboardInterrupt(*stopped.args) from None
+    finally:
+        signal.signal(signal.SIGTERM, on_sigterm)

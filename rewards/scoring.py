@@ -7,11 +7,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from reprise.core.errors import UserError
 from reprise.core.types import Status, Verdict
 from reprise.rewards.base import Answer, Reason, Verifier
-from reprise.rewards.infra_errors import InfraError, InfraErrors, collected, no_verdicts, raised, without_cause
-from reprise.rewards.registry import check_task
-from reprise.rewards.settings import Unparseable
+from reprise.rewards.infra_errors import (
+    InfraError,
+    InfraErrors,
+    collected,
+    no_verdicts,
+    raised,
+    traceback_of,
+    without_cause,
+)
+from reprise.rewards.registry import build_verifier, check_task
+from reprise.rewards.settings import Unparseable, VerifierSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,25 @@ class Scorer:
             found = _ask(name, self._verifiers[name], [answers[i] for i in indices])
             verdicts |= zip(indices, found, strict=True)
         return verdicts
+
+
+def started(
+    name: str, chosen: VerifierSettings, retries: int, unparseable: Unparseable = "mask"
+) -> tuple[Scorer, list[str]]:
+    """A scorer of `rewards.verifiers.<name>`, started, and the notes of the verifier.
+
+    An exception is that of the verifier, with its traceback as a note: on its way to another process it keeps no other.
+    """
+    try:
+        verifier = build_verifier(name, chosen)
+        scorer = Scorer({name: verifier}, retries, unparseable=unparseable)
+        scorer.start()
+        return scorer, [str(note) for note in getattr(verifier, "notes", list)()]
+    except UserError:
+        raise
+    except Exception as error:
+        error.add_note(traceback_of(error))
+        raise
 
 
 def apply_policy(verdict: Verdict, unparseable: Unparseable, truncated: bool) -> Verdict:

@@ -10,7 +10,6 @@ from typing import SupportsFloat, TypedDict
 from reprise.actors.fleet import FleetStats
 from reprise.actors.learner import Trained
 from reprise.actors.sampler import Finished, TakenBatch
-from reprise.actors.verifier_pool import PoolCounts
 from reprise.data.tasks import TaskSets
 from reprise.launch.recipe.schema import Recipe, notes
 from reprise.launch.reporting.evaluated import Evaluated
@@ -25,6 +24,7 @@ from reprise.launch.reporting.truncation import TruncationWatch
 from reprise.launch.reporting.verifiers import Latencies, infra_error_watch, unparseable_watch
 from reprise.learner.publishing.report import PublishReport
 from reprise.rewards.infra_errors import InfraError
+from reprise.rewards.pool.verifier_pool import PoolCounts
 
 # Counts since the last step that are failures without being the run's end.
 _FAILURES = ("optim/skipped", "verifier/rejudged", "rollout/sampled_again", "rollout/left_out")

@@ -24,7 +24,7 @@ from reprise.launch.reporting.actor_logs import explain, processes_killed, shown
 A = TypeVar("A")
 P = ParamSpec("P")
 
-_CLOSE_DEADLINE_S = 15.0
+CLOSE_DEADLINE_S = 15.0
 _NOTICE_S = 2.5  # in which a death is noticed: engines are asked for their health every second
 
 
@@ -152,17 +152,13 @@ class ActorSet:
             node, host = self._node_ids[place.node], self._plan.nodes[place.node].host
             await explain(failure, log_file(self._logs, place.name), node, host, self._killed_before)
 
-    async def _all_actors(self) -> list[Actor[Any]]:
-        """Whatever has to be closed."""
-        return list(self._actors.values())
-
     async def _close(self) -> None:
         """Ask every actor to close that has started; whatever is left after the deadline is killed."""
-        actors = await self._all_actors()
+        actors = list(self._actors.values())
         busy = [self._actors[name] for name, start in self._started.items() if start.cancelled() or start.exception()]
         closing = [asyncio.ensure_future(a.handle.close.remote()) for a in actors if not any(a is b for b in busy)]
         if closing:
-            await asyncio.wait(closing, timeout=_CLOSE_DEADLINE_S)
+            await asyncio.wait(closing, timeout=CLOSE_DEADLINE_S)
         for call in closing:
             if call.done() and not call.cancelled():
                 call.exception()  # a dead actor cannot close: retrieved, so that asyncio does not report it as lost

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from reprise.actors.buffer import BufferActor
 from reprise.actors.fleet import Fleet
@@ -14,14 +13,14 @@ from reprise.actors.learner_group import LearnerGroup
 from reprise.actors.output import log_file
 from reprise.actors.remote import Actor
 from reprise.actors.rollout import RolloutActor
-from reprise.actors.verifier import VerifierActor
-from reprise.actors.verifier_pool import VerifierPool
+from reprise.actors.verifier import VerifierActor, pool_of_actors
 from reprise.launch.placement.nodes import Plan
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.reporting.actor_logs import last_words
-from reprise.launch.training.actor_set import ActorSet
+from reprise.launch.training.actor_set import CLOSE_DEADLINE_S, ActorSet
 from reprise.learner.publishing.backends import ENGINE_BACKENDS
 from reprise.rewards.infra_errors import InfraError
+from reprise.rewards.pool.verifier_pool import VerifierPool
 
 
 class Cluster(ActorSet):
@@ -29,7 +28,7 @@ class Cluster(ActorSet):
 
     Entering creates every actor and begins to start engines, verifiers and learner side by side; `learner_ready` and
     `engines_ready` wait for them. When an engine, the buffer or a learner dies, the body is cancelled and the context
-    raises `ActorFailure`; a verifier is restarted (`actors/verifier_pool.py`), and `verifier_lost` is called.
+    raises `ActorFailure`; a verifier is restarted (`VerifierPool`), and `verifier_lost` is called.
     `verifier_failed` is called with what keeps answers from being verified. Leaving closes all actors and kills what
     does not close in time.
     """
@@ -71,9 +70,8 @@ class Cluster(ActorSet):
         for pool in self._pools.values():
             pool.start()
 
-    async def _all_actors(self) -> list[Actor[Any]]:
-        verifiers = [actor for pool in self._pools.values() for actor in await pool.close()]
-        return [*await super()._all_actors(), *verifiers]
+    async def _close(self) -> None:
+        await asyncio.gather(super()._close(), *(pool.close(CLOSE_DEADLINE_S) for pool in self._pools.values()))
 
     def verifier_notes(self) -> list[str]:
         """What users must know of how answers are verified on these machines; complete once `engines_ready`."""
@@ -90,7 +88,7 @@ class Cluster(ActorSet):
             logs = [log_file(self._logs, p.name) for p in placed if what.startswith(f"{p.name} ")]
             self._verifier_lost("\n".join([what, *map(last_words, logs)]))
 
-        return VerifierPool(name, rewards.verifiers[name], create, lost, self._verifier_failed, self.fail)
+        return pool_of_actors(name, rewards.verifiers[name], create, lost, self._verifier_failed, self.fail)
 
     async def _start_learner(self) -> None:
         recipe = self._recipe

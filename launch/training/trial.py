@@ -6,13 +6,13 @@ A verifier that raises, or returns no verdicts, is found in a second and not aft
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 from itertools import chain
 
 from reprise.core.errors import RunError, UserError
 from reprise.core.types import Task
 from reprise.data.tasks import TaskSets
-from reprise.launch.verify.host import Events, Host, ProcessHost
+from reprise.launch.verify.host import ProcessHost
 from reprise.launch.verify.loop import Ready, verify_all
 from reprise.launch.verify.window import Window
 from reprise.rewards.base import Answer, Verifier
@@ -37,8 +37,7 @@ def try_verifiers(settings: RewardSettings, tasks: TaskSets) -> list[str]:
     for task in chain(*tasks.train, tasks.held_out):
         firsts.setdefault(task.verifier, task)
     tried = {name: task for name, task in firsts.items() if _may_be_tried(settings.verifiers[name], verifiers[name])}
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-        found = list(threads.map(lambda name: _try(name, settings.verifiers[name], tried[name]), tried))
+    found = asyncio.run(_try_all(settings, tried))
     notes = [
         f"Verifier {name} was not tried on an answer: it needs a GPU, a resource or a service of the run's."
         for name in firsts
@@ -51,7 +50,17 @@ def _may_be_tried(chosen: VerifierSettings, verifier: Verifier) -> bool:
     return not chosen.gpus and not chosen.resources and getattr(verifier, "may_be_tried", lambda: True)()
 
 
-def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
+async def _try_all(settings: RewardSettings, tried: dict[str, Task]) -> list[list[str]]:
+    turns = asyncio.Semaphore(_SIDE_BY_SIDE)
+
+    async def one(name: str, task: Task) -> list[str]:
+        async with turns:
+            return await _try(name, settings.verifiers[name], task)
+
+    return await asyncio.gather(*(one(name, task) for name, task in tried.items()))
+
+
+async def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
     bounded = {
         "concurrency": 1,
         "deadline_s": min(chosen.deadline_s, _DEADLINE_S),
@@ -60,15 +69,15 @@ def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
     chosen = chosen.model_copy(update=bounded)
     errors: list[InfraError] = []
 
-    def make(name: str, events: Events) -> Host:
-        return ProcessHost(name, chosen, 0, events)
+    def create(name: str) -> ProcessHost:
+        return ProcessHost(name, chosen, 0)
 
     def write(ready: Ready) -> None:
         pass  # any verdict will do
 
     window = Window(iter([Answer(task, _ANSWER)]), size=1, batch_size=1)
     try:
-        verify_all(window, {name: chosen}, make, write, failed=errors.extend)
+        await verify_all(window, {name: chosen}, create, write, failed=errors.extend)
     except RunError as error:
         return [_note(str(error))]
     for defect in errors:

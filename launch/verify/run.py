@@ -14,9 +14,10 @@ from reprise.core.errors import UserError
 from reprise.core.printable import printable
 from reprise.core.types import Status
 from reprise.launch.reporting.layout import Fitted
+from reprise.launch.signals import run_interruptibly
 from reprise.launch.verify import answers, origin, verdicts
 from reprise.launch.verify.answers import Checked
-from reprise.launch.verify.host import Events, Host, ProcessHost
+from reprise.launch.verify.host import ProcessHost
 from reprise.launch.verify.loop import Ready, verify_all
 from reprise.launch.verify.origin import Origin
 from reprise.launch.verify.progress import VerifyProgress
@@ -157,8 +158,8 @@ def _verify(
     if not places:
         return
 
-    def make(name: str, events: Events) -> Host:
-        return ProcessHost(name, settings.verifiers[name], settings.retries, events)
+    def create(name: str) -> ProcessHost:
+        return ProcessHost(name, settings.verifiers[name], settings.retries)
 
     def take(ready: Ready) -> None:
         write([to_line(answer.task.id, verdict) for answer, verdict in ready])
@@ -173,8 +174,12 @@ def _verify(
             for error in reported.errors.add(failures):
                 progress.note(f"A verifier failed (infra_error; shown once for each kind):\n{error}")
 
+        def idle() -> None:
+            progress.show(tally)
+
         window = Window(answers.read(source, places), WINDOW, BATCH)
-        verify_all(window, chosen, make, take, reported.notes.append, failed, lambda: progress.show(tally))
+        verifying = verify_all(window, chosen, create, take, progress.note, failed, idle)
+        reported.notes += run_interruptibly(verifying)
 
 
 def _describe(settings: RewardSettings, used: Iterable[str]) -> dict[str, object]:

@@ -12,14 +12,11 @@ from reprise.rewards.base import Answer
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Answers verified in one call, with their places in the window's order."""
+    """Answers that one verifier verifies in one call, with their places in the window's order."""
 
+    verifier: str
     places: Sequence[int]
     answers: Sequence[Answer]
-
-    def only(self, number: int) -> Batch:
-        """One of them."""
-        return Batch([self.places[number]], [self.answers[number]])
 
 
 class Window:
@@ -59,7 +56,7 @@ class Window:
         if not waiting:
             return None
         taken = [waiting.popleft() for _ in range(min(self._batch_size, len(waiting)))]
-        return Batch([place for place, _ in taken], [answer for _, answer in taken])
+        return Batch(verifier, [place for place, _ in taken], [answer for _, answer in taken])
 
     def verified(self, batch: Batch, verdicts: Sequence[Verdict]) -> None:
         """The verdicts of a batch, in its order."""

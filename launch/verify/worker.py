@@ -1,57 +1,53 @@
 """The process of one verifier: whatever happens in it, it can be killed without loss.
 
-Answers come and verdicts go as JSON. Each connection is served by a thread, so that a verifier with `concurrency` above
-1 verifies as many batches at a time.
+Answers come and a verification goes back, both pickled. Each socket is served by a thread, so that a verifier with
+`concurrency` above 1 verifies as many batches at a time.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
+import pickle
 import signal
+import socket
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.printable import printable_lines
-from reprise.core.types import Status, Task, Verdict
-from reprise.rewards.base import Answer
-from reprise.rewards.infra_errors import InfraError, traceback_of
-from reprise.rewards.registry import build_verifier
-from reprise.rewards.scoring import Scorer, Verification
+from reprise.core.processes import die_with
+from reprise.core.types import Verdict
+from reprise.rewards.scoring import Scorer, started
 from reprise.rewards.settings import VerifierSettings
 
-_PR_SET_PDEATHSIG = 1
+LENGTH_BYTES = 8  # of what goes back, before it
 
 
-def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection]) -> None:
-    """Verify what comes over `connections` until the other side closes them. `chosen` is `VerifierSettings` as JSON.
+def serve(name: str, chosen: str, retries: int, parent: int, fds: Sequence[int]) -> None:
+    """Verify what comes over the sockets `fds` until the parent closes them. `chosen` is `VerifierSettings` as JSON.
 
-    The first message out, on the first connection, is an object: the verifier's `notes` once it has started, else its
-    `error` and whether it is the `user`'s.
+    The first message out, on the first socket, is the verifier's notes once it has started, or the error if it cannot.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the connections
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent, which then closes the sockets
     os.dup2(2, 1)  # what a verifier prints must not get between the table's lines
+    sockets = [socket.socket(fileno=fd) for fd in fds]
+    for each in sockets:
+        each.set_inheritable(False)
     try:
-        verifier = build_verifier(name, VerifierSettings.model_validate_json(chosen))
-        scorer = Scorer({name: verifier}, retries)
-        scorer.start()
-        notes = [str(note) for note in getattr(verifier, "notes", list)()]
+        scorer, notes = started(name, VerifierSettings.model_validate_json(chosen), retries)
+    except UserError as error:
+        return _send(sockets[0], UserError(str(error)))
     except Exception as error:  # noqa: BLE001  the parent decides what a verifier that cannot start means
-        user = isinstance(error, UserError)
-        text = str(error) if user else f"{type(error).__name__}: {error}\n{traceback_of(error)}"
-        _send(connections[0], {"error": text, "user": user})
-        return
+        told = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
+        return _send(sockets[0], RuntimeError("\n".join(told)))
     try:
-        _send(connections[0], {"notes": notes})
-        threads = [threading.Thread(target=_serve, args=(scorer, connection)) for connection in connections]
+        _send(sockets[0], notes)
+        threads = [threading.Thread(target=_serve, args=(scorer, each)) for each in sockets]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -60,24 +56,12 @@ def serve(name: str, chosen: str, retries: int, connections: Sequence[Connection
         scorer.close()
 
 
-def answers_to_json(answers: Sequence[Answer]) -> bytes:
-    records = [{"task": asdict(a.task), "text": a.text, "truncated": a.truncated} for a in answers]
-    return json.dumps(records).encode()
-
-
-def verdicts_from_json(data: bytes) -> tuple[list[Verdict], list[InfraError]]:
-    """The verdicts of a batch, and what kept answers of it from being verified."""
-    message = json.loads(data)
-    verdicts = [Verdict(Status(status), score, detail) for status, score, detail in message["verdicts"]]
-    return verdicts, [InfraError(**error) for error in message["failures"]]
-
-
-def _serve(scorer: Scorer, connection: Connection) -> None:
+def _serve(scorer: Scorer, connection: socket.socket) -> None:
     try:
+        answers = connection.makefile("rb")
         while True:
-            records = json.loads(connection.recv_bytes())
-            answers = [Answer(Task(**record["task"]), record["text"], record["truncated"]) for record in records]
-            _send(connection, _plain(scorer.verify(answers)))
+            done = scorer.verify(pickle.load(answers))  # noqa: S301 - of our own parent
+            _send(connection, replace(done, verdicts=[_plain(verdict) for verdict in done.verdicts]))
     except (EOFError, OSError):
         return  # the parent has what it wanted, or is gone
     except BaseException:  # noqa: BLE001  a verifier's SystemExit would end this thread alone, and nobody would know
@@ -85,20 +69,15 @@ def _serve(scorer: Scorer, connection: Connection) -> None:
         os._exit(1)
 
 
-def _send(connection: Connection, message: Any) -> None:
-    connection.send_bytes(json.dumps(message).encode())
+def _send(connection: socket.socket, message: object) -> None:
+    data = pickle.dumps(message)
+    connection.sendall(len(data).to_bytes(LENGTH_BYTES) + data)
 
 
-def _plain(verification: Verification) -> dict[str, Any]:
-    return {
-        "verdicts": [_plain_verdict(verdict) for verdict in verification.verdicts],
-        "failures": [asdict(failure) for failure in verification.failures],
-    }
-
-
-def _plain_verdict(verdict: Verdict) -> tuple[str, float | None, Mapping[str, Any]]:
-    score = None if verdict.score is None else float(verdict.score)
-    return str(verdict.status), score, {str(key): json_or_repr(value) for key, value in verdict.detail.items()}
+def _plain(verdict: Verdict) -> Verdict:
+    """Of nothing but Python's own types, whatever the verifier made it of."""
+    detail = {str(key): json_or_repr(value) for key, value in verdict.detail.items()}
+    return Verdict(verdict.status, None if verdict.score is None else float(verdict.score), detail)
 
 
 def json_or_repr(value: Any) -> Any:

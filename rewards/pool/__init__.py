@@ -1,4 +1,4 @@
-"""How a pool of verifier actors decides: who verifies next, what became of a lost batch, when an actor is given up.
+"""A pool of hosts of one verifier: who verifies next, what became of a lost batch, when a host is given up.
 
-Plain classes without Ray, clock or I/O; `actors/verifier_pool.py` reports events to them and follows their decisions.
+`dispatch`, `case` and `health` decide; they have no clock and no I/O. `verifier_pool` and `keeper` carry it out.
 """

@@ -15,9 +15,9 @@ from reprise.actors.errors import ActorFailure
 from reprise.actors.fleet import Fleet, FleetStats, Sampled
 from reprise.actors.remote import Actor
 from reprise.actors.rollout import RolloutActor
-from reprise.actors.verifier_pool import PoolCounts, Verified
 from reprise.core.types import Group, Task, Verdict
 from reprise.rewards.base import Answer
+from reprise.rewards.pool.verifier_pool import PoolCounts, Verified
 from reprise.rollout.engine import EngineStats, RolloutEngine
 from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 from reprise.rollout.settings import RolloutSettings

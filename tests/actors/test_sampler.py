@@ -14,8 +14,8 @@ from reprise.actors.buffer import BufferActor
 from reprise.actors.fleet import Sampled
 from reprise.actors.remote import Actor
 from reprise.actors.sampler import Finished, Sampler, TakenBatch
-from reprise.actors.verifier_pool import Verified
 from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
+from reprise.rewards.pool.verifier_pool import Verified
 from reprise.rollout.admission import Admission
 from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 

@@ -15,13 +15,13 @@ import pytest
 import ray
 
 from reprise.actors.remote import Actor
-from reprise.actors.verifier import VerifierActor
-from reprise.actors.verifier_pool import Checks, VerifierPool
+from reprise.actors.verifier import VerifierActor, pool_of_actors
 from reprise.core.errors import UserError
 from reprise.core.types import Status, Task, Verdict
 from reprise.rewards.base import Answer
 from reprise.rewards.infra_errors import InfraError, InfraErrors
 from reprise.rewards.pool.health import Patience
+from reprise.rewards.pool.keeper import Checks
 from reprise.rewards.settings import RewardSettings, VerifierSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines, pytest.mark.timeout(180)]
@@ -59,7 +59,7 @@ class Pool:
             return Actor(self.handles[-1])
 
         report = (self.notes.append, self.infra_errors.extend, self.failures.append)
-        self.pool = VerifierPool("mine", settings, create, *report, PATIENCE, CHECKS)
+        self.pool = pool_of_actors("mine", settings, create, *report, PATIENCE, CHECKS)
 
     async def verify(self, texts: Sequence[str], answer: str = "1") -> Sequence[Verdict]:
         """The verdicts on the answers of a group."""
@@ -77,8 +77,7 @@ async def running(use: str = TRYING, **settings: Any) -> AsyncIterator[Pool]:
         yield made
         assert made.failures == []
     finally:
-        for actor in await made.pool.close():
-            actor.kill()
+        await made.pool.close(0.0)
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -232,6 +231,6 @@ def test_an_actor_that_cannot_start_ends_the_run_with_its_cause(
         assert len(made.handles) == starts
         assert len(made.notes) == starts - 1
         assert all('raise RuntimeError("the service is down")' in note for note in made.notes), "with its traceback"
-        await made.pool.close()
+        await made.pool.close(0.0)
 
     run(test)

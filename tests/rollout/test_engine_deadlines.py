@@ -13,10 +13,10 @@ import virtual_time
 from stand_in_llm import Played, StandInLlm, engine_on
 
 from reprise.actors.fleet import Sampled
-from reprise.actors.verifier_pool import Verified
 from reprise.core.types import FinishReason, Task, Verdict
 from reprise.launch.evaluation.evaluate import evaluate
 from reprise.launch.reporting.evaluated import Evaluated
+from reprise.rewards.pool.verifier_pool import Verified
 from reprise.rollout.episodes.base import Responses, SampleRequest
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]  # they import vLLM

@@ -12,12 +12,12 @@ import pytest
 import virtual_time
 
 from reprise.actors.fleet import Sampled
-from reprise.actors.verifier_pool import Verified
 from reprise.core.errors import RunError
 from reprise.core.types import Task, Verdict
 from reprise.launch.evaluation.evaluate import evaluate
 from reprise.launch.recipe.settings import EvalSettings
 from reprise.launch.reporting.evaluated import Evaluated
+from reprise.rewards.pool.verifier_pool import Verified
 from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 
 RIGHT, RAISED = Verdict.scored(1.0), Verdict.infra_error("infra", "verifier 'mine' raised KeyError: 'x'")

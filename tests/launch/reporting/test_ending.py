@@ -14,7 +14,6 @@ from reprise.actors.buffer import BatchInfo
 from reprise.actors.fleet import FleetStats
 from reprise.actors.learner import Trained
 from reprise.actors.sampler import TakenBatch
-from reprise.actors.verifier_pool import PoolCounts
 from reprise.buffer.trajectory_buffer import TrajectoryBuffer
 from reprise.launch.recipe.loading import load
 from reprise.launch.reporting.evaluated import Evaluated
@@ -23,6 +22,7 @@ from reprise.launch.reporting.recorder import Recorder
 from reprise.launch.reporting.run_folder import RunFolder
 from reprise.launch.reporting.statistics import EvalRecord, Evaluation
 from reprise.learner.checkpoints.folder import begin, commit
+from reprise.rewards.pool.verifier_pool import PoolCounts
 from reprise.rollout.engine import EngineStats
 
 

@@ -13,7 +13,6 @@ from recipe_files import write_recipe
 from reprise.actors.buffer import Added
 from reprise.actors.fleet import FleetStats
 from reprise.actors.sampler import Finished
-from reprise.actors.verifier_pool import PoolCounts
 from reprise.core.errors import Starvation, UserError
 from reprise.core.types import Task
 from reprise.data.tasks import TaskSets
@@ -27,6 +26,7 @@ from reprise.launch.reporting.statistics import EvalRecord, Evaluation
 from reprise.launch.reporting.summary import TrajectoryCounts
 from reprise.learner.checkpoints.folder import METADATA
 from reprise.rewards.infra_errors import InfraError
+from reprise.rewards.pool.verifier_pool import PoolCounts
 from reprise.rollout.engine import EngineStats
 
 TRACE = "Traceback (most recent call last):\n  File \"bad_reward.py\", line 7, in judge\nKeyError: 'x'"

@@ -1,59 +1,65 @@
-"""The loop of `reprise verify` with hosts that have no process: order, losses, deadlines."""
+"""The loop of `reprise verify` over hosts that have no process, in a time of its own: order, losses, deadlines."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import pytest
+import virtual_time
 
 from reprise.core.errors import RunError, UserError
 from reprise.core.types import Task, Verdict
-from reprise.launch.verify import loop
-from reprise.launch.verify.host import Events, Host, Started, Verified
 from reprise.launch.verify.loop import Ready, verify_all
-from reprise.launch.verify.window import Batch, Window
+from reprise.launch.verify.window import Window
 from reprise.rewards.base import Answer
+from reprise.rewards.pool.host import Host, HostDied
+from reprise.rewards.scoring import Verification
 from reprise.rewards.settings import VerifierSettings
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_LOOK_EVERY_S", 0.001)
-
-
 class FakeHost:
-    """Scores each answer with its length, unless its text is `hang` or `die`. Each clock reading takes a second."""
+    """Scores each answer with its length, unless its text is `hang` or `die`; a batch takes a second."""
 
-    def __init__(self, events: Events, slots: int = 1) -> None:
-        self.slots, self._events, self.given, self.end = slots, events, [], ""
+    def __init__(self, start: Exception | None = None) -> None:
+        self.given: list[list[str]] = []
+        self.end = asyncio.Event()
         self.killed = self.closed = False
-        events.put(Started(self))
+        self._start = start
 
-    def give(self, slot: int, batch: Batch) -> None:
-        texts = [answer.text for answer in batch.answers]
+    async def start(self) -> list[str]:
+        if self._start is not None:
+            raise self._start
+        return ["is a fake"]
+
+    async def verify(self, answers: Sequence[Answer]) -> Verification:
+        texts = [answer.text for answer in answers]
         self.given.append(texts)
+        await asyncio.sleep(1e9 if "hang" in texts else 1.0)
         if "die" in texts:
-            self.end = "its process was ended by signal 11"
-        elif "hang" not in texts:
-            self._events.put(Verified(self, slot, [Verdict.scored(len(text)) for text in texts]))
+            self.end.set()
+            raise HostDied("its process ended with signal SIGSEGV")
+        return Verification([Verdict.scored(len(text)) for text in texts], 1.0, Counter())
 
-    def cause_of_death(self) -> str | None:
-        return self.end or None
+    async def alive(self) -> None:
+        pass
 
-    def kill(self) -> None:
-        self.killed = True
+    async def ended(self) -> str:
+        await self.end.wait()
+        return "its process ended with signal SIGSEGV"
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self.closed = True
 
-    def ended(self, timeout_s: float) -> bool:
-        return True
+    def kill(self) -> None:
+        self.killed |= not self.closed
 
 
 def verified(
     texts: list[str],
-    make: Callable[[str, Events], Host] = lambda name, events: FakeHost(events),
+    create: Callable[[str], Host] = lambda name: FakeHost(),
     window: int = 100,
     verifiers: str = "a",
     **chosen: object,
@@ -67,8 +73,8 @@ def verified(
 
     settings = {name: VerifierSettings.model_validate({"use": "x", "deadline_s": 20.0, **chosen}) for name in verifiers}
     answers = (Answer(task, text) for task, text in zip(tasks, texts))
-    ticks = itertools.count()
-    verify_all(Window(answers, window, batch_size=3), settings, make, write, clock=lambda: float(next(ticks)))
+    notes = virtual_time.run(verify_all(Window(answers, window, batch_size=3), settings, create, write))
+    assert notes == [f"verifier {name}: is a fake" for name in verifiers]
     assert [(answer.task.id, answer.text) for answer, _ in written] == [(str(i), text) for i, text in enumerate(texts)]
     return [verdict for _, verdict in written]
 
@@ -99,11 +105,11 @@ def test_no_more_answers_are_read_than_the_window_holds() -> None:
 def hosts_of(texts: list[str], **chosen: int) -> tuple[list[FakeHost], list[Verdict]]:
     hosts: list[FakeHost] = []
 
-    def make(name: str, events: Events) -> FakeHost:
-        hosts.append(FakeHost(events, slots=chosen.get("concurrency", 1)))
+    def create(name: str) -> FakeHost:
+        hosts.append(FakeHost())
         return hosts[-1]
 
-    return hosts, verified(texts, make, **chosen)
+    return hosts, verified(texts, create, **chosen)
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -131,30 +137,46 @@ def test_hosts_are_closed_at_the_end() -> None:
     assert [host.closed for host in hosts] == [True]
 
 
-@pytest.mark.parametrize(("user", "error"), [(True, UserError), (False, RunError)])
-def test_a_verifier_that_cannot_start_ends_the_run(user: bool, error: type[Exception]) -> None:
+@pytest.mark.parametrize(("error", "raised"), [(UserError, UserError), (RuntimeError, RunError)])
+def test_a_verifier_that_cannot_start_ends_the_run(error: type[Exception], raised: type[Exception]) -> None:
     hosts: list[FakeHost] = []
 
-    def make(name: str, events: Events) -> FakeHost:
-        hosts.append(FakeHost(Events()))
-        events.put(Started(hosts[-1], error="no such model", user=user))
+    def create(name: str) -> FakeHost:
+        hosts.append(FakeHost(error("no such model")))
         return hosts[-1]
 
-    with pytest.raises(error, match="verifier 'a' cannot start: no such model"):
-        verified(["x"], make)
-    assert all(host.closed for host in hosts)
+    with pytest.raises(raised, match="verifier 'a' cannot start: no such model"):
+        verified(["x"], create)
+    assert [host.closed for host in hosts] == [True]
 
 
 def test_a_start_that_never_ends_meets_its_deadline() -> None:
-    with pytest.raises(RunError, match=r"cannot start: it did not within 5 s \(start_deadline_s\)"):
-        verified(["x"], lambda name, events: FakeHost(Events()), start_deadline_s=5.0)
+    class NeverStarts(FakeHost):
+        async def start(self) -> list[str]:
+            await asyncio.sleep(1e9)
+            return []
+
+    with pytest.raises(RunError, match=r"cannot start: it did not start within 5 s \(start_deadline_s\)"):
+        verified(["x"], lambda name: NeverStarts(), start_deadline_s=5.0)
 
 
 def test_a_process_that_dies_while_it_starts_ends_the_run() -> None:
-    def make(name: str, events: Events) -> FakeHost:
-        host = FakeHost(Events())
-        host.end = "its process ended with exit code 1"
-        return host
-
     with pytest.raises(RunError, match="cannot start: its process ended with exit code 1"):
-        verified(["x"], make)
+        verified(["x"], lambda name: FakeHost(HostDied("its process ended with exit code 1")))
+
+
+def test_no_more_batches_are_given_out_than_are_verified_side_by_side() -> None:
+    at_work, most = 0, 0
+
+    class Counting(FakeHost):
+        async def verify(self, answers: Sequence[Answer]) -> Verification:
+            nonlocal at_work, most
+            at_work += 1
+            most = max(most, at_work)
+            try:
+                return await super().verify(answers)
+            finally:
+                at_work -= 1
+
+    verified(["x"] * 50, lambda name: Counting(), concurrency=3)
+    assert most == 3

@@ -1,24 +1,22 @@
-"""The pool's own doing, without Ray: actors are stood in for, and time is short."""
+"""The pool's own doing, over hosts that are stood in for, in a time of its own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 import virtual_time
-from ray.exceptions import ActorDiedError
 
-from reprise.actors.errors import ActorFailure
-from reprise.actors.remote import Actor
-from reprise.actors.verifier import VerifierActor
-from reprise.actors.verifier_pool import Checks, Verified, VerifierPool
 from reprise.core.types import Task, Verdict
 from reprise.rewards.base import Answer
 from reprise.rewards.infra_errors import InfraError
 from reprise.rewards.pool.health import Patience
+from reprise.rewards.pool.host import HostDied
+from reprise.rewards.pool.keeper import Checks
+from reprise.rewards.pool.verifier_pool import Verified, VerifierPool
 from reprise.rewards.scoring import Verification
 from reprise.rewards.settings import VerifierSettings
 
@@ -26,47 +24,45 @@ RIGHT = Verdict.scored(1.0, "correct")
 TASK = Task("t", "?", "d", "mine")
 
 
-class Method:
-    def __init__(self, actor: StandIn, work: Callable[..., Awaitable[Any]]) -> None:
-        self._actor, self._work = actor, work
-
-    def remote(self, *arguments: Any) -> Any:
-        return asyncio.ensure_future(self._answer(*arguments))
-
-    async def _answer(self, *arguments: Any) -> Any:
-        work = asyncio.ensure_future(self._work(*arguments))
-        await asyncio.wait({work, self._actor.dead}, return_when=asyncio.FIRST_COMPLETED)
-        if self._actor.dead.done():
-            raise ActorDiedError()
-        return await work
-
-
 class StandIn:
-    """Verifies texts, a millisecond each: `hang` never ends, `die` ends the actor, `raise` raises, others are right."""
+    """Verifies texts, a millisecond each: `hang` never ends, `die` ends the host, `raise` raises, others are right."""
 
     def __init__(self, number: int, log: list[tuple[int, list[str]]], deaf: bool = False) -> None:
         self.dead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._number, self._log, self._deaf = number, log, deaf
-        for name in ("start", "alive", "ping", "verify"):
-            setattr(self, name, Method(self, getattr(self, f"_{name}")))
+        self.closed = False
+        self.number, self._log, self._deaf = number, log, deaf
+
+    async def start(self) -> list[str]:
+        return ["stands in"]
+
+    async def verify(self, answers: Sequence[Answer]) -> Verification:
+        work = asyncio.ensure_future(self._verify(answers))
+        await asyncio.wait({work, self.dead}, return_when=asyncio.FIRST_COMPLETED)
+        if self.dead.done():
+            raise HostDied("a signal")
+        return work.result()
+
+    async def alive(self) -> None:
+        if self._deaf:
+            await asyncio.Event().wait()
+
+    async def ended(self) -> str:
+        await asyncio.wait({self.dead})
+        return "a signal"
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def kill(self) -> None:
+        self.die()
 
     def die(self) -> None:
         if not self.dead.done():
             self.dead.set_result(None)
 
-    async def _start(self) -> None:
-        pass
-
-    async def _alive(self) -> None:
-        await asyncio.Event().wait()
-
-    async def _ping(self) -> None:
-        if self._deaf:
-            await asyncio.Event().wait()
-
     async def _verify(self, answers: Sequence[Answer]) -> Verification:
         begun = asyncio.get_running_loop().time()
-        self._log.append((self._number, [answer.text for answer in answers]))
+        self._log.append((self.number, [answer.text for answer in answers]))
         verdicts = [await self._one(answer.text) for answer in answers]
         return Verification(verdicts, asyncio.get_running_loop().time() - begun, Counter())
 
@@ -82,11 +78,6 @@ class StandIn:
         return RIGHT
 
 
-class Held(Actor[VerifierActor]):
-    def kill(self) -> None:
-        self.handle.die()
-
-
 class Bench:
     """A pool of stand-ins, what each of them was asked, and what the pool reported."""
 
@@ -94,17 +85,20 @@ class Bench:
         self.log: list[tuple[int, list[str]]] = []
         self.made: list[StandIn] = []
         self.notes: list[str] = []
-        self.failures: list[BaseException] = []
+        self.failures: list[tuple[int, Exception]] = []
         self.infra_errors: list[InfraError] = []
 
-        def create(number: int, again: bool) -> Actor[VerifierActor]:
-            assert again == any(actor._number == number for actor in self.made)
+        def create(number: int, again: bool) -> StandIn:
+            assert again == any(host.number == number for host in self.made)
             self.made.append(StandIn(number, self.log, deaf and not again))
-            return Held(self.made[-1])
+            return self.made[-1]
+
+        def fail(number: int, error: Exception) -> None:
+            self.failures.append((number, error))
 
         settings = VerifierSettings(use="x", workers=workers, concurrency=concurrency, deadline_s=deadline_s)
         self.pool = VerifierPool(
-            "mine", settings, create, self.notes.append, self.infra_errors.extend, self.failures.append,
+            "mine", settings, create, self.notes.append, self.infra_errors.extend, fail,
             Patience(back_off_s=0.01), Checks(0.01, 0.05),
         )  # fmt: skip
 
@@ -115,19 +109,16 @@ class Bench:
         return [(verdict.score, verdict.reason) for verdict in (await self.verified(*texts)).verdicts]
 
 
-def with_bench(
-    test: Callable[[Bench], Awaitable[None]],
-    on: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
-    **settings: Any,
-) -> None:
+def with_bench(test: Callable[[Bench], Awaitable[None]], **settings: Any) -> None:
     async def run() -> None:
         bench = Bench(**settings)
         bench.pool.start()
         await bench.pool.started()
         await test(bench)
-        await bench.pool.close()
+        await bench.pool.close(1.0)
+        assert all(host.closed or host.dead.done() for host in bench.made)
 
-    on(asyncio.wait_for(run(), 20))
+    virtual_time.run(asyncio.wait_for(run(), 20))
 
 
 CORRECT, TIMEOUT, INFRA = (1.0, "correct"), (0.0, "timeout"), (None, "infra")
@@ -136,11 +127,14 @@ CORRECT, TIMEOUT, INFRA = (1.0, "correct"), (0.0, "timeout"), (None, "infra")
 def test_a_batch_that_was_on_a_dead_actor_is_verified_elsewhere() -> None:
     async def test(bench: Bench) -> None:
         waiting = asyncio.create_task(bench.verify("a", "b"))
-        await asyncio.sleep(0)
+        while not bench.log:
+            await asyncio.sleep(0)
         bench.made[0].die()
         assert await waiting == [CORRECT, CORRECT]
         assert bench.log[-1] == (1, ["a", "b"])
         assert (bench.pool.counts().restarts, bench.pool.counts().restarts) == (1, 0)
+        died = "verifier mine 0 died (a signal); it is restarted, and what it had is verified again."
+        assert (bench.notes, bench.pool.notes) == ([died], ["stands in"])
 
     with_bench(test, workers=2)
 
@@ -198,9 +192,9 @@ def test_a_deaf_actor_is_replaced_before_any_deadline() -> None:
     with_bench(test, deaf=True, deadline_s=60)
 
 
-def test_what_the_actor_itself_raises_ends_the_run_with_its_cause() -> None:
+def test_what_a_host_raises_that_lives_reaches_the_caller() -> None:
     async def test(bench: Bench) -> None:
-        with pytest.raises(ActorFailure, match="verifier mine 0 has failed: ValueError: no verifier raises this far"):
+        with pytest.raises(ValueError, match="no verifier raises this far"):
             await bench.verify("raise")
         assert await bench.verify("a") == [CORRECT]
 
@@ -213,7 +207,7 @@ def test_time_in_the_queue_and_time_after_it_are_told_apart() -> None:
         assert (first.queue_seconds, first.seconds) == (pytest.approx(0), pytest.approx(0.01))
         assert (second.queue_seconds, second.seconds) == (pytest.approx(0.01), pytest.approx(0.02))
 
-    with_bench(test, on=virtual_time.run)
+    with_bench(test)
 
 
 def test_time_lost_with_an_actor_counts_as_verifying() -> None:
@@ -224,7 +218,7 @@ def test_time_lost_with_an_actor_counts_as_verifying() -> None:
         verified = await waiting
         assert (verified.queue_seconds, verified.seconds) == (pytest.approx(0), pytest.approx(0.005 + 0.01))
 
-    with_bench(test, on=virtual_time.run)
+    with_bench(test)
 
 
 def test_whoever_gives_up_waiting_frees_its_place_and_its_actor() -> None:
