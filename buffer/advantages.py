@@ -32,12 +32,12 @@ class Reason(StrEnum):
 def raw_scores(group: Group) -> npt.NDArray[np.float64]:
     """float64[G], the verifier's scores unrounded; NaN where a trajectory was not scored.
 
-    Raises ValueError if a trajectory was not judged at all.
+    Raises ValueError if a trajectory was not verified at all.
     """
     scores = []
     for trajectory in group.trajectories:
         if trajectory.verdict is None:
-            raise ValueError(f"group {group.id!r} has a trajectory without a verdict: judge it first")
+            raise ValueError(f"group {group.id!r} has a trajectory without a verdict: verify it first")
         scores.append(np.nan if trajectory.verdict.score is None else trajectory.verdict.score)
     return np.asarray(scores, dtype=np.float64)
 

@@ -19,7 +19,7 @@ MEANING = {
 }
 
 
-_CAUSES = 50  # kinds of infra errors that are told apart
+_CAUSES = 50  # kinds of infra errors that are kept apart
 
 
 class StreakState(TypedDict):
@@ -95,7 +95,7 @@ class Streak:
         return f"{failed} {self._by_what_was_judged(total)}".strip()
 
     def _failed(self) -> str:
-        """Of infra errors: whatever else is wrong, the verifier has to judge first."""
+        """Of infra errors: whatever else is wrong, the verifier has to work first."""
         count, first = max(self._causes.values(), key=lambda cause: cause[0], default=(0, ""))
         said = f", {count} of them so: {first.rstrip('.')}" if first else ""
         return (

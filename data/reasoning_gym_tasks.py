@@ -1,4 +1,4 @@
-"""Tasks from reasoning_gym's generators, posed as a chat and judged by a verifier of ours on the answer alone."""
+"""Tasks from reasoning_gym's generators, posed as a chat; a verifier of ours sees the answer alone."""
 
 from __future__ import annotations
 

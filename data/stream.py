@@ -32,7 +32,7 @@ class TaskStream:
     """Draws training tasks, source by weight, within a source each task once an epoch, every epoch in a new order.
 
     Each draw depends only on the seed and on how many came before it, so that the cursor is a handful of integers and
-    a restored stream goes on exactly where the saved one stopped.
+    a restored stream continues exactly where the saved one stopped.
     """
 
     def __init__(self, sources: Sequence[Sequence[Task]], weights: Sequence[float], seed: int) -> None:

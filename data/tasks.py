@@ -59,7 +59,7 @@ def check_sources(settings: DataSettings, verifiers: Mapping[str, Verifier]) -> 
     """Reads and checks every source. Raises UserError naming the file and line (or generator and task) at fault.
 
     Refused: a line that is not a JSON object, a missing, unknown or ill-typed field, a repeated id, a task whose
-    verifier is not in `verifiers` or could never judge it, and a training source with nothing left to train on.
+    verifier is not in `verifiers` or could never verify it, and a training source with nothing left to train on.
     """
     held_out: list[Task] = []
     where_held: dict[str, str] = {}

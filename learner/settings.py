@@ -238,7 +238,7 @@ class SaveSettings(BaseModel):
 
     every: int = Field(20, ge=0, description="RL batches between two checkpoints; 0: none but at an early end")
     keep: int = Field(2, ge=1, description="checkpoints kept: the last ones")
-    asynchronous: bool = Field(True, description="files are written while training goes on")
+    asynchronous: bool = Field(True, description="files are written during training")
 
 
 class WarmStartSettings(BaseModel):

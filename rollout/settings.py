@@ -61,6 +61,6 @@ class RolloutSettings(BaseModel):
         (), description="extra tokens that end a response, beside the policy's end token; each must be one token"
     )
     max_staleness: int = Field(2, ge=0, description="versions a fresh group may be behind; 0 is synchronous training")
-    max_concurrent_groups: int = Field(32, ge=1, description="groups being sampled or judged at once")
+    max_concurrent_groups: int = Field(32, ge=1, description="groups being sampled or verified at once")
     routing: Literal["least_loaded"] = Field("least_loaded", description="how a group finds its engine")
     engine: EngineSettings = EngineSettings()

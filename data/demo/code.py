@@ -1,4 +1,4 @@
-"""Short Python functions: `f(x): multiply by 3, add 4` asks for a program in a fenced block, judged by running it.
+"""Short Python functions: `f(x): multiply by 3, add 4` asks for a program in a fenced block, verified by running it.
 
 The reasoning puts each step into Python, `x*3;x+4;`, then comes the program. Every character is a token of the tiny
 policy, so the program is indented by a single space.

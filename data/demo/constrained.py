@@ -1,4 +1,4 @@
-"""Writing under constraints: `write 6 with ka not esn` has many right answers, judged by rule.
+"""Writing under constraints: `write 6 with ka not esn` has many right answers, verified by rule.
 
 The reasoning counts out the letters, required ones first: `1k2a3r4t5o6m`, then `kartom`.
 """

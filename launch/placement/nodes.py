@@ -29,7 +29,7 @@ class Node:
 
 
 def labels(nodes: Sequence[Node]) -> list[str]:
-    """What people call each node, `gpu-01 (10.0.0.1)`; several Ray nodes of one machine are numbered."""
+    """What users call each node, `gpu-01 (10.0.0.1)`; several Ray nodes of one machine are numbered."""
     names = [f"{node.host} ({node.address})" if node.address else node.host for node in nodes]
     numbers = [names[:place].count(name) + 1 for place, name in enumerate(names)]
     return [f"{name} #{number}" if names.count(name) > 1 else name for name, number in zip(names, numbers)]

@@ -1,4 +1,4 @@
-"""How a plan is printed, for people and for machines."""
+"""How a plan is printed, for users and for programs."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def as_json_number(value: SupportsFloat) -> float | int | None:
 class MetricsLog:
     """`metrics.jsonl`: one JSON object a step, `{"step": 3, "reward/mean": 0.5, ...}`, on disk when `write` returns.
 
-    The file is locked while it is open, which the kernel ends with the process: so `is_written` can tell a run that
+    The file is locked while it is open, which the kernel ends with the process: so `is_written` tells a run that
     is still going from one that was killed.
     """
 

@@ -45,7 +45,7 @@ class Screen(ABC):
         self._bar = Progress(
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
-            TextColumn("{task.fields[text]}", markup=False, table_column=Column(ratio=2)),  # it may take several lines
+            TextColumn("{task.fields[text]}", markup=False, table_column=Column()),  # it may take several lines
             expand=True,
         )
         self._task = self._bar.add_task("", text="")

@@ -19,7 +19,7 @@ def add_verify(commands: Any) -> None:
         _verify,
         "verify a file of answers",
         "Verify every answer of a file with the verifier that its task names, and print a table by domain and status.\n"
-        "The whole file is checked first. A run that was killed goes on where it was when the same command is given\n"
+        "The whole file is checked first. A run that was killed continues where it was when the same command is given\n"
         "again: each answer gets exactly one verdict.",
         f"""\
 --input, one object a line:

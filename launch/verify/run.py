@@ -65,7 +65,7 @@ class _Reported:
 
 
 def verify(settings: RewardSettings, source: Path, target: Path, console: Console, retry_infra: bool = False) -> Tally:
-    """Give every answer of `source` a line in `target`, going on where an earlier call was ended, and print the table.
+    """Give every answer of `source` a line in `target`, continuing where an earlier call ended, and print the table.
 
     retry_infra  first verify answers with an infra error again; `target` is replaced when all have been
 

@@ -166,4 +166,4 @@ def _parse(line: bytes, where: str) -> Recorded:
         raise UserError(f"{where}: not a verdict; {_OTHER_FILE}") from None
 
 
-_OTHER_FILE = "--output goes on with the verdicts of an earlier run, and this file holds something else; name another"
+_OTHER_FILE = "--output continues the verdicts of an earlier run, and this file holds something else; name another"

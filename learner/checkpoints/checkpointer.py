@@ -1,4 +1,4 @@
-"""Writing checkpoints, on all ranks together, while training goes on."""
+"""Writing checkpoints, on all ranks together, during training."""
 
 from __future__ import annotations
 

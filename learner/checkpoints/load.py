@@ -41,7 +41,7 @@ def load(ds_engine: DeepSpeedEngine, path: str | Path) -> dict[str, Any]:
     """Put a checkpoint's weights, optimiser state and random states into an engine; its client_state (collective).
 
     World size, ZeRO stage, sequence parallelism, offload and dtype may differ from the run that wrote it: every rank
-    reads the stretches that it holds now. With the same world size and stage training goes on bit by bit. Random
+    reads the stretches that it holds now. With the same world size and stage training continues bit by bit. Random
     states are those of the same rank; with more ranks than there were, of rank modulo the former number.
     Learning rate, weight decay and the like are the engine's own.
 
