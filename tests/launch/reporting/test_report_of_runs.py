@@ -115,6 +115,17 @@ def test_a_failed_supervised_run_says_why_and_a_resumed_one_since_when(run: RunF
         assert part in text
 
 
+def test_names_in_a_supervised_report_are_shown_and_never_obeyed(run: RunFolder) -> None:
+    attack = "<script>alert(1)</script>\x1b[2J"
+    made = SftSummary("demo", stages=[StageResult(attack, 1, eval_loss={attack: 1.0})], eval_before={attack: 2.0})
+    made.nodes, made.phases = {attack: [attack]}, {attack: 1.0}
+    made.write(run)
+    page = report(run)
+    assert "script" not in page.tags
+    assert "\x1b" not in page.text
+    assert page.text.count("<script>alert(1)</script>") >= 4
+
+
 def test_how_tasks_were_split_is_counted(run: RunFolder) -> None:
     rl_log(run, 1).close()
     Summary("demo", tasks={"train": 6000, "held_out": 300, "excluded": 12}).write(run)

@@ -7,7 +7,6 @@ from dataclasses import asdict
 import pytest
 from rich.console import Console
 
-from reprise.core.files import write_atomically
 from reprise.launch.reporting.run_folder import RunFolder, Sample
 from reprise.launch.reporting.statistics import EvalRecord, Evaluation
 from reprise.launch.reporting.summary import Summary, TrajectoryCounts
@@ -141,12 +140,3 @@ def test_samples_keep_any_text(tmp_path):
     first, second = (json.loads(line) for line in run.samples.read_text().splitlines())
     assert first["response"] == text
     assert (second["when"], second["score"]) == ("after", None)
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "summary.json"
-    write_atomically(path, "old")
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"

@@ -16,7 +16,6 @@ import pytest
 from answer_files import answer, write
 
 from reprise.core.errors import RunError, UserError
-from reprise.core.files import replacing
 from reprise.core.types import Verdict
 from reprise.launch.verify import answers, origin
 from reprise.launch.verify.origin import Origin
@@ -176,21 +175,6 @@ def test_a_draft_is_a_new_file_of_its_own_with_the_modes_that_were_there(tmp_pat
     assert others.read_text() == "not to be touched"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert recorded(path)[0].score == 0
-
-
-def test_what_could_not_be_replaced_whole_stays_and_leaves_no_draft(tmp_path: Path) -> None:
-    path = tmp_path / "v"
-    path.write_text("old")
-
-    def replace() -> None:
-        with replacing(path) as file:
-            file.write(b"new")
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        replace()
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["v"]
 
 
 @contextmanager
