@@ -51,7 +51,7 @@ def test_a_good_class_passes_and_a_broken_one_fails_by_name(tmp_path: Path) -> N
         ([], "--verifier is missing"),
         (["--verifier", "exakt"], "there is no verifier 'exakt'; did you mean 'exact'?"),
         (["--verifier", "exact", "--verifier-args", "tag"], "--verifier-args tag: not JSON"),
-        (["--verifier", "exact", "--answers", "nowhere"], "--answers nowhere: No such file"),
+        (["--verifier", "exact", "--answers", "nowhere"], "--answers nowhere cannot be read: No such file"),
     ],
 )
 def test_a_command_line_that_tests_nothing_is_refused_in_one_line(
