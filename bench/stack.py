@@ -9,12 +9,12 @@ from pathlib import Path
 from unittest import mock
 
 from reprise.data.tasks import TaskSets
+from reprise.launch.placement.reservation import ray_nodes
 from reprise.launch.recipe.loading import load
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.training import cluster as rl_cluster
 from reprise.launch.training import preflight
 from reprise.launch.training.cluster import Cluster
-from reprise.launch.training.ray_session import ray_nodes
 from reprise.models.policy import prepare_policy
 from reprise.rewards.infra_errors import InfraError
 
@@ -38,14 +38,14 @@ async def stack(folder: Path, overrides: Sequence[str], **stand_ins: type) -> As
     Ray has been joined; `folder` takes a policy that the recipe builds.
     """
     recipe = load(DEMO, overrides)
-    nodes, node_ids = ray_nodes()
+    nodes = ray_nodes()
     ready = preflight.check(recipe, nodes)
     policy_dir = prepare_policy(recipe.policy, folder / "policy", recipe.seed)
     plan = preflight.check_folder(recipe, nodes, policy_dir, ready.tasks)
     with ExitStack() as patched:
         for name, stand_in in stand_ins.items():
             patched.enter_context(mock.patch.object(rl_cluster, name, stand_in))
-        async with Cluster(recipe, plan, node_ids, policy_dir, folder / "logs", print, _show) as cluster:
+        async with Cluster(recipe, plan, policy_dir, folder / "logs", print, print, _show) as cluster:
             yield Stack(recipe, cluster, ready.tasks, policy_dir)
 
 

@@ -69,6 +69,8 @@ class VllmEngine:
             enable_chunked_prefill=False if on_cpu else None,
             kv_cache_memory_bytes=int(engine.kv_cache_gb * GIB),
             tensor_parallel_size=engine.tensor_parallel,
+            # Within a placement group vLLM would give each rank a Ray actor of its own.
+            distributed_executor_backend="mp" if engine.tensor_parallel > 1 else None,
             enforce_eager=bool(engine.enforce_eager),
             enable_prefix_caching=engine.prefix_caching,
             # vLLM's default reports the model's distribution before temperature, not the one that is sampled.

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from reprise.launch.placement.memory import PolicySize, engine_parts, learner_parts
+from reprise.launch.placement.memory import PolicySize, engine_parts, rank_parts
 from reprise.launch.placement.nodes import Actor
 from reprise.launch.recipe.schema import Recipe
+from reprise.launch.recipe.sft_schema import SftRecipe
 
 
-def one_host(recipe: Recipe) -> bool:
-    """Whether learner rank 0 and all engines must share a host."""
-    return recipe.weights.transport in ("shared_memory", "ipc")
+def together(recipe: Recipe | SftRecipe) -> str:
+    """The setting that keeps learner rank 0 and all engines on one host; empty if none does."""
+    if isinstance(recipe, Recipe) and recipe.weights.transport in ("shared_memory", "ipc"):
+        return f"weights.transport {recipe.weights.transport}"
+    return ""
 
 
-def actors(recipe: Recipe, size: PolicySize | None = None) -> list[Actor]:
+def actors(recipe: Recipe | SftRecipe, size: PolicySize | None = None) -> list[Actor]:
     """Every process of a run."""
-    cluster, megabyte = recipe.cluster, 10**6
-    learner_memory, engine_memory = sum(learner_parts(recipe, size).values()), sum(engine_parts(recipe, size).values())
+    rank_memory = sum(rank_parts(recipe, size).values())
+    ranks = [
+        Actor("learner", rank, recipe.cluster.learner_cpus, recipe.cluster.learner_gpus, rank_memory)
+        for rank in range(recipe.learner.world_size)
+    ]
+    if isinstance(recipe, SftRecipe):
+        return [Actor("driver", 0), *ranks]
+    engine_memory = sum(engine_parts(recipe, size).values())
     return [
         Actor("driver", 0),
+        *ranks,
         *(
-            Actor("learner", rank, cluster.learner_cpus, cluster.learner_gpus, learner_memory)
-            for rank in range(recipe.learner.world_size)
-        ),
-        *(
-            Actor("engine", i, cluster.engine_cpus, recipe.engine_gpus, engine_memory)
+            Actor("engine", i, recipe.cluster.engine_cpus, recipe.engine_gpus, engine_memory)
             for i in range(recipe.rollout.engines)
         ),
         *(
@@ -31,10 +37,5 @@ def actors(recipe: Recipe, size: PolicySize | None = None) -> list[Actor]:
             for kind, verifier in recipe.rewards.verifiers.items()
             for i in range(verifier.workers)
         ),
-        Actor("buffer", 0, cluster.buffer_cpus, memory=recipe.buffer.max_bytes_mb * megabyte),
+        Actor("buffer", 0, recipe.cluster.buffer_cpus, memory=recipe.buffer.max_bytes_mb * 10**6),
     ]
-
-
-def is_bound(actor: Actor) -> bool:
-    """Whether the actor belongs to those that `one_host` keeps together."""
-    return actor.role == "engine" or (actor.role == "learner" and actor.index == 0)

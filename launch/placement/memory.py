@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
 from reprise.launch.recipe.schema import Recipe
-from reprise.launch.recipe.settings import LearnerPlaces
+from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.learner.heads import heads_of
-from reprise.learner.settings import EngineSettings
 from reprise.models.weights import tensor_shapes
 
 if TYPE_CHECKING:
@@ -44,16 +43,12 @@ def engine_parts(recipe: Recipe, size: PolicySize | None) -> dict[str, float]:
     return parts
 
 
-def learner_parts(recipe: Recipe, size: PolicySize | None) -> dict[str, float]:
+def rank_parts(recipe: Recipe | SftRecipe, size: PolicySize | None) -> dict[str, float]:
     """Host memory of one learner rank, bytes by part; activations are not counted (`reprise plan` does)."""
-    return rank_parts(recipe.learner, recipe.policy.dtype, recipe.cluster, size)
-
-
-def rank_parts(learner: EngineSettings, dtype: str, places: LearnerPlaces, size: PolicySize | None) -> dict[str, float]:
-    """Host memory of one learner rank, bytes by part; activations are not counted."""
+    learner, places = recipe.learner, recipe.cluster
     parts = {"libraries": places.process_memory_gb * GIB}
     if size is not None:
-        width = _BYTES[dtype]
+        width = _BYTES[recipe.policy.dtype]
         parts["weights"] = size.parameters * width / (learner.world_size if learner.zero_stage >= 3 else 1)
         moments = {"adamw": 8, "muon": 8, "sgd": 0}[learner.optimizer]
         master = 4 if width < 4 else 0

@@ -18,6 +18,7 @@ class Node:
 
     resources  custom Ray resources that the node offers, by name
     address    at which others reach it; empty if it is not known
+    id         Ray's id of the node; empty if it is not one of a cluster that runs
     """
 
     cpus: float
@@ -26,6 +27,12 @@ class Node:
     host: str = "localhost"
     resources: Mapping[str, float] = field(default_factory=dict)
     address: str = ""
+    id: str = ""
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """What it offers by Ray's names, memory in bytes."""
+        return {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory, **self.resources}
 
 
 def labels(nodes: Sequence[Node]) -> list[str]:
@@ -55,6 +62,17 @@ class Actor:
             return self.role
         return " ".join(filter(None, (self.role, self.kind, str(self.index))))
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether it sends or receives weights: learner rank 0 and all engines, which some transports keep together."""
+        return self.role == "engine" or (self.role == "learner" and self.index == 0)
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """What it asks for by Ray's names, memory in bytes; nothing that it does not ask for."""
+        asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory, **self.resources}
+        return {name: amount for name, amount in asked.items() if amount}
+
 
 @dataclass(frozen=True, slots=True)
 class Placement(Actor):
@@ -65,10 +83,14 @@ class Placement(Actor):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where every actor goes. `nodes[p.node]` is the node of placement `p`."""
+    """Where every actor goes. `nodes[p.node]` is the node of placement `p`.
+
+    together   the setting that keeps the actors that `is_bound` on one host; empty if none does
+    """
 
     nodes: tuple[Node, ...]
     placements: tuple[Placement, ...]
+    together: str = ""
 
     def of(self, role: Role) -> list[Placement]:
         """The placements of one role, by index."""

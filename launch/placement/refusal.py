@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from reprise.launch.placement.demand import is_bound, one_host
+from reprise.launch.placement.demand import together
 from reprise.launch.placement.memory import GIB, PolicySize, engine_parts, gib
 from reprise.launch.placement.nodes import Actor, Node
 from reprise.launch.recipe.schema import Recipe
+from reprise.launch.recipe.sft_schema import SftRecipe
 
 
 class _Resource(NamedTuple):
@@ -34,83 +35,98 @@ _FIX = {
 }
 
 
-def refusal(recipe: Recipe, wanted: Sequence[Actor], nodes: Sequence[Node], size: PolicySize | None) -> str:
+class _Short(NamedTuple):
+    """What does not fit, as far as the amount that is there, and what to change."""
+
+    what: str
+    fix: str
+
+
+def refusal(recipe: Recipe | SftRecipe, wanted: Sequence[Actor], nodes: Sequence[Node], size: PolicySize | None) -> str:
     """The message for a run that cannot be placed: one engine's cache, one actor, the bound actors, or all together."""
-    return (
-        _cache_too_large(recipe, nodes, size)
-        or _single(wanted, nodes)
-        or (_one_host(recipe, wanted, nodes) if one_host(recipe) else "")
-        or no_room(wanted, nodes)
-    )
+    short = isinstance(recipe, Recipe) and _cache_too_large(recipe, nodes, size)
+    what, fix = short or _shortage(wanted, nodes, together(recipe))
+    return f"{what}; {fix}"
 
 
-def no_room(wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
-    """The message for actors of which one, or all together, are too large for the nodes."""
+def shortage(wanted: Sequence[Actor], free: Sequence[Node], together: str) -> str:
+    """Why actors that have a place on the nodes have none in what of them is free now."""
+    return f"{_shortage(wanted, free, together).what} free"
+
+
+def _shortage(wanted: Sequence[Actor], nodes: Sequence[Node], together: str) -> _Short:
+    have = "the machine has" if len(nodes) == 1 else f"the {len(nodes)} nodes have"
     return (
         _single(wanted, nodes)
-        or _together(wanted, nodes, "the run", "the machine has" if len(nodes) == 1 else f"the {len(nodes)} nodes have")
+        or (_one_host(together, wanted, nodes) if together else None)
+        or _sum(wanted, nodes, "the run", have)
         or _fragmented(wanted, nodes)
     )
 
 
-def _cache_too_large(recipe: Recipe, nodes: Sequence[Node], size: PolicySize | None) -> str:
+def _cache_too_large(recipe: Recipe, nodes: Sequence[Node], size: PolicySize | None) -> _Short | None:
     parts = engine_parts(recipe, size)
     needed, largest = sum(parts.values()), max(node.memory for node in nodes)
     if needed <= largest or "cache" not in parts:
-        return ""
+        return None
     most = (largest - (needed - parts["cache"])) / recipe.rollout.engine.tensor_parallel
     tenths = int(most / GIB * 10) / 10
     fix = f"lower rollout.engine.kv_cache_gb to at most {tenths:g}" if tenths > 0 else "use a larger machine"
     sums = " + ".join(f"{gib(part)} {name}" for name, part in parts.items())
-    return (
+    return _Short(
         f"too little memory for the engine's cache: one engine needs {sums} = {gib(needed)}, "
-        f"{_largest(nodes)} {gib(largest)}; {fix}"
+        f"{_largest(nodes)} {gib(largest)}",
+        fix,
     )
 
 
-def _single(wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
+def _single(wanted: Sequence[Actor], nodes: Sequence[Node]) -> _Short | None:
     for resource in _kinds(wanted):
         most = max(map(resource.of, nodes))
         for actor in wanted:
             if resource.of(actor) > most:
-                asked = resource.shown(resource.of(actor))
-                return f"{actor.name} needs {asked}, {_largest(nodes)} {resource.shown(most)}; {_fix(resource)}"
-    return ""
+                asked, there = resource.shown(resource.of(actor)), resource.shown(most)
+                return _Short(f"{actor.name} needs {asked}, {_largest(nodes)} {there}", _fix(resource))
+    return None
 
 
-def _one_host(recipe: Recipe, wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
+def _one_host(together: str, wanted: Sequence[Actor], nodes: Sequence[Node]) -> _Short | None:
     """`largest` is the host with most of the resource, as each resource is looked at alone."""
     hosts: dict[str, list[Node]] = {}
     for node in nodes:
         hosts.setdefault(node.host, []).append(node)
     if len(hosts) == 1:
-        return ""
-    bound = [actor for actor in wanted if is_bound(actor)]
-    why = f"weights.transport {recipe.weights.transport} keeps learner rank 0 and all engines on one host, which"
+        return None
+    bound = [actor for actor in wanted if actor.is_bound]
+    why = f"{together} keeps learner rank 0 and all engines on one host, which"
     for resource in _RESOURCES:
         largest = max(hosts.values(), key=lambda host: sum(map(resource.of, host)))
-        if found := _together(bound, largest, why, "the largest host has", only=resource):
+        if found := _sum(bound, largest, why, "the largest host has", only=resource):
             return found
-    return ""
+    return None
 
 
-def _together(
+def _sum(
     wanted: Sequence[Actor], nodes: Sequence[Node], who: str, have: str, only: _Resource | None = None
-) -> str:
+) -> _Short | None:
     for resource in [only] if only else _kinds(wanted):
         needed, there = sum(map(resource.of, wanted)), sum(map(resource.of, nodes))
         if needed > there + 1e-9:
-            return f"{who} needs {_arithmetic(wanted, resource)}, {have} {resource.shown(there)}; {_fix(resource)}"
-    return ""
+            return _Short(
+                f"{who} needs {_arithmetic(wanted, resource)}, {have} {resource.shown(there)}", _fix(resource)
+            )
+    return None
 
 
-def _fragmented(wanted: Sequence[Actor], nodes: Sequence[Node]) -> str:
+def _fragmented(wanted: Sequence[Actor], nodes: Sequence[Node]) -> _Short:
     needs = "; ".join(
         f"{_arithmetic(wanted, resource)} of {' + '.join(resource.shown(resource.of(node)) for node in nodes)}"
         for resource in _kinds(wanted)
         if any(map(resource.of, wanted))
     )
-    return f"the run fits into the nodes' sum but not node by node, as no actor spans two: {needs}; {_FIX['CPUs']}"
+    return _Short(
+        f"the run fits into the nodes' sum but not node by node, as no actor spans two: {needs}", _FIX["CPUs"]
+    )
 
 
 def _arithmetic(wanted: Sequence[Actor], resource: _Resource) -> str:

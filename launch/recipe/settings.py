@@ -51,7 +51,9 @@ class LearnerPlaces(BaseModel):
     learner_port: int | None = Field(
         None, ge=1024, le=65535, description="port at which learner ranks meet, on rank 0's node; null: a free one"
     )
-    start_deadline_s: float = Field(120.0, gt=0, description="seconds the cluster may take to place all actors")
+    start_deadline_s: float = Field(
+        120.0, gt=0, description="seconds to wait for what others hold of the cluster, then for the learner's ranks"
+    )
 
 
 class ClusterSettings(LearnerPlaces):

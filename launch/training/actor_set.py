@@ -1,4 +1,4 @@
-"""Actors as an asynchronous context: created where a plan says, watched while they work, and gone at the end."""
+"""Actors as an asynchronous context: created in what is reserved for them, watched while they work, gone at the end."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from reprise.actors.errors import ActorFailure, unwrapped
 from reprise.actors.output import keeping_output, log_file
 from reprise.actors.remote import Actor
 from reprise.core.errors import RunError, UserError
 from reprise.launch.placement.nodes import Placement, Plan, labels
+from reprise.launch.placement.reservation import reserve
 from reprise.launch.reporting.actor_logs import explain, processes_killed, shown
 
 A = TypeVar("A")
@@ -31,14 +32,17 @@ _NOTICE_S = 2.5  # in which a death is noticed: engines are asked for their heal
 class ActorSet:
     """The actors of one run. A subclass creates them in `_begin`, and says there how each is started.
 
+    Entering reserves what `plan` needs, for as long as the context lasts; if others hold it, `note` is called with who
+    does, and `deadline_s` (`cluster.start_deadline_s`) is how long to wait for them. `name` is the run's.
+
     When a watched actor dies, the body of the context is cancelled and the context raises `ActorFailure`, with what the
     actor's log says of the cause. Leaving closes all actors and kills what does not close in time.
     """
 
-    def __init__(self, plan: Plan, node_ids: list[str], logs: Path) -> None:
+    def __init__(self, plan: Plan, logs: Path, name: str, deadline_s: float, note: Callable[[str], None]) -> None:
         self._plan = plan
         self._logs = logs
-        self._node_ids = node_ids
+        self._reserving = partial(reserve, name=name, deadline_s=deadline_s, note=note)
         self._actors: dict[str, Actor[Any]] = {}
         self._started: dict[str, asyncio.Future[Any]] = {}
         self._watchers: list[asyncio.Task[None]] = []
@@ -52,7 +56,13 @@ class ActorSet:
     async def __aenter__(self) -> Self:
         self._body = asyncio.current_task()
         self._killed_before = processes_killed()
-        self._begin()
+        self._reserved = await self._reserving(self._plan)
+        self._plan = self._reserved.plan
+        try:
+            self._begin()
+        except BaseException:
+            self._reserved.release()
+            raise
         self._watchers = [asyncio.create_task(self._watch(name, actor)) for name, actor in self._actors.items()]
         return self
 
@@ -64,12 +74,17 @@ class ActorSet:
     def _remote(
         self, placed: Placement, elsewhere: bool, cls: Callable[P, A], *args: P.args, **kwargs: P.kwargs
     ) -> Actor[A]:
-        """A new actor on its planned node or, if it may be `elsewhere` and that node is gone, on any that has room."""
+        """A new actor on its planned node or, if it may be `elsewhere` and that node is gone, on any that has room.
+
+        The first of its name has it for others to see, in a namespace of its own.
+        """
         options = {
+            "name": None if elsewhere else placed.name,
+            "namespace": self._reserved.namespace,
             "num_cpus": placed.cpus,
             "num_gpus": placed.gpus,
             "resources": dict(placed.resources),
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(self._node_ids[placed.node], soft=elsewhere),
+            "scheduling_strategy": self._reserved.strategy(placed, elsewhere),
             "runtime_env": {"env_vars": environment(placed)},
             "max_concurrency": 1000,
         }
@@ -124,7 +139,10 @@ class ActorSet:
             if error is not None and self.at_early_end is not None and not self._learner_failed():
                 await self.at_early_end()
         finally:
-            await self._close()
+            try:
+                await self._close()
+            finally:
+                self._reserved.release()
         if self._failure is not None and isinstance(error, Exception | asyncio.CancelledError):
             if body is not None and isinstance(error, asyncio.CancelledError):
                 body.uncancel()
@@ -149,8 +167,8 @@ class ActorSet:
         """Put what the failed actor's log says into its failure."""
         placed = {p.name: p for p in self._plan.placements}
         if isinstance(failure, ActorFailure) and (place := placed.get(failure.actor)) is not None:
-            node, host = self._node_ids[place.node], self._plan.nodes[place.node].host
-            await explain(failure, log_file(self._logs, place.name), node, host, self._killed_before)
+            node = self._plan.nodes[place.node]
+            await explain(failure, log_file(self._logs, place.name), node.id, node.host, self._killed_before)
 
     async def _close(self) -> None:
         """Ask every actor to close that has started; whatever is left after the deadline is killed."""

@@ -29,21 +29,21 @@ class Cluster(ActorSet):
     Entering creates every actor and begins to start engines, verifiers and learner side by side; `learner_ready` and
     `engines_ready` wait for them. When an engine, the buffer or a learner dies, the body is cancelled and the context
     raises `ActorFailure`; a verifier is restarted (`VerifierPool`), and `verifier_lost` is called.
-    `verifier_failed` is called with what keeps answers from being verified. Leaving closes all actors and kills what
-    does not close in time.
+    `verifier_failed` is called with what keeps answers from being verified, and `note` with what the run waits for.
+    Leaving closes all actors and kills what does not close in time.
     """
 
     def __init__(
         self,
         recipe: Recipe,
         plan: Plan,
-        node_ids: list[str],
         policy_dir: Path,
         logs: Path,
+        note: Callable[[str], None],
         verifier_lost: Callable[[str], None],
         verifier_failed: Callable[[Sequence[InfraError]], None],
     ) -> None:
-        super().__init__(plan, node_ids, logs)
+        super().__init__(plan, logs, recipe.name, recipe.cluster.start_deadline_s, note)
         self._recipe = recipe
         self._policy_dir = policy_dir
         self._verifier_lost, self._verifier_failed = verifier_lost, verifier_failed

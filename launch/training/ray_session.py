@@ -19,9 +19,8 @@ from typing import IO, Any, Self
 import ray
 
 from reprise.core.errors import RunError, UserError
-from reprise.launch.placement.nodes import Node, local_nodes, on_a_cluster
+from reprise.launch.placement.nodes import local_nodes, on_a_cluster
 
-_RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
 _MARK = "reprise.lock"  # in a session's folder, locked as long as its run lives
 _CONNECT_S = 10.0
 
@@ -35,8 +34,9 @@ def join_ray(start_deadline_s: float) -> Path:
         check_address(os.environ["RAY_ADDRESS"], start_deadline_s)
         context: Any = ray.init(**quiet)
     else:
-        try:
-            context = ray.init(address="local", include_dashboard=False, **quiet)
+        try:  # with as much memory to reserve as was planned with
+            memory = int(local_nodes()[0].memory)
+            context = ray.init(address="local", include_dashboard=False, _memory=memory, **quiet)
         except Exception as error:
             ray.shutdown()
             said = str(error).partition(". ")[0].rstrip(".")
@@ -45,21 +45,6 @@ def join_ray(start_deadline_s: float) -> Path:
                 "/tmp/ray/session_latest/logs; run it again, or name a cluster in RAY_ADDRESS"
             ) from error
     return Path(context.address_info["session_dir"])
-
-
-def ray_nodes() -> tuple[list[Node], list[str]]:
-    """The nodes of the cluster, this process's first, and their Ray ids; call after `join_ray`."""
-    here = ray.get_runtime_context().get_node_id()
-    alive = sorted((n for n in ray.nodes() if n["Alive"]), key=lambda n: n["NodeID"] != here)
-    nodes = []
-    for node in alive:
-        resources = node["Resources"]
-        memory = local_nodes()[0].memory if node["NodeID"] == here else resources.get("memory", 0.0)
-        host = node["NodeManagerHostname"]
-        custom = {n: a for n, a in resources.items() if n not in _RAYS_OWN and not n.startswith("node:")}
-        cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-        nodes.append(Node(cpus, gpus, memory, host, custom, node["NodeManagerAddress"]))
-    return nodes, [node["NodeID"] for node in alive]
 
 
 class RaySession:

@@ -11,6 +11,7 @@ from reprise.launch.evaluation.evaluate import evaluate
 from reprise.launch.evaluation.mismatch import sampled_mismatch
 from reprise.launch.evaluation.probe import probe
 from reprise.launch.placement.nodes import local_nodes, on_a_cluster
+from reprise.launch.placement.reservation import ray_nodes
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.reporting.opening import Opening, refuse_beside_a_loop
 from reprise.launch.reporting.recorder import Recorder
@@ -20,7 +21,7 @@ from reprise.launch.training import preflight
 from reprise.launch.training.cluster import Cluster
 from reprise.launch.training.preflight import Preflight
 from reprise.launch.training.quiet import quiet_libraries
-from reprise.launch.training.ray_session import RaySession, ray_nodes
+from reprise.launch.training.ray_session import RaySession
 from reprise.launch.training.resuming import check_resumable, check_same_tasks, policy_folder
 from reprise.launch.training.saving import Saving
 from reprise.launch.training.trial import try_verifiers
@@ -48,8 +49,7 @@ def train(recipe: Recipe, resumed: RunFolder | None = None, opening: Opening | N
         found = try_verifiers(recipe.rewards, checked.tasks)
     opening.say("starting Ray")
     with RaySession(recipe.cluster.start_deadline_s) as session:
-        nodes, node_ids = ray_nodes()
-        ready = preflight.check(recipe, nodes)
+        ready = preflight.check(recipe, ray_nodes())
         if resumed is not None:
             check_same_tasks(resumed, recipe, ready.tasks)
         run = resumed or RunFolder.create(recipe.runs_dir, recipe.name)
@@ -59,20 +59,20 @@ def train(recipe: Recipe, resumed: RunFolder | None = None, opening: Opening | N
             for note in found:
                 recorder.progress.note(note)
             try:
-                asyncio.run(_train(recipe, ready, run, recorder, node_ids))
+                asyncio.run(_train(recipe, ready, run, recorder))
             except asyncio.CancelledError as told:
                 raise KeyboardInterrupt(*told.args) from None  # SIGTERM, SIGHUP
 
 
-async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Recorder, node_ids: list[str]) -> None:
+async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Recorder) -> None:
     cancel_when_told_to_end()
     progress, tasks = recorder.progress, ready.tasks
 
     progress.phase("set-up")
     policy_dir = policy_folder(recipe, run, recorder.checkpoint is not None)
     plan = preflight.check_folder(recipe, ready.plan.nodes, policy_dir, tasks)
-    tell = (recorder.verifier_lost, recorder.verifier_failed)
-    async with Cluster(recipe, plan, node_ids, policy_dir, run.logs, *tell) as cluster:
+    tell = (progress.note, recorder.verifier_lost, recorder.verifier_failed)
+    async with Cluster(recipe, plan, policy_dir, run.logs, *tell) as cluster:
         fleet, learner = cluster.fleet, cluster.learner
         recorder.summary.nodes = cluster.nodes()
         await cluster.learner_ready()

@@ -10,6 +10,7 @@ import ray
 from reprise.actors.remote import Ref, passed
 from reprise.launch.curriculum import Curriculum, SftData, as_document
 from reprise.launch.placement.nodes import Plan, local_nodes, on_a_cluster
+from reprise.launch.placement.reservation import ray_nodes
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.opening import Opening, refuse_beside_a_loop
 from reprise.launch.reporting.run_folder import RunFolder
@@ -17,7 +18,7 @@ from reprise.launch.reporting.sft_recorder import SftRecorder
 from reprise.launch.signals import cancel_when_told_to_end
 from reprise.launch.training import sft_preflight as preflight
 from reprise.launch.training.quiet import quiet_libraries
-from reprise.launch.training.ray_session import RaySession, ray_nodes
+from reprise.launch.training.ray_session import RaySession
 from reprise.launch.training.resuming import check_resumable, policy_folder
 from reprise.launch.training.saving import Saving
 from reprise.launch.training.sft_ranks import Ranks
@@ -47,10 +48,9 @@ def train(recipe: SftRecipe, resumed: RunFolder | None = None, opening: Opening 
         recorder.data(data)
         with RaySession(recipe.cluster.start_deadline_s) as session:
             session.logs = run.logs / "ray"
-            nodes, node_ids = ray_nodes()
-            plan = preflight.check(recipe, nodes)
+            plan = preflight.check(recipe, ray_nodes())
             try:
-                asyncio.run(_train(recipe, plan, node_ids, policy_dir, data, run, recorder))
+                asyncio.run(_train(recipe, plan, policy_dir, data, run, recorder))
             except asyncio.CancelledError as told:
                 raise KeyboardInterrupt(*told.args) from None  # SIGTERM, SIGHUP
 
@@ -58,7 +58,6 @@ def train(recipe: SftRecipe, resumed: RunFolder | None = None, opening: Opening 
 async def _train(
     recipe: SftRecipe,
     plan: Plan,
-    node_ids: list[str],
     policy_dir: Path,
     data: SftData,
     run: RunFolder,
@@ -69,7 +68,7 @@ async def _train(
     held_out: dict[str, list[Document]] = {}
     for source in data.held_out:
         held_out.setdefault(source.domain, []).extend(as_document(source[i]) for i in range(len(source)))
-    async with Ranks(recipe, plan, node_ids, policy_dir, run.logs) as ranks:
+    async with Ranks(recipe, plan, policy_dir, run.logs, recorder.progress.note) as ranks:
         learner = ranks.learner
         recorder.summary.nodes = ranks.nodes()
         await ranks.ready()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
-from reprise.core.errors import UserError
 from reprise.data.sft.loading import digests_of, load_sources
 from reprise.data.sft.reading import files_of, read
 from reprise.data.sft.rendering import ConversationCodec
@@ -14,10 +13,9 @@ from reprise.data.sft.settings import EvalSource
 from reprise.launch.curriculum import SftData, Stage
 from reprise.launch.placement.fit import check_context, check_fit
 from reprise.launch.placement.machine import check_temporary_folder
-from reprise.launch.placement.memory import PolicySize, policy_size, rank_parts
-from reprise.launch.placement.nodes import Actor, Node, Plan
-from reprise.launch.placement.plan import place
-from reprise.launch.placement.refusal import no_room
+from reprise.launch.placement.memory import policy_size
+from reprise.launch.placement.nodes import Node, Plan
+from reprise.launch.placement.plan import plan
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.training.preflight import check_kernel, check_port, check_runs_dir, run_bytes
 from reprise.launch.training.prompts import loading_tokenizer
@@ -55,20 +53,6 @@ def check_records(recipe: SftRecipe) -> None:
 
 def _sources(recipe: SftRecipe) -> list[EvalSource]:
     return [*recipe.eval.sources, *(source for stage in recipe.stages for source in stage.sources)]
-
-
-def plan(recipe: SftRecipe, nodes: Sequence[Node], size: PolicySize | None) -> Plan:
-    """A place for every rank; the driver runs on `nodes[0]`. `UserError` with the arithmetic if there is none."""
-    cluster = recipe.cluster
-    memory = sum(rank_parts(recipe.learner, recipe.policy.dtype, cluster, size).values())
-    wanted = [Actor("driver", 0)] + [
-        Actor("learner", rank, cluster.learner_cpus, cluster.learner_gpus, memory)
-        for rank in range(recipe.learner.world_size)
-    ]
-    made = place(wanted, nodes)
-    if made is None:
-        raise UserError(no_room(wanted, nodes))
-    return made
 
 
 def load(recipe: SftRecipe, policy_dir: Path, on_progress: Callable[[str, int, int], None] | None = None) -> SftData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from reprise.actors.learner import LearnerActor
@@ -15,8 +16,10 @@ from reprise.launch.training.actor_set import ActorSet
 class Ranks(ActorSet):
     """All actors of a supervised run; the death of one ends it."""
 
-    def __init__(self, recipe: SftRecipe, plan: Plan, node_ids: list[str], policy_dir: Path, logs: Path) -> None:
-        super().__init__(plan, node_ids, logs)
+    def __init__(
+        self, recipe: SftRecipe, plan: Plan, policy_dir: Path, logs: Path, note: Callable[[str], None]
+    ) -> None:
+        super().__init__(plan, logs, recipe.name, recipe.cluster.start_deadline_s, note)
         self._recipe = recipe
         self._policy_dir = policy_dir
 

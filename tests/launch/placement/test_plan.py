@@ -17,10 +17,10 @@ from reprise.launch.placement.memory import (
     cache_per_token,
     check_cache_holds_a_sequence,
     engine_parts,
-    learner_parts,
+    rank_parts,
 )
 from reprise.launch.placement.nodes import Node, local_nodes
-from reprise.launch.placement.plan import plan, split_rows
+from reprise.launch.placement.plan import bundles, plan, split_rows
 from reprise.launch.recipe.loading import load, validate
 from reprise.launch.recipe.schema import Recipe
 from reprise.models.motif2.configuration import PRESETS, Motif2Config
@@ -148,6 +148,40 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(recipe, overrides, nod
     assert message in str(refused.value)
 
 
+def test_a_node_is_reserved_as_a_whole(recipe) -> None:
+    made = plan(
+        recipe(f"{EXACT}.workers=2", f"{EXACT}.cpus=0.5"), [Node(2, 0, 16 * GIB, "a"), Node(2, 0, 16 * GIB, "b")]
+    )
+    assert [[p.name for p in part] for part in bundles(made)] == [
+        ["driver", "learner 0", "engine 0", "buffer"],
+        ["verifier exact 0", "verifier exact 1"],
+    ]
+
+
+def test_what_asks_for_nothing_is_reserved_nothing(recipe) -> None:
+    made = plan(recipe(f"{EXACT}.cpus=0"), [Node(2, 0, 16 * GIB, "a"), Node(2, 0, 16 * GIB, "b")])
+    assert [p.name for p in made.on(1)] == ["verifier exact 0"]
+    assert [part[0].node for part in bundles(made)] == [0]
+
+
+def test_actors_that_share_a_gpu_are_reserved_together(recipe) -> None:
+    """One by one, 0.4, 0.5, 0.6 and 0.5 of two GPUs leave 0.1 and 0.4 for the last."""
+    ipc = ("weights.transport=ipc", "cluster.learner_gpus=0.4", "cluster.engine_gpus=0.6")
+    made = plan(recipe(*ipc, f"{EXACT}.gpus=0.5", f"{EXACT}.workers=2"), [Node(8, 2, 64 * GIB)])
+    assert [[p.name for p in part] for part in bundles(made)] == [
+        ["driver", "buffer"],
+        ["engine 0", "learner 0"],
+        ["verifier exact 0", "verifier exact 1"],
+    ]
+
+
+def test_parts_of_gpus_that_fit_their_sum_but_no_single_one_are_refused(recipe) -> None:
+    asked = recipe(f"{EXACT}.gpus=0.6", f"{EXACT}.workers=3")
+    plan(asked, [Node(8, 3, 64 * GIB)])
+    with pytest.raises(UserError, match=r"3 verifier x 0\.6 GPUs = 1\.8 GPUs of 2 GPUs"):
+        plan(asked, [Node(8, 2, 64 * GIB)])
+
+
 @given(
     ranks=st.integers(1, 6),
     engines=st.integers(1, 6),
@@ -187,11 +221,11 @@ def test_no_node_is_ever_given_more_than_it_has(ranks, engines, workers, cpus, n
 
 def test_memory_counts_weights_gradients_and_moments_as_zero_shards_them(recipe) -> None:
     size = PolicySize(parameters=10**9)
-    one = learner_parts(recipe(), size)
+    one = rank_parts(recipe(), size)
     assert (one["weights"], one["gradients"], one["optimiser"]) == (4e9, 4e9, 8e9)
-    sharded = learner_parts(recipe("learner.world_size=2", "learner.zero_stage=3"), size)
+    sharded = rank_parts(recipe("learner.world_size=2", "learner.zero_stage=3"), size)
     assert (sharded["weights"], sharded["gradients"], sharded["optimiser"]) == (2e9, 2e9, 4e9)
-    half = learner_parts(recipe("policy.dtype=bfloat16"), size)
+    half = rank_parts(recipe("policy.dtype=bfloat16"), size)
     assert (half["weights"], half["gradients"], half["optimiser"]) == (2e9, 2e9, 12e9)
     assert engine_parts(recipe("policy.dtype=bfloat16"), size)["weights"] == 2e9
 

@@ -43,7 +43,7 @@ class StandIn:
 
 class Actors(ActorSet):
     def __init__(self, events: list[str]) -> None:
-        super().__init__(PLAN, ["node"], Path("logs"))
+        super().__init__(PLAN, Path("logs"), "run", 1.0, events.append)
         self._events = events
 
     def _begin(self) -> None:
@@ -62,7 +62,17 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     async def explain(failure: ActorFailure, log: Path, *_: Any) -> None:
         happened.append(f"{failure.actor} is explained by {log}")
 
+    class Reserved:
+        plan = PLAN
+
+        def release(self) -> None:
+            happened.append("releases")
+
+    async def reserve(plan: Plan, *_: Any, **__: Any) -> Reserved:
+        return Reserved()
+
     monkeypatch.setattr(actor_set, "explain", explain)
+    monkeypatch.setattr(actor_set, "reserve", reserve)
     monkeypatch.setattr(ray, "kill", lambda actor: happened.append("kill"))
     return happened
 
@@ -87,7 +97,7 @@ def ends(events: list[str], body: Callable[[Actors], Awaitable[None]]) -> BaseEx
     return None
 
 
-CLOSED = ["engine 0 closes", "learner 0 closes", "kill", "kill"]
+CLOSED = ["engine 0 closes", "learner 0 closes", "kill", "kill", "releases"]
 
 
 def test_a_run_that_reaches_its_end_saves_nothing_more(events: list[str]) -> None:
@@ -164,6 +174,34 @@ def test_a_second_stop_ends_the_saving_and_closes_all_the_same(events: list[str]
     assert events == ["saves", *CLOSED]
 
 
+def test_a_run_whose_actors_cannot_be_created_keeps_nothing(events: list[str]) -> None:
+    class Failing(Actors):
+        def _begin(self) -> None:
+            raise UserError("no such class")
+
+    async def go() -> None:
+        async with Failing(events):
+            pass
+
+    with pytest.raises(UserError):
+        asyncio.run(go())
+    assert events == ["releases"]
+
+
+def test_what_is_reserved_is_given_back_though_closing_is_cut_short(
+    events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut_short(actors: Actors) -> None:
+        raise asyncio.CancelledError
+
+    async def body(actors: Actors) -> None:
+        pass
+
+    monkeypatch.setattr(Actors, "_close", cut_short)
+    assert isinstance(ends(events, body), asyncio.CancelledError)
+    assert events == ["releases"]
+
+
 def test_an_actor_that_is_still_starting_is_killed_and_not_asked_to_close(events: list[str]) -> None:
     class Starting(Actors):
         def _begin(self) -> None:
@@ -177,7 +215,7 @@ def test_an_actor_that_is_still_starting_is_killed_and_not_asked_to_close(events
 
     with pytest.raises(UserError):
         asyncio.run(go())
-    assert events == ["learner 0 closes", "kill", "kill"]
+    assert events == ["learner 0 closes", "kill", "kill", "releases"]
 
 
 @pytest.mark.parametrize("error", [ActorFailure("learner 1", RuntimeError("no such layer")), UserError("no such file")])
