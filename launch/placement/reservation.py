@@ -13,10 +13,11 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import ray
 from ray._private import state as ray_state
-from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData
+from ray.core.generated import gcs_pb2
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
@@ -26,6 +27,7 @@ from reprise.launch.placement.nodes import Node, Placement, Plan
 from reprise.launch.placement.plan import bundles, place
 from reprise.launch.placement.refusal import shortage
 
+_TABLES: Any = gcs_pb2  # made when Ray is built: without types
 _RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
 _OF_A_GROUP = re.compile(r"_group_(\d+_)?[0-9a-f]{36}$")  # what a group has reserved is a resource of the node too
 _NUMBERS = itertools.count(1)
@@ -149,11 +151,11 @@ def holders() -> list[Holder]:
         job["JobID"]: f"job {job['JobID']}, process {job['DriverPid']} on {job['DriverIPAddress']}: {job['Entrypoint']}"
         for job in ray_state.jobs()
     }
-    actors = [ActorTableData.FromString(each) for each in gcs.get_actor_table(None, "ALIVE")]
+    actors = [_TABLES.ActorTableData.FromString(each) for each in gcs.get_actor_table(None, "ALIVE")]
     found = []
     for each in gcs.get_placement_group_table():
-        group = PlacementGroupTableData.FromString(each)
-        if group.state == PlacementGroupTableData.REMOVED:
+        group = _TABLES.PlacementGroupTableData.FromString(each)
+        if group.state == _TABLES.PlacementGroupTableData.REMOVED:
             continue
         by_node: dict[str, dict[str, float]] = {}
         for bundle in group.bundles:
