@@ -10,6 +10,7 @@ from typing import Literal
 
 from reprise.actors.node import check_sees_policy
 from reprise.actors.remote import in_two
+from reprise.core.transport import Message
 from reprise.core.types import Float32, Group
 from reprise.rollout.engine import EngineStats, RolloutEngine
 from reprise.rollout.entry_points import check_entry_points
@@ -28,22 +29,20 @@ class RolloutActor:
         settings: RolloutSettings,
         policy_dir: Path,
         dtype: Literal["float32", "bfloat16"],
-        weight_backend: str,
+        transport: str,
         seed: int,
     ) -> None:
-        self._arguments = (settings, policy_dir, dtype, weight_backend, seed)
+        self._arguments = (settings, policy_dir, dtype, transport, seed)
 
     async def start(self) -> None:
         """Load the engine; takes tens of seconds, so it is not done while the actor is being placed."""
-        settings, policy_dir, dtype, weight_backend, seed = self._arguments
+        settings, policy_dir, dtype, transport, seed = self._arguments
         check_sees_policy(policy_dir)
         check_entry_points()
         try:
             from reprise.rollout.vllm_engine import VllmEngine
 
-            self._engine: RolloutEngine = VllmEngine(
-                settings, policy_dir, dtype=dtype, weight_backend=weight_backend, seed=seed
-            )
+            self._engine: RolloutEngine = VllmEngine(settings, policy_dir, dtype=dtype, transport=transport, seed=seed)
             self._episode: Episode = SingleTurn(settings, policy_dir, seed)
         except Exception:
             traceback.print_exc()  # into the actor's log
@@ -63,23 +62,17 @@ class RolloutActor:
     async def score(self, token_ids: Sequence[int]) -> Float32:
         return await self._engine.score(token_ids)
 
-    async def init_weight_transfer(self, init_info: dict[str, object]) -> None:
-        await self._engine.init_weight_transfer(init_info)
+    async def init_weights(self, message: Message) -> None:
+        await self._engine.init_weights(message)
 
-    async def pause(self) -> None:
-        await self._engine.pause()
+    async def begin_weights(self) -> None:
+        await self._engine.begin_weights()
 
-    async def start_weight_update(self) -> None:
-        await self._engine.start_weight_update()
+    async def write_weights(self, message: Message) -> None:
+        await self._engine.write_weights(message)
 
-    async def update_weights(self, update_info: dict[str, object]) -> None:
-        await self._engine.update_weights(update_info)
-
-    async def finish_weight_update(self, version: int) -> None:
-        await self._engine.finish_weight_update(version)
-
-    async def resume(self) -> None:
-        await self._engine.resume()
+    async def finish_weights(self, version: int) -> None:
+        await self._engine.finish_weights(version)
 
     async def stats(self) -> EngineStats:
         return self._engine.stats()

@@ -38,7 +38,7 @@ async def measure(folder: Path, quick: bool) -> list[Row]:
 async def _measure(running: Stack, batches: int) -> list[Row]:
     recipe, cluster = running.recipe, running.cluster
     (engine,) = cluster.fleet.engines
-    await engine.call(RolloutActor.finish_weight_update, 0)
+    await engine.call(RolloutActor.finish_weights, 0)
     groups: list[Finished] = []
     sampler = Sampler(
         cluster.fleet,
@@ -58,7 +58,7 @@ async def _measure(running: Stack, batches: int) -> list[Row]:
             started, cpu_before = time.monotonic(), cpu_seconds()
         batch = await sampler.batch(version)
         await cluster.learner.train(batch.groups, version)
-        await engine.call(RolloutActor.finish_weight_update, version + 1)
+        await engine.call(RolloutActor.finish_weights, version + 1)
         sampler.published(version + 1)
     wall = time.monotonic() - started
     cpu = {kind: used - cpu_before.get(kind, 0.0) for kind, used in cpu_seconds().items()}

@@ -59,6 +59,9 @@ class InstantLlm:
     async def finish_weight_update(self, weight_version: str) -> None:
         self._version = weight_version
 
+    async def resume_generation(self) -> None:
+        """Nothing is ever paused."""
+
     def shutdown(self) -> None:
         """Nothing to stop."""
 
@@ -95,7 +98,7 @@ class TimedLearnerActor(LearnerActor):
         TimedControl.calls = []
         started = time.monotonic()
         report = await self.publish(version)
-        resumed = next(ended for method, _, ended in TimedControl.calls if method == "resume")
+        resumed = next(ended for method, _, ended in TimedControl.calls if method == "finish_weights")
         calls: dict[str, float] = {}
         for method, began, ended in TimedControl.calls:
             if ended <= resumed:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from reprise.core.transport import Message
 from reprise.core.types import FinishReason, Float32, Int32
 
 
@@ -62,7 +63,31 @@ class EngineStats:
     sampled_again: int = 0
 
 
-class RolloutEngine(Protocol):
+class WeightReceiving(Protocol):
+    """The receiving end of weight updates, as the learner sees it.
+
+    The messages are the transport's (core/transport.py): an engine hands them to a `WeightReceiver` in each process
+    that holds weights, and loads what that reads.
+    """
+
+    async def init_weights(self, message: Message) -> None:
+        """Agree on the transfer, once, before the first update."""
+        ...
+
+    async def begin_weights(self) -> None:
+        """Freeze every request after the current step, clear all cached keys and be ready to load."""
+        ...
+
+    async def write_weights(self, message: Message) -> None:
+        """Load one bucket. Raises if the last leaves the update incomplete."""
+        ...
+
+    async def finish_weights(self, version: int) -> None:
+        """Take the new weights, stamp every token sampled from here on with `version`, and let requests go on."""
+        ...
+
+
+class RolloutEngine(WeightReceiving, Protocol):
     """One copy of the policy that samples, and can be given new weights while it samples."""
 
     async def sample(self, prompt_ids: Int32, sampling: Sampling) -> list[Completion]:
@@ -72,22 +97,6 @@ class RolloutEngine(Protocol):
     async def score(self, token_ids: Sequence[int]) -> Float32:
         """float32[len-1]: log-probability in nats of each token but the first, at temperature 1."""
         ...
-
-    async def init_weight_transfer(self, init_info: dict[str, object]) -> None: ...
-
-    async def pause(self) -> None:
-        """Freeze every request after the current step and clear all cached keys."""
-        ...
-
-    async def start_weight_update(self) -> None: ...
-
-    async def update_weights(self, update_info: dict[str, object]) -> None: ...
-
-    async def finish_weight_update(self, version: int) -> None:
-        """Take the new weights and stamp every token sampled from here on with `version`."""
-        ...
-
-    async def resume(self) -> None: ...
 
     def stats(self) -> EngineStats: ...
 

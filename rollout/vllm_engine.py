@@ -20,11 +20,13 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from reprise.core.transport import Message, transport_class
 from reprise.core.types import FinishReason, Float32, Int32
 from reprise.rollout.busy import BusyClock, StepListener
 from reprise.rollout.engine import Completion, EngineStats, Sampling
 from reprise.rollout.group_deadlines import GroupDeadlines
 from reprise.rollout.settings import RolloutSettings
+from reprise.rollout.vllm_plugin import BACKEND
 
 GIB = 1024**3
 CORE_IS_GONE = "the engine's core process has died; its log says why"
@@ -41,13 +43,11 @@ class VllmEngine:
         settings: the recipe's `rollout` section.
         policy_dir: Hugging Face folder; its weights may be stale, version 0 is published before the first sample.
         dtype: of weights, activations and cache.
-        weight_backend: vLLM's name of the weight-transfer engine.
+        transport: dotted path of the class by which weights come.
         seed: for what vLLM draws beside the requests' own noise.
     """
 
-    def __init__(
-        self, settings: RolloutSettings, policy_dir: Path, *, dtype: Dtype, weight_backend: str, seed: int
-    ) -> None:
+    def __init__(self, settings: RolloutSettings, policy_dir: Path, *, dtype: Dtype, transport: str, seed: int) -> None:
         self._clock = BusyClock()
         self._version: int | None = None
         self._recomputed = self._sampled_again = 0
@@ -75,7 +75,7 @@ class VllmEngine:
             enable_prefix_caching=engine.prefix_caching,
             # vLLM's default reports the model's distribution before temperature, not the one that is sampled.
             logprobs_mode="processed_logprobs",
-            weight_transfer_config=WeightTransferConfig(backend=weight_backend),
+            weight_transfer_config=WeightTransferConfig(backend=transport_class(transport).vllm_backend or BACKEND),
             # The learner sums logits in float32; in bfloat16 the engine would round them, 0.02 nats a token.
             hf_overrides={"head_dtype": "float32"} if dtype == "bfloat16" else {},
             # Sampling settings come from the recipe alone; a folder's generation_config may carry top-p or penalties.
@@ -154,15 +154,16 @@ class VllmEngine:
         rows: Any = output.prompt_logprobs
         return np.asarray([row[i].logprob for row, i in zip(rows[1:], ids[1:], strict=True)], dtype=np.float32)
 
-    async def init_weight_transfer(self, init_info: dict[str, object]) -> None:
-        await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=init_info))
+    async def init_weights(self, message: Message) -> None:
+        await self._llm.init_weight_transfer_engine(WeightTransferInitRequest(init_info=message))
 
-    async def pause(self) -> None:
+    async def begin_weights(self) -> None:
         # keep: requests go on after the update. clear_cache: no token is sampled from keys of the old weights.
         await self._llm.pause_generation(mode="keep", clear_cache=True)
         self._deadlines.pause(_now())
         self._clock.idle(time.time())
         self._recomputed += sum(self._cached_tokens())
+        await self._llm.start_weight_update()
 
     def _cached_tokens(self) -> list[int]:
         """Per request in flight, the tokens whose keys the pause just threw away."""
@@ -170,17 +171,12 @@ class VllmEngine:
         sampled = [(s.prompt_len or 0, s.detokenizer.num_output_tokens() if s.detokenizer else 0) for s in states]
         return [prompt + done for prompt, done in sampled if done]
 
-    async def start_weight_update(self) -> None:
-        await self._llm.start_weight_update()
+    async def write_weights(self, message: Message) -> None:
+        await self._llm.update_weights(WeightTransferUpdateRequest(update_info=message))
 
-    async def update_weights(self, update_info: dict[str, object]) -> None:
-        await self._llm.update_weights(WeightTransferUpdateRequest(update_info=update_info))
-
-    async def finish_weight_update(self, version: int) -> None:
+    async def finish_weights(self, version: int) -> None:
         await self._llm.finish_weight_update(weight_version=str(version))
         self._version = version
-
-    async def resume(self) -> None:
         await self._llm.resume_generation()
         self._deadlines.resume(_now())
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-SHARED_MEMORY = "reprise_shared_memory"
+BACKEND = "reprise"
 
 
 def register() -> None:
     """Make our weight-transfer engine known to vLLM; safe to call twice, as vLLM does."""
     from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
 
-    if SHARED_MEMORY not in WeightTransferEngineFactory._registry:
-        WeightTransferEngineFactory.register_engine(
-            SHARED_MEMORY, "reprise.rollout.shared_memory", "SharedMemoryReceiver"
-        )
+    if BACKEND not in WeightTransferEngineFactory._registry:
+        WeightTransferEngineFactory.register_engine(BACKEND, "reprise.rollout.vllm_receiver", "VllmReceiver")

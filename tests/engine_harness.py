@@ -12,6 +12,7 @@ import numpy as np
 
 from reprise.core.types import Group, Task, Trajectory
 from reprise.learner.publishing.control import EngineCallError
+from reprise.learner.publishing.settings import TRANSPORTS
 from reprise.rollout.episodes.base import SampleRequest
 from reprise.rollout.episodes.single_turn import SingleTurn
 from reprise.rollout.settings import EngineSettings, RolloutSettings
@@ -43,7 +44,7 @@ class LiveEngine:
     async def _start(self, policy_dir: Path) -> Any:
         from reprise.rollout.vllm_engine import VllmEngine
 
-        return VllmEngine(self.settings, policy_dir, dtype=self.dtype, weight_backend="reprise_shared_memory", seed=0)
+        return VllmEngine(self.settings, policy_dir, dtype=self.dtype, transport=TRANSPORTS["shared_memory"], seed=0)
 
     def submit(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop)

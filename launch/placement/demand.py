@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reprise.core.transport import transport_class
 from reprise.launch.placement.memory import PolicySize, engine_parts, rank_parts
 from reprise.launch.placement.nodes import Actor
 from reprise.launch.recipe.schema import Recipe
@@ -10,7 +11,7 @@ from reprise.launch.recipe.sft_schema import SftRecipe
 
 def together(recipe: Recipe | SftRecipe) -> str:
     """The setting that keeps learner rank 0 and all engines on one host; empty if none does."""
-    if isinstance(recipe, Recipe) and recipe.weights.transport in ("shared_memory", "ipc"):
+    if isinstance(recipe, Recipe) and transport_class(recipe.weights.transport_path).one_host:
         return f"weights.transport {recipe.weights.transport}"
     return ""
 

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from reprise.core.errors import UserError
+from reprise.core.transport import transport_class
 from reprise.launch.placement.nodes import Plan, local_nodes, on_a_cluster
 from reprise.launch.recipe.schema import Recipe
 
@@ -31,7 +32,7 @@ def shared_memory_needed(recipe: Recipe, weights: float) -> float:
     weights   bytes of one copy of the policy, which the learner's host holds there for the engines
     """
     by_processes = not recipe.cluster.engine_gpus or recipe.rollout.engine.tensor_parallel > 1
-    copy = weights if recipe.weights.transport == "shared_memory" else 0.0
+    copy = weights * transport_class(recipe.weights.transport_path).shm_copies
     return copy + (_VLLM_QUEUE if by_processes else 0) + (_SLACK if copy or by_processes else 0)
 
 

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from reprise.buffer.reuse_notes import reuse_notes
 from reprise.buffer.settings import BufferSettings
 from reprise.core.errors import UserError
+from reprise.core.transport import Places, transport_class
 from reprise.data.settings import DataSettings
 from reprise.launch.recipe.settings import ClusterSettings, EvalSettings, TrackingSettings
 from reprise.learner.objective_notes import objective_notes
@@ -135,32 +136,20 @@ def _batches(recipe: Recipe) -> Iterator[Contradiction]:
 
 
 def _devices(recipe: Recipe) -> Iterator[Contradiction]:
-    cluster, transport = recipe.cluster, recipe.weights.transport
-    gpus = f"cluster.learner_gpus is {cluster.learner_gpus:g} and cluster.engine_gpus {cluster.engine_gpus:g}"
-    keys = ("weights.transport", "cluster.learner_gpus", "cluster.engine_gpus")
-    if transport == "shared_memory" and cluster.engine_gpus:
-        yield Contradiction(
-            keys, f"weights.transport shared_memory is for engines on CPU, but {gpus}; use nccl, or ipc on a shared GPU"
-        )
-    if transport == "nccl" and not cluster.learner_gpus == cluster.engine_gpus == 1:
-        yield Contradiction(
-            keys,
-            f"weights.transport nccl wants one whole GPU for each learner rank and engine rank, but {gpus}; set both "
-            "to 1, or use shared_memory on CPU and ipc on a shared GPU",
-        )
-    if transport == "ipc":
-        if not (cluster.learner_gpus and cluster.engine_gpus and cluster.learner_gpus + cluster.engine_gpus <= 1):
-            yield Contradiction(
-                keys,
-                f"weights.transport ipc wants learner and engine to share one GPU, but {gpus}; set both above 0 with a "
-                "sum of at most 1, such as 0.5 and 0.5",
-            )
-        if recipe.learner.world_size * recipe.rollout.engines * recipe.rollout.engine.tensor_parallel > 1:
-            yield Contradiction(
-                ("weights.transport", "learner.world_size", "rollout.engines", "rollout.engine.tensor_parallel"),
-                "weights.transport ipc serves one learner rank and one engine of tensor_parallel 1 on one GPU; with "
-                "more of them use nccl",
-            )
+    """What the transport of weights needs of placement; it says so itself."""
+    places = Places(
+        learner_ranks=recipe.learner.world_size,
+        learner_gpus=recipe.cluster.learner_gpus,
+        engines=recipe.rollout.engines,
+        ranks_per_engine=recipe.rollout.engine.tensor_parallel,
+        engine_gpus=recipe.cluster.engine_gpus,
+    )
+    try:
+        transport = transport_class(recipe.weights.transport_path)
+    except UserError as error:
+        yield Contradiction(("weights.transport",), str(error))
+    else:
+        yield from (Contradiction(*problem) for problem in transport.problems(places))
 
 
 def notes(recipe: Recipe) -> list[str]:

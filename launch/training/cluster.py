@@ -18,7 +18,6 @@ from reprise.launch.placement.nodes import Plan
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.reporting.actor_logs import last_words
 from reprise.launch.training.actor_set import CLOSE_DEADLINE_S, ActorSet
-from reprise.learner.publishing.backends import ENGINE_BACKENDS
 from reprise.rewards.infra_errors import InfraError
 from reprise.rewards.pool.verifier_pool import VerifierPool
 
@@ -51,9 +50,9 @@ class Cluster(ActorSet):
 
     def _begin(self) -> None:
         recipe = self._recipe
-        weights = ENGINE_BACKENDS[recipe.weights.transport]
+        transport = recipe.weights.transport_path
         engines = [
-            self._create(p, RolloutActor, recipe.rollout, self._policy_dir, recipe.policy.dtype, weights, recipe.seed)
+            self._create(p, RolloutActor, recipe.rollout, self._policy_dir, recipe.policy.dtype, transport, recipe.seed)
             for p in self._plan.of("engine")
         ]
         self._pools = {name: self._pool(name) for name in recipe.rewards.verifiers}

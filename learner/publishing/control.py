@@ -5,12 +5,13 @@ The learner does not know Ray: whoever builds it hands in an `EngineControl` (`a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from reprise.core.errors import RunError
+from reprise.core.transport import Message
 from reprise.core.types import Float32
-from reprise.learner.publishing.settings import Deadlines
 
 
 class EngineControl(Protocol):
@@ -60,52 +61,52 @@ class PublishError(RunError):
         )
 
 
-class StagedClient:
-    """vLLM's `VLLMWeightSyncClient` over all engines: names the stage it is in and gives each its deadline.
+class Engines:
+    """All engines as the receiver of one learner: names the stage it is in and holds each to the deadline.
 
-    vLLM's senders call start, update and finish. The pause before the first and the resumption after the last are
-    added here, so that a sender can prepare its first bytes while the engines still sample.
-
+    stage    init, gather, pause, transfer, finish or check
+    version  of the update that is going on
     failed   the first call that an engine answered with an error. A sender may not hear of it: NCCL's waits in a
              broadcast for the engine that has given up, while the call was made in another thread.
     """
 
-    def __init__(self, control: EngineControl, deadlines: Deadlines) -> None:
+    def __init__(self, control: EngineControl, deadline_s: float) -> None:
         self._control = control
-        self._deadlines = deadlines
+        self.count, self.receivers_each = control.engines, control.workers_per_engine
+        self.deadline_s = deadline_s
+        self.until = 0.0
         self.stage = "init"
         self.version = 0
         self.failed: EngineCallError | None = None
 
-    def _all(self, method: str, *arguments: object, stage: str) -> list[object]:
-        self.stage = stage
-        everyone = [arguments] * self._control.engines
+    def enter(self, stage: str) -> None:
+        """The deadline runs anew: of the start, of an update, or of the check that follows."""
+        self.stage, self.until = stage, time.monotonic() + self.deadline_s
+
+    def _all(self, method: str, arguments: Sequence[tuple[object, ...]]) -> list[object]:
         try:
-            return self._control.call(method, everyone, getattr(self._deadlines, stage))
+            return self._control.call(method, arguments, max(0.0, self.until - time.monotonic()))
         except EngineCallError as error:
             self.failed = self.failed or error
             raise
 
-    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
-        """Every engine gets its own rank offset: vLLM's senders count one engine only."""
-        self.stage = "init"
-        infos = [dict(init_info) for _ in range(self._control.engines)]
-        if "rank_offset" in init_info:
-            for i, info in enumerate(infos):
-                info["rank_offset"] = init_info["rank_offset"] + i * self._control.workers_per_engine
-        self._control.call("init_weight_transfer", [(info,) for info in infos], self._deadlines.init)
+    def _same(self, stage: str, method: str, *arguments: object) -> list[object]:
+        self.stage = stage
+        return self._all(method, [arguments] * self.count)
 
-    def start_weight_update(self) -> None:
-        self._all("pause", stage="pause")
-        self._all("start_weight_update", stage="transfer")
+    def init(self, messages: Sequence[Message]) -> None:
+        """Once, one message for each engine."""
+        self._all("init_weights", [(message,) for message in messages])
 
-    def update_weights(self, update_info: object) -> None:
-        self._all("update_weights", update_info, stage="transfer")
+    def begin(self) -> None:
+        self._same("pause", "begin_weights")
 
-    def finish_weight_update(self, weight_version: str | None = None) -> None:
-        self._all("finish_weight_update", self.version, stage="finish")
-        self._all("resume", stage="resume")
+    def write(self, message: Message) -> None:
+        self._same("transfer", "write_weights", message)
+
+    def finish(self) -> None:
+        self._same("finish", "finish_weights", self.version)
 
     def score(self, token_ids: list[int]) -> list[Float32]:
         """Per engine, float32[len-1] log-probabilities of the given tokens."""
-        return cast(list[Float32], self._all("score", token_ids, stage="check"))
+        return cast(list[Float32], self._same("check", "score", token_ids))

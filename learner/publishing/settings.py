@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from difflib import get_close_matches
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-
-class Deadlines(BaseModel):
-    """Seconds each stage of a weight update may take. On expiry the error names stage, rank and version."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    init: float = Field(120.0, gt=0, description="engines and learner agree on the transfer (once)")
-    gather: float = Field(120.0, gt=0, description="the learner's ranks bring their shards together")
-    pause: float = Field(60.0, gt=0, description="engines stop after their current step")
-    transfer: float = Field(300.0, gt=0, description="all buckets sent and loaded")
-    finish: float = Field(120.0, gt=0, description="engines finish loading and take the new version")
-    resume: float = Field(30.0, gt=0, description="engines go on sampling")
-    check: float = Field(120.0, gt=0, description="engine and learner are compared")
-
+TRANSPORTS = {
+    "shared_memory": "reprise.learner.publishing.shared_memory:SharedMemory",
+    "nccl": "reprise.learner.publishing.vllm_transports:Nccl",
+    "ipc": "reprise.learner.publishing.vllm_transports:Ipc",
+}
 
 # Nats a token. Fixed tokens are random ids, far in the tail, where bfloat16 differs most and wrong weights show best;
 # sampled ones are likely. SmolLM2-135M in bfloat16 has 0.06 to 0.08 and 0.03 (docs/architecture.md).
@@ -32,9 +23,10 @@ class PublishSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    transport: Literal["shared_memory", "nccl", "ipc"] = Field(
+    transport: str = Field(
         "shared_memory",
-        description="shared_memory: on CPU, learner and engines on one host; nccl: GPUs; ipc: GPUs shared by both",
+        description="shared_memory: on CPU, learner and engines on one host; nccl: GPUs; ipc: GPUs shared by both; or "
+        "one of your own, ./mine.py:MyTransport",
     )
     bucket_mb: float = Field(256.0, gt=0, description="MiB sent in one piece; bounds the extra memory of an update")
     check_tokens: int = Field(
@@ -52,7 +44,25 @@ class PublishSettings(BaseModel):
         description="the same per token that engines sampled at start-up: above it the run is refused. null: 1e-3 for "
         "float32, 0.1 for bfloat16",
     )
-    deadlines: Deadlines = Deadlines()
+    deadline_s: float = Field(
+        600.0, gt=0, description="seconds a weight update may take, its check too, and the agreement before the first"
+    )
+
+    @field_validator("transport")
+    @classmethod
+    def _known(cls, transport: str) -> str:
+        if transport not in TRANSPORTS and ":" not in transport:
+            near = get_close_matches(transport, TRANSPORTS, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(
+                f"transport {transport!r}: {hint}valid: {', '.join(TRANSPORTS)}, or a dotted path module:Transport"
+            )
+        return transport
+
+    @property
+    def transport_path(self) -> str:
+        """The dotted path of the transport's class."""
+        return TRANSPORTS.get(self.transport, self.transport)
 
     def check_limit(self, dtype: str) -> float:
         """Nats a fixed token, for a policy of `dtype`."""

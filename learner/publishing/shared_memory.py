@@ -1,150 +1,125 @@
-"""The learner's side of a weight update through shared memory. Receiver: `rollout/shared_memory.py`.
+"""The transport through shared memory: learner and engines on one host, engines on CPU.
 
 One mapped file holds a full copy of the weights; its name is removed as soon as every engine has mapped it, so that
-nothing is left behind however the run ends. The copy is cut into buckets: while the engines load one, the next is
-written, and the first is written before they are paused.
+nothing is left behind however the run ends. Every parameter has a place of its own there: engines may still read one
+bucket while the next is written, and are given views, not copies.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from vllm.distributed.weight_transfer.base import (
-    ParamMeta,
-    TrainerInitInfo,
-    TrainerWeightTransferEngine,
-    VLLMWeightSyncClient,
-    WeightSource,
-)
+from reprise.core.transport import Bucket, Message, Parameter, Places, Transport
 
-from reprise.learner.publishing.backends import ENGINE_BACKENDS
-from reprise.learner.publishing.source import tensor_bytes
+if TYPE_CHECKING:
+    import torch  # not at run time: the launcher reads this file to check a recipe
 
 ALIGNMENT = 64  # bytes; a view of any dtype may start there, and no two tensors share a cache line
 
 
-@dataclass
-class SharedMemoryTrainerInit(TrainerInitInfo):
-    """Where the mapped file goes, and how large a bucket is."""
+def layout(parameters: Sequence[Parameter]) -> tuple[dict[str, int], int]:
+    """The offset of each parameter in the mapped file, and the file's size, in bytes.
 
-    backend: ClassVar[str] = ENGINE_BACKENDS["shared_memory"]
-
-    folder: Path
-    bucket_bytes: int
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A parameter and its offset in the mapped file, in bytes."""
-
-    meta: ParamMeta
-    offset: int
-
-
-def layout(metadata: list[ParamMeta], bucket_bytes: int) -> tuple[list[list[Placed]], int]:
-    """Buckets of placed parameters, and the file's size in bytes.
-
-    A bucket is closed when the next parameter would take it over `bucket_bytes`; one that is larger by itself gets a
-    bucket of its own. Offsets never repeat: vLLM keeps views of a stacked layer's first shards until its last arrives,
-    which may be in the next bucket.
+    Offsets never repeat: vLLM keeps views of a stacked layer's first shards until its last arrives, which may be in
+    the next bucket.
     """
-    buckets: list[list[Placed]] = []
-    offset = filled = 0
-    for meta in metadata:
-        size = tensor_bytes(meta)
-        if not buckets or filled + size > bucket_bytes:
-            buckets.append([])
-            filled = 0
-        buckets[-1].append(Placed(meta, offset))
-        filled += size
-        offset += -(-size // ALIGNMENT) * ALIGNMENT
-    return buckets, offset
+    offsets, end = dict[str, int](), 0
+    for parameter in parameters:
+        offsets[parameter.name] = end
+        end += -(-parameter.nbytes // ALIGNMENT) * ALIGNMENT
+    return offsets, end
 
 
-class SharedMemorySender(TrainerWeightTransferEngine[SharedMemoryTrainerInit]):
-    """Writes the weights into the mapped file and tells the engines what lies where. Rank 0 sends; all gather."""
+class SharedMemory(Transport):
+    """Writes tensors into the mapped file and tells the engines what lies where."""
 
-    init_info_cls = SharedMemoryTrainerInit
+    one_host = True
+    shm_copies = 1
+    folder: ClassVar[Path] = Path("/dev/shm")
 
-    def __init__(self, *, client: VLLMWeightSyncClient, source: WeightSource, is_sender: bool) -> None:
-        super().__init__(client=client, source=source, is_sender=is_sender)
-        self._buckets: list[list[Placed]] = []
-        self._bytes = torch.empty(0, dtype=torch.uint8)
+    def __init__(self) -> None:
+        self._offsets: dict[str, int] = {}
+        self._bytes: torch.Tensor | None = None
+        self._path: str | None = None
 
     @classmethod
-    def trainer_init(
-        cls, init_info: SharedMemoryTrainerInit, *, client: VLLMWeightSyncClient, source: WeightSource | None = None
-    ) -> Self:
-        if source is None:
-            raise ValueError("the shared-memory sender needs a WeightSource")
-        sender = cls(client=client, source=source, is_sender=init_info.is_sender)
-        if sender.is_sender:
-            sender._open(init_info, source.metadata())
-        return sender
+    def problems(cls, places: Places) -> Iterator[tuple[tuple[str, ...], str]]:
+        if places.engine_gpus:
+            yield (
+                places.gpu_keys,
+                f"weights.transport shared_memory is for engines on CPU, but {places}; use nccl, or ipc on a shared "
+                "GPU",
+            )
 
-    def _open(self, init_info: SharedMemoryTrainerInit, metadata: list[ParamMeta]) -> None:
-        self._buckets, size = layout(metadata, init_info.bucket_bytes)
-        free = shutil.disk_usage(init_info.folder).free
+    def open(self, parameters: Sequence[Parameter]) -> Message:
+        import torch
+
+        self._offsets, size = layout(parameters)
+        free = shutil.disk_usage(self.folder).free
         if free < size:
             raise RuntimeError(
-                f"{init_info.folder} has {free / 2**20:.0f} MiB free and one copy of the weights takes "
+                f"{self.folder} has {free / 2**20:.0f} MiB free and one copy of the weights takes "
                 f"{size / 2**20:.0f} MiB; make it larger (for containers: --shm-size)"
             )
-        descriptor, name = tempfile.mkstemp(prefix="reprise-weights-", dir=init_info.folder)
+        descriptor, self._path = tempfile.mkstemp(prefix="reprise-weights-", dir=self.folder)
         try:
             os.posix_fallocate(descriptor, 0, size)
-            self._bytes = torch.from_file(name, shared=True, size=size, dtype=torch.uint8)
-            self.client.init_weight_transfer_engine({"path": name, "names": [meta.name for meta in metadata]})
+            self._bytes = torch.from_file(self._path, shared=True, size=size, dtype=torch.uint8)
+        except BaseException:
+            os.unlink(self._path)
+            raise
         finally:
             os.close(descriptor)
-            os.unlink(name)
+        return {"path": self._path}
 
-    def send_weights(self) -> None:
-        assert self.source is not None
-        pairs = iter(self.source)
-        if not self.is_sender:
-            for _ in pairs:  # joins the gather of each tensor
-                pass
-            return
-        loading: Future[None] | None = None
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="weights") as thread:
-            for index, bucket in enumerate(self._buckets):
-                update = self._write(bucket, pairs)
-                if index == 0:
-                    self.client.start_weight_update()
-                if loading is not None:
-                    loading.result()
-                loading = thread.submit(self.client.update_weights, update)
-            if loading is not None:
-                loading.result()
-        self.client.finish_weight_update()
+    def connected(self) -> None:
+        if self._path is not None:
+            os.unlink(self._path)
 
-    def _write(self, bucket: list[Placed], pairs: Iterator[tuple[str, torch.Tensor]]) -> dict[str, object]:
-        """Copy the bucket's tensors into the mapped file; the description the engines need to find them."""
-        for placed in bucket:
-            name, tensor = next(pairs)
-            if name != placed.meta.name:
-                raise RuntimeError(
-                    f"the learner's weights came out of order: {name!r} in place of {placed.meta.name!r}"
-                )
-            size = tensor_bytes(placed.meta)
-            place = self._bytes[placed.offset : placed.offset + size].view(placed.meta.dtype).view(placed.meta.shape)
-            place.copy_(tensor)
+    def send(self, bucket: Iterable[tuple[Parameter, torch.Tensor]]) -> Message:
+        assert self._bytes is not None
+        sent: list[Parameter] = []
+        for parameter, tensor in bucket:
+            self._place(self._bytes, parameter.dtype, parameter.shape, self._offsets[parameter.name]).copy_(tensor)
+            sent.append(parameter)
         return {
-            "names": [p.meta.name for p in bucket],
-            "dtypes": [str(p.meta.dtype).removeprefix("torch.") for p in bucket],
-            "shapes": [list(p.meta.shape) for p in bucket],
-            "offsets": [p.offset for p in bucket],
-            "last": bucket is self._buckets[-1],
+            "names": [p.name for p in sent],
+            "dtypes": [str(p.dtype).removeprefix("torch.") for p in sent],
+            "shapes": [list(p.shape) for p in sent],
+            "offsets": [self._offsets[p.name] for p in sent],
         }
 
-    def shutdown(self) -> None:
-        self._bytes = torch.empty(0, dtype=torch.uint8)
+    def connect(self, message: Message) -> None:
+        import torch
+
+        path = Path(message["path"])
+        if not path.exists():
+            raise RuntimeError(
+                f"the learner's weight file {path} is not on this host: the shared_memory transport needs the engines "
+                "on the learner's host; across hosts use weights.transport: nccl on GPUs"
+            )
+        self._bytes = torch.from_file(str(path), shared=True, size=path.stat().st_size, dtype=torch.uint8)
+
+    def receive(self, message: Message) -> Bucket:
+        import torch
+
+        assert self._bytes is not None
+        described = zip(message["names"], message["dtypes"], message["shapes"], message["offsets"], strict=True)
+        return [
+            (name, self._place(self._bytes, getattr(torch, dtype), shape, offset))
+            for name, dtype, shape, offset in described
+        ]
+
+    @staticmethod
+    def _place(mapped: torch.Tensor, dtype: torch.dtype, shape: Sequence[int], offset: int) -> torch.Tensor:
+        nbytes = math.prod(shape) * dtype.itemsize
+        return mapped[offset : offset + nbytes].view(dtype).view(tuple(shape))
+
+    def close(self) -> None:
+        self._bytes = None

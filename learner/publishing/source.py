@@ -1,4 +1,4 @@
-"""The learner's weights as vLLM's weight-transfer protocol wants to read them."""
+"""The learner's weights as a sender reads them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import torch
-from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
+
+from reprise.core.transport import Parameter
 
 
-class LearnerSource(WeightSource):
+class LearnerWeights:
     """Names, shapes and, on demand, full tensors of the policy.
 
     Args:
@@ -23,22 +24,15 @@ class LearnerSource(WeightSource):
         self._weights = weights
 
     @cached_property
-    def _metadata(self) -> list[ParamMeta]:
+    def parameters(self) -> list[Parameter]:
+        """What iterating gives, in its order."""
         named = self._module.named_parameters()
-        return [ParamMeta(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape))) for name, p in named]
+        return [Parameter(name, p.dtype, tuple(getattr(p, "ds_shape", p.shape))) for name, p in named]
 
-    def metadata(self) -> list[ParamMeta]:
-        return self._metadata
-
-    @cached_property
+    @property
     def nbytes(self) -> int:
         """Bytes of one full copy of the weights."""
-        return sum(tensor_bytes(meta) for meta in self._metadata)
+        return sum(parameter.nbytes for parameter in self.parameters)
 
     def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
         return self._weights()
-
-
-def tensor_bytes(meta: ParamMeta) -> int:
-    """Bytes of one full tensor."""
-    return torch.Size(meta.shape).numel() * meta.dtype.itemsize

@@ -243,6 +243,8 @@ SET = [
     ("buffer.reuse.max_uses=1", "buffer.reuse.max_uses 1 is too small"),
     ("cluster.engine_gpus=1", "weights.transport shared_memory is for engines on CPU"),
     ("weights.transport=nccl", "weights.transport nccl wants one whole GPU for each learner rank and engine rank"),
+    ("weights.transport=ncl", "did you mean 'nccl'? valid: shared_memory, nccl, ipc, or a dotted path"),
+    ("weights.transport=numpy:array", "numpy:array is no subclass of reprise.core.transport.Transport"),
     ("weights.transport=ipc", "weights.transport ipc wants learner and engine to share one GPU"),
     ("policy.path=/nowhere", "policy.path: /nowhere lacks the folder itself"),
     (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reprise.core.types import Group
+from reprise.learner.publishing.settings import TRANSPORTS
 from reprise.rollout.episodes.base import Responses, SampleRequest
 from reprise.rollout.episodes.single_turn import SingleTurn
 from reprise.rollout.settings import EngineSettings, RolloutSettings
@@ -80,6 +81,9 @@ class StandInLlm:
             finish_reason=self.reasons.pop(0) if self.reasons else "stop",
         )
 
+    async def start_weight_update(self) -> None:
+        """Nothing to prepare."""
+
     async def finish_weight_update(self, weight_version: str) -> None:
         """Nothing to load."""
 
@@ -111,5 +115,5 @@ def engine_on(monkeypatch: pytest.MonkeyPatch, policy: Path, llm: StandInLlm, **
 
     monkeypatch.setattr(module.AsyncLLM, "from_engine_args", from_engine_args)
     rollout = RolloutSettings(group_size=2, max_response_tokens=16, engine=EngineSettings(max_model_len=64, **settings))
-    engine = module.VllmEngine(rollout, policy, dtype="float32", weight_backend="reprise_shared_memory", seed=0)
+    engine = module.VllmEngine(rollout, policy, dtype="float32", transport=TRANSPORTS["shared_memory"], seed=0)
     return Played(engine, SingleTurn(rollout, policy, seed=0))

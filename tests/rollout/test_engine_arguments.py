@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reprise.learner.publishing.settings import TRANSPORTS
 from reprise.rollout import vllm_engine
 from reprise.rollout.settings import RolloutSettings
 
@@ -24,7 +25,7 @@ def arguments(monkeypatch: pytest.MonkeyPatch, dtype: Any) -> dict[str, Any]:
 
     monkeypatch.setattr(vllm_engine, "AsyncEngineArgs", stop)
     with pytest.raises(_Stop):
-        vllm_engine.VllmEngine(RolloutSettings(), Path("policy"), dtype=dtype, weight_backend="nccl", seed=0)
+        vllm_engine.VllmEngine(RolloutSettings(), Path("policy"), dtype=dtype, transport=TRANSPORTS["nccl"], seed=0)
     return given
 
 

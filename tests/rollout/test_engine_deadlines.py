@@ -25,7 +25,7 @@ TASKS = [Task(str(n), "?", "sums", "exact") for n in range(6000)]
 
 
 async def ready(played: Played) -> Played:
-    await played.engine.finish_weight_update(0)
+    await played.engine.finish_weights(0)
     return played
 
 
@@ -111,9 +111,9 @@ def test_a_pause_for_new_weights_counts_for_nobody(motif2_policy: Path, monkeypa
         )
         groups = [asyncio.ensure_future(played.sample(request(n))) for n in range(2)]  # one runs, one waits
         await asyncio.sleep(5)
-        await played.engine.pause()
+        await played.engine.begin_weights()
         await asyncio.sleep(1000)
-        await played.engine.resume()
+        await played.engine.finish_weights(1)
         await asyncio.gather(*groups)
         return asyncio.get_running_loop().time()
 

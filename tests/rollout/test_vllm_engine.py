@@ -54,15 +54,16 @@ def test_a_response_that_spans_an_update_has_each_tokens_logprob_at_its_own_vers
 def test_a_dropped_shard_of_a_stacked_layer_is_caught(
     live_engine: LiveEngine, policies: Policies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = live_engine.engine.update_weights
+    original = live_engine.engine.write_weights
 
     async def without_one_shard(update: dict) -> None:
-        keep = [i for i, name in enumerate(update["names"]) if "layers.1.self_attn.k_proj" not in name]
-        await original({k: [v[i] for i in keep] if isinstance(v, list) else v for k, v in update.items()})
+        facts = update["facts"]
+        keep = [i for i, name in enumerate(facts["names"]) if "layers.1.self_attn.k_proj" not in name]
+        await original(update | {"facts": {k: [v[i] for i in keep] for k, v in facts.items()}})
 
     version = max(policies.at_version) + 1
     with monkeypatch.context() as patch:
-        patch.setattr(live_engine.engine, "update_weights", without_one_shard)
+        patch.setattr(live_engine.engine, "write_weights", without_one_shard)
         with pytest.raises(PublishError, match=rf"version {version} failed in stage 'transfer'.*lacks 1 of .*k_proj"):
             policies.publish(version)
     policies.publish(version + 1)

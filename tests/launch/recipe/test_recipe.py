@@ -225,7 +225,7 @@ def test_every_key_says_what_it_takes_and_what_it_does() -> None:
 
 def test_keys_inside_lists_and_named_mappings_are_listed_too() -> None:
     paths = {key.path for key in keys()}
-    assert {"data.train[].weight", "rewards.verifiers.*.use", "warm_start.steps", "weights.deadlines.init"} <= paths
+    assert {"data.train[].weight", "rewards.verifiers.*.use", "warm_start.steps", "weights.deadline_s"} <= paths
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from reprise.learner.policy import Policy, load_model
 from reprise.learner.publishing.control import PublishError
 from reprise.learner.publishing.publisher import Publisher
 from reprise.learner.publishing.settings import PublishSettings
+from reprise.learner.publishing.shared_memory import SharedMemory
 from reprise.learner.rows import pack
 from reprise.models import smollm2
 from reprise.rollout.episodes.base import SampleRequest
@@ -69,8 +70,9 @@ class PlainLearner:
 
 @pytest.mark.timeout(900)  # a quarter of an hour on a machine that does five other things
 def test_the_checks_of_a_run_pass_in_bfloat16_and_still_see_wrong_weights(
-    folder: Path, engine: LiveEngine, tmp_path: Path
+    folder: Path, engine: LiveEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(SharedMemory, "folder", tmp_path)  # /dev/shm may be small
     learner = PlainLearner(folder)
     settings = PublishSettings(bucket_mb=128)
     publisher = Publisher(
@@ -85,7 +87,6 @@ def test_the_checks_of_a_run_pass_in_bfloat16_and_still_see_wrong_weights(
         master_port=0,
         vocabulary_size=learner.model.config.vocab_size,
         seed=0,
-        shared_folder=tmp_path,
     )
     report = publisher.publish(0)
     assert 1e-3 < report.mismatch < settings.check_limit("bfloat16")  # float32's limit would refuse it

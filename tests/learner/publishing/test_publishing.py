@@ -12,13 +12,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from vllm.distributed.weight_transfer.base import ParamMeta
 
-from reprise.learner.publishing.control import EngineCallError, PublishError
+from reprise.core.transport import Parameter, WeightReceiver
+from reprise.learner.publishing.control import EngineCallError, EngineControl, Engines, PublishError
 from reprise.learner.publishing.publisher import Publisher
-from reprise.learner.publishing.settings import Deadlines, PublishSettings
-from reprise.learner.publishing.shared_memory import ALIGNMENT, layout
-from reprise.learner.publishing.source import tensor_bytes
+from reprise.learner.publishing.sender import buckets
+from reprise.learner.publishing.settings import PublishSettings
+from reprise.learner.publishing.shared_memory import ALIGNMENT, SharedMemory, layout
+from reprise.learner.publishing.vllm_transports import VllmClient
 
 shapes = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=3), min_size=1, max_size=30)
 
@@ -27,15 +28,16 @@ shapes = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=3), min_size
 def test_every_parameter_has_one_place_and_no_bucket_is_larger_than_it_must_be(
     shapes: list[list[int]], bucket: int
 ) -> None:
-    metadata = [ParamMeta(f"p{i}", torch.float32, tuple(shape)) for i, shape in enumerate(shapes)]
-    buckets, size = layout(metadata, bucket)
-    placed = [p for b in buckets for p in b]
-    assert [p.meta for p in placed] == metadata
-    ends = [p.offset + tensor_bytes(p.meta) for p in placed]
-    assert all(p.offset % ALIGNMENT == 0 for p in placed)
-    assert all(end <= following.offset for end, following in zip(ends, placed[1:], strict=False))
+    parameters = [Parameter(f"p{i}", torch.float32, tuple(shape)) for i, shape in enumerate(shapes)]
+    cut = buckets(parameters, bucket)
+    assert [p for b in cut for p in b] == parameters
+    assert all(len(b) == 1 or sum(p.nbytes for p in b) <= bucket for b in cut)
+    offsets, size = layout(parameters)
+    assert list(offsets) == [p.name for p in parameters]
+    ends = [offsets[p.name] + p.nbytes for p in parameters]
+    assert all(offset % ALIGNMENT == 0 for offset in offsets.values())
+    assert all(end <= offsets[following.name] for end, following in zip(ends, parameters[1:], strict=False))
     assert ends[-1] <= size
-    assert all(len(b) == 1 or sum(tensor_bytes(p.meta) for p in b) <= bucket for b in buckets)
 
 
 class RecordingControl:
@@ -44,7 +46,7 @@ class RecordingControl:
     def __init__(self, engines: int = 2, fails: str = "", hangs: str = "") -> None:
         self.engines, self.workers_per_engine = engines, 1
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
-        self.mapped: list[torch.Tensor] = []
+        self.receiver: WeightReceiver | None = None
         self._fails, self._hangs = fails, hangs
         self.released = threading.Event()
 
@@ -54,15 +56,21 @@ class RecordingControl:
             raise EngineCallError(1, f"{method}: RuntimeError: out of memory")
         if method == self._hangs:
             self.released.wait(30)
-        if method == "init_weight_transfer":
-            path = Path(arguments[0][0]["path"])
-            self.mapped = [torch.from_file(str(path), shared=True, size=path.stat().st_size, dtype=torch.uint8)]
+        if method == "init_weights":
+            self.receiver = WeightReceiver(arguments[0][0])
         if method == "score":
             return [np.zeros(len(arguments[0][0]) - 1, dtype=np.float32)] * self.engines
         return [None] * self.engines
 
 
-def publisher(control: RecordingControl, folder: Path, **settings: Any) -> Publisher:
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where weights lie in place of /dev/shm."""
+    monkeypatch.setattr(SharedMemory, "folder", tmp_path)
+    return tmp_path
+
+
+def publisher(control: EngineControl, **settings: Any) -> Publisher:
     module = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 2))
 
     def weights() -> Iterator[tuple[str, torch.Tensor]]:
@@ -80,90 +88,96 @@ def publisher(control: RecordingControl, folder: Path, **settings: Any) -> Publi
         master_port=0,
         vocabulary_size=50,
         seed=0,
-        shared_folder=folder,
     )
 
 
-def test_a_version_goes_through_its_stages_in_order_and_is_stamped_last(tmp_path: Path) -> None:
+def test_a_version_goes_through_its_stages_in_order_and_is_stamped_last() -> None:
     control = RecordingControl()
-    report = publisher(control, tmp_path).publish(7)
+    report = publisher(control).publish(7)
     methods = [method for method, _ in control.calls]
-    assert methods == [
-        "init_weight_transfer",
-        "pause",
-        "start_weight_update",
-        "update_weights",
-        "finish_weight_update",
-        "resume",
-        "score",
-    ]
-    assert control.calls[4][1] == (7,)
+    assert methods == ["init_weights", "begin_weights", "write_weights", "finish_weights", "score"]
+    assert control.calls[3][1] == (7,)
     assert report.nbytes == 4 * (4 * 6 + 6 + 6 * 2 + 2)
     assert report.mismatch == 0
 
 
-def test_the_mapped_bytes_are_the_weights_and_the_file_is_gone_once_mapped(tmp_path: Path) -> None:
+def test_what_is_received_are_the_weights_and_the_file_is_gone_once_mapped(folder: Path) -> None:
     control = RecordingControl()
-    sender = publisher(control, tmp_path)
-    assert not list(tmp_path.iterdir())
+    sender = publisher(control)
+    assert not list(folder.iterdir())
     sender.publish(1)
-    (update,) = [arguments[0] for method, arguments in control.calls if method == "update_weights"]
-    for (_, tensor), offset in zip(sender._source, update["offsets"], strict=True):
-        received = control.mapped[0][offset : offset + tensor.numel() * 4].view(torch.float32).view(tensor.shape)
-        assert torch.equal(received, tensor)
+    (update,) = [arguments[0] for method, arguments in control.calls if method == "write_weights"]
+    assert control.receiver is not None
+    received = control.receiver.read(update)
+    for (name, tensor), (name_received, tensor_received) in zip(sender._weights, received, strict=True):
+        assert name == name_received
+        assert torch.equal(tensor_received, tensor)
 
 
-def test_small_buckets_arrive_in_several_pieces_of_which_only_the_last_says_so(tmp_path: Path) -> None:
+def test_an_update_that_lacks_a_parameter_is_refused_by_its_name() -> None:
     control = RecordingControl()
-    publisher(control, tmp_path, bucket_mb=32 / 2**20).publish(1)
-    last = [arguments[0]["last"] for method, arguments in control.calls if method == "update_weights"]
+    publisher(control, bucket_mb=32 / 2**20).publish(1)
+    updates = [arguments[0] for method, arguments in control.calls if method == "write_weights"]
+    receiver = control.receiver
+    assert receiver is not None
+    for bucket in updates:
+        receiver.read(bucket)
+    receiver.check_complete()
+    receiver.begin()
+    for bucket in updates[1:]:
+        receiver.read(bucket)
+    with pytest.raises(RuntimeError, match=r"the update lacks 1 of 4 parameters, first '0\.weight'"):
+        receiver.check_complete()
+
+
+def test_small_buckets_arrive_in_several_pieces_of_which_only_the_last_says_so() -> None:
+    control = RecordingControl()
+    publisher(control, bucket_mb=32 / 2**20).publish(1)
+    last = [arguments[0]["last"] for method, arguments in control.calls if method == "write_weights"]
     assert len(last) > 1
     assert last == [False] * (len(last) - 1) + [True]
 
 
 @pytest.mark.parametrize(
     ("method", "stage"),
-    [("pause", "pause"), ("update_weights", "transfer"), ("finish_weight_update", "finish"), ("resume", "resume")],
+    [("begin_weights", "pause"), ("write_weights", "transfer"), ("finish_weights", "finish")],
 )
-def test_an_engine_that_fails_is_reported_with_stage_rank_and_version(tmp_path: Path, method: str, stage: str) -> None:
-    sender = publisher(RecordingControl(fails=method), tmp_path)
+def test_an_engine_that_fails_is_reported_with_stage_rank_and_version(method: str, stage: str) -> None:
+    sender = publisher(RecordingControl(fails=method))
     expected = f"publishing version 3 failed in stage '{stage}' on learner rank 0: engine 1: {method}: .*out of memory"
     with pytest.raises(PublishError, match=expected):
         sender.publish(3)
 
 
-def test_a_library_call_that_never_returns_meets_a_deadline(tmp_path: Path) -> None:
-    control = RecordingControl(hangs="update_weights")
-    limits = Deadlines(gather=0.05, pause=0.05, transfer=0.05, finish=0.05, resume=0.05)
-    sender = publisher(control, tmp_path, deadlines=limits)
+def test_a_library_call_that_never_returns_meets_a_deadline() -> None:
+    control = RecordingControl(hangs="write_weights")
+    sender = publisher(control, deadline_s=0.05)
     with pytest.raises(PublishError, match="version 4 failed in stage 'transfer' on learner rank 0: no answer within"):
         sender.publish(4)
     control.released.set()
 
 
 @pytest.mark.timeout(30)
-def test_an_engine_s_error_is_reported_though_the_sender_goes_on_waiting_for_that_engine(tmp_path: Path) -> None:
+def test_an_engine_s_error_is_reported_though_the_sender_goes_on_waiting_for_that_engine() -> None:
     """As NCCL's does: the call is made in a thread of its own, the sender waits in the broadcast."""
-    sender = publisher(RecordingControl(fails="update_weights"), tmp_path)  # whose deadlines are ten minutes
+    sender = publisher(RecordingControl(fails="write_weights"))  # whose deadlines are ten minutes
     for_ever = threading.Event()
 
-    def send_weights() -> None:
+    def send() -> None:
         threading.Thread(target=swallowing, daemon=True).start()
         for_ever.wait()
 
     def swallowing() -> None:
         with pytest.raises(EngineCallError):
-            sender._client.update_weights({})
+            sender._engines.write({})
 
-    sender._sender.send_weights = send_weights  # type: ignore[method-assign]
-    with pytest.raises(PublishError, match=r"in stage 'transfer' .* engine 1: update_weights: .*out of memory"):
+    sender._sender.send = send  # type: ignore[method-assign]
+    with pytest.raises(PublishError, match=r"in stage 'transfer' .* engine 1: write_weights: .*out of memory"):
         sender.publish(3)
     for_ever.set()
 
 
 def test_each_engine_of_an_nccl_group_gets_its_own_rank_offset() -> None:
-    from reprise.learner.publishing.control import StagedClient
-
     class Offsets:
         engines, workers_per_engine = 3, 2
 
@@ -172,5 +186,5 @@ def test_each_engine_of_an_nccl_group_gets_its_own_rank_offset() -> None:
             return [None] * 3
 
     control = Offsets()
-    StagedClient(control, Deadlines()).init_weight_transfer_engine({"rank_offset": 1, "world_size": 7})
+    VllmClient(Engines(control, 60)).init_weight_transfer_engine({"rank_offset": 1, "world_size": 7})
     assert control.offsets == [1, 3, 5]
