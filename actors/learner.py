@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import ray
@@ -23,8 +23,9 @@ from reprise.learner.publishing.settings import PublishSettings
 from reprise.learner.settings import EngineSettings, LearnerSettings, SaveSettings, WarmStartSettings
 
 if TYPE_CHECKING:
-    from reprise.learner.engine import OptimizerStep
+    from reprise.learner.engine import Engine
     from reprise.learner.packing import Document
+    from reprise.learner.train_engine import OptimizerStep, TrainEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Trained:
 
 
 class LearnerActor(ThreadedActor):
-    """Hosts a `Learner`. Every rank gets every call, with the same arguments, at the same time."""
+    """Hosts a train engine. Every rank gets every call, with the same arguments, at the same time."""
 
     async def address(self) -> str:
         """IP address of this rank's node."""
@@ -71,18 +72,21 @@ class LearnerActor(ThreadedActor):
     ) -> None:
         """Join the other ranks and load the policy, to train it by RL (`LearnerSettings`) or supervised."""
 
-        def build() -> Any:
+        def build() -> TrainEngine:
             check_sees_policy(policy_dir)
             from reprise.learner.engine import Engine
-            from reprise.learner.learner import Learner
 
-            place = (rank, settings.world_size, *master)
-            if isinstance(settings, LearnerSettings):
-                return Learner(settings, policy_dir, dtype, temperature, *place, seed)
-            return Engine(settings, policy_dir, dtype, temperature, *place, seed)
+            return Engine(settings, policy_dir, dtype, temperature, rank, settings.world_size, *master, seed)
 
-        self._seed = seed
-        self._learner = await self._run(build)
+        self.host(await self._run(build), settings, seed)
+
+    def host(self, engine: TrainEngine, settings: EngineSettings, seed: int) -> None:
+        """Train with this engine."""
+        from reprise.learner.learner import Learner
+
+        self._engine, self._seed = engine, seed
+        if isinstance(settings, LearnerSettings):
+            self._learner = Learner(engine, settings, seed)
 
     async def connect(
         self,
@@ -94,20 +98,19 @@ class LearnerActor(ThreadedActor):
         """Agree with the engines on how weights will travel."""
         from reprise.learner.publishing.publisher import Publisher
 
-        learner = self._learner
-        model = learner.policy.model
+        engine = self._engine
         self._publisher = await self._run(
             lambda: Publisher(
                 settings,
-                dtype=learner.dtype,
-                module=model,
-                weights=learner.named_weights,
+                dtype=engine.dtype,
+                module=engine.model,
+                weights=engine.named_weights,
                 logprobs=self._logprobs_of_tokens,
                 control=RayEngineControl(engines, workers_per_engine),
-                rank=learner.rank,
+                rank=engine.rank,
                 master_address=master[0],
                 master_port=master[1],
-                vocabulary_size=model.config.vocab_size,
+                vocabulary_size=engine.model.config.vocab_size,
                 seed=self._seed,
             )
         )
@@ -115,8 +118,7 @@ class LearnerActor(ThreadedActor):
     def _logprobs_of_tokens(self, ids: Sequence[int]) -> Float32:
         """float32[len-1] at temperature 1."""
         tokens = np.asarray(ids, dtype=np.int32)
-        logprobs: Float32
-        (logprobs,) = self._learner.logprobs([(tokens[:1], tokens[1:])], temperature=1.0)
+        (logprobs,) = self._engine.logprobs([(tokens[:1], tokens[1:])], temperature=1.0)
         return logprobs
 
     async def warm_start(
@@ -131,7 +133,7 @@ class LearnerActor(ThreadedActor):
         from reprise.learner.warm_start import WarmStart
 
         if not hasattr(self, "_warm"):
-            self._warm = WarmStart(self._learner, settings)
+            self._warm = WarmStart(cast("Engine", self._engine), settings)
         metrics = self._warm.sft_steps(traces)
         if last:
             self._warm.finish()
@@ -144,7 +146,7 @@ class LearnerActor(ThreadedActor):
             from reprise.learner.sft import sft_step
 
             started = time.monotonic()
-            loss, step = sft_step(self._learner, documents, lr)
+            loss, step = sft_step(self._engine, documents, lr)
             return SftStep(loss, step, time.monotonic() - started)
 
         return await self._run(work)
@@ -155,7 +157,7 @@ class LearnerActor(ThreadedActor):
         def work() -> dict[str, float]:
             from reprise.learner.sft import evaluate
 
-            return evaluate(self._learner, documents)
+            return evaluate(self._engine, documents)
 
         return await self._run(work)
 
@@ -167,36 +169,24 @@ class LearnerActor(ThreadedActor):
         """Be ready to `save`; with `resume` go on from that checkpoint, and answer what the driver had given for it."""
 
         def work() -> Any:
-            from reprise.learner.checkpoints import Checkpointer, load
-
-            learner = self._learner
-            self._checkpointer = Checkpointer(
-                folder,
-                settings.keep,
-                settings.asynchronous,
-                learner.rank,
-                learner.world_size,
-                learner.settings.step_deadline_s,
-            )
+            self._engine.keep_checkpoints(folder, settings)
             if resume is None:
                 return None
-            state = load(learner.engine, resume)
-            learner.load_state(state["learner"])
+            state = self._engine.load(resume)
+            if hasattr(self, "_learner"):
+                self._learner.load_state(state["learner"])
             return state["driver"]
 
         return await self._run(work)
 
     async def save(self, step: int, driver: object) -> None:
         """Begin a checkpoint of this step, with what the driver needs to go on from it (JSON-able)."""
-        await self._run(
-            lambda: self._checkpointer.save(
-                self._learner.engine, step, {"learner": self._learner.state(), "driver": driver}
-            )
-        )
+        learner = self._learner.state() if hasattr(self, "_learner") else {}
+        await self._run(lambda: self._engine.save(step, {"learner": learner, "driver": driver}))
 
     async def saved(self) -> None:
         """Wait until the last checkpoint is complete."""
-        await self._run(lambda: self._checkpointer.wait())
+        await self._run(self._engine.saved)
 
     async def train(self, groups: list[Group], version: int) -> Trained:
         """One batch, taken at `version`."""
@@ -214,19 +204,17 @@ class LearnerActor(ThreadedActor):
 
     async def logprobs(self, sequences: Sequence[tuple[Int32, Int32]]) -> list[Float32]:
         """Log-probabilities of responses, at the recipe's temperature."""
-        return await self._run(lambda: self._learner.logprobs(sequences))
+        return await self._run(lambda: self._engine.logprobs(sequences))
 
     async def export(self, folder: Path) -> None:
         """Write the policy as a Hugging Face folder."""
         from reprise.learner.export import export
 
-        await self._run(lambda: export(self._learner, folder))
+        await self._run(lambda: export(self._engine, folder))
 
     async def close(self) -> None:
         """Leave the process group and release the transfer's buffers."""
         if hasattr(self, "_publisher"):
             self._publisher.close()
-        if hasattr(self, "_checkpointer"):
-            await self._run(self._checkpointer.close)
-        if hasattr(self, "_learner"):
-            await self._run(self._learner.close)
+        if hasattr(self, "_engine"):
+            await self._run(self._engine.close)

@@ -6,13 +6,12 @@ import asyncio
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from reprise.actors.node import check_sees_policy
 from reprise.actors.remote import in_two
 from reprise.core.transport import Message
 from reprise.core.types import Float32, Group
-from reprise.rollout.engine import EngineStats, RolloutEngine
+from reprise.rollout.engine import Dtype, EngineStats, engine_class
 from reprise.rollout.entry_points import check_entry_points
 from reprise.rollout.episodes.base import Episode, Responses, SampleRequest
 from reprise.rollout.episodes.single_turn import SingleTurn
@@ -22,13 +21,13 @@ _HEALTH_PERIOD_S = 1.0
 
 
 class RolloutActor:
-    """Hosts a `VllmEngine`. See `rollout.engine.RolloutEngine` and `rollout.episodes.base` for what the calls mean."""
+    """Hosts an engine. See `rollout.engine.RolloutEngine` and `rollout.episodes.base` for what the calls mean."""
 
     def __init__(
         self,
         settings: RolloutSettings,
         policy_dir: Path,
-        dtype: Literal["float32", "bfloat16"],
+        dtype: Dtype,
         transport: str,
         seed: int,
     ) -> None:
@@ -38,11 +37,11 @@ class RolloutActor:
         """Load the engine; takes tens of seconds, so it is not done while the actor is being placed."""
         settings, policy_dir, dtype, transport, seed = self._arguments
         check_sees_policy(policy_dir)
-        check_entry_points()
+        if settings.engine.use == "vllm":
+            check_entry_points()
         try:
-            from reprise.rollout.vllm_engine import VllmEngine
-
-            self._engine: RolloutEngine = VllmEngine(settings, policy_dir, dtype=dtype, transport=transport, seed=seed)
+            engine = engine_class(settings.engine.use)
+            self._engine = engine(settings, policy_dir, dtype=dtype, transport=transport, seed=seed)
             self._episode: Episode = SingleTurn(settings, policy_dir, seed)
         except Exception:
             traceback.print_exc()  # into the actor's log

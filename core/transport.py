@@ -55,7 +55,7 @@ class Places:
 
 
 class Transport(ABC):
-    """One end of the way that weights take. Buckets of whole tensors go in, and come out in the same order.
+    """One end of the way that weights take: buckets of whole tensors go in at the one and come out at the other.
 
     one_host       learner rank 0 and all engines must be on one host
     shm_copies     copies of the weights that the learner's host holds in /dev/shm

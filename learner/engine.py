@@ -1,14 +1,11 @@
-"""One rank of the learner: packs documents, runs forward and backward, steps the optimiser through DeepSpeed. No Ray.
+"""The train engine on DeepSpeed: packs documents, runs forward and backward, steps the optimiser. No Ray.
 
-Every rank is given the same global batch and trains on its own share of it: data-parallel ranks on different rows,
-sequence-parallel ranks on different tokens of the same row. All methods are collective. SFT (learner/sft.py) and RL
-(learner/learner.py) are what is made of the log-probabilities that an `Engine` gives them.
+Data-parallel ranks train on different rows, sequence-parallel ranks on different tokens of the same row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,65 +18,27 @@ from reprise.learner import (  # ranks comes before deepspeed: it sets what Deep
 )
 from reprise.learner import ranks
 from reprise.learner.attention import Attend, Whole, kernel
+from reprise.learner.checkpoints import Checkpointer, load
 from reprise.learner.heads import check_degree
 from reprise.learner.optim import attach, build_optimizer, deepspeed_config
 from reprise.learner.packing import Document, Plan, document, imbalance, padding_share, plan
 from reprise.learner.policy import Policy, load_model
+from reprise.learner.reference import Reference
 from reprise.learner.rows import pack
 from reprise.learner.self_check import self_check
 from reprise.learner.sequence_parallel import SumOverRanks, Ulysses
-from reprise.learner.settings import EngineSettings
+from reprise.learner.settings import EngineSettings, SaveSettings
 from reprise.learner.skipped import NotFinite, SkippedSteps
+from reprise.learner.train_engine import LossOf, OptimizerStep, Share, TrainEngine
 from reprise.models.policy import read_config
 
 import deepspeed  # isort: skip
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What a rank holds of a micro-batch, to pick its tokens' values from arrays kept by document.
-
-    indices    the documents of the row, as numbers in the batch
-    held       which of the row's targets, document by document, are this rank's
-    documents  int64[m]: the document (0..B-1 of `indices`) of each
-    across     differentiable sum over the ranks that share the row
-    """
-
-    indices: list[int]
-    held: slice
-    documents: torch.Tensor
-    across: SumOverRanks
-
-    def of(self, arrays: Sequence[np.ndarray]) -> torch.Tensor:
-        """[m] of this rank, from one array for each document of the row over all its targets."""
-        joined = np.concatenate(arrays) if arrays else np.zeros(0, np.float32)
-        return torch.from_numpy(joined[self.held]).to(self.documents.device)
-
-
-# Given this rank's share of a micro-batch, log-probabilities and entropies of its targets: the loss, summed.
-LossOf = Callable[[Share, torch.Tensor, torch.Tensor | None], torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizerStep:
-    """What one optimiser step did. `grad_norm` is the global norm before clipping; infinite if the step was skipped.
-
-    padding    share of computed tokens that is padding
-    imbalance  FLOPs of the most loaded data-parallel rank over the mean, minus 1
-    """
-
-    applied: bool
-    grad_norm: float
-    lr: float
-    tokens: int
-    padding: float
-    imbalance: float
-
-
-class Engine:
+class Engine(TrainEngine):
     """A DeepSpeed rank that holds the policy being trained.
 
     policy_dir   Hugging Face folder the weights come from
@@ -111,6 +70,7 @@ class Engine:
         torch.manual_seed(seed)
         self.optimizer_steps = 0
         self._skipped = SkippedSteps(settings.max_skipped)
+        self._checkpointer: Checkpointer | None = None
 
         model = load_model(policy_dir, dtype)
         checkpointing.apply(model, settings.checkpointing)
@@ -128,6 +88,10 @@ class Engine:
         self_check(self.policy, self.engine, f"policy {policy_dir}", dtype, self.device, rank % degree, degree)
         self.reset_optimizer()
 
+    @property
+    def model(self) -> PreTrainedModel:
+        return self.policy.model
+
     def _attention(self, config: PreTrainedConfig) -> Attend:
         chosen = kernel(self.settings.attention)
         return Whole(chosen) if self._row_group is None else Ulysses(chosen, config, self._row_group)
@@ -142,11 +106,6 @@ class Engine:
         normaliser: float | None = None,
         with_entropy: bool = False,
     ) -> OptimizerStep:
-        """One optimiser step on the sum of `loss_of` over all documents of all ranks, divided by `normaliser`.
-
-        The normaliser is the number of all targets if not given. Raises `TrainingStuck` on every rank when
-        `max_skipped` steps in a row were skipped.
-        """
         tokens = sum(len(d.targets) for d in documents)
         layout = self._plan(documents)
         self.engine.train()
@@ -193,10 +152,6 @@ class Engine:
     # ---- log-probabilities and weights -------------------------------------------------------------------------------
 
     def logprobs(self, sequences: Sequence[tuple[Int32, Int32]], temperature: float | None = None) -> list[Float32]:
-        """For each (prompt_ids, response_ids): float32[R], nats, of the response tokens.
-
-        At `temperature`, the policy's if None.
-        """
         with self.policy.at_temperature(temperature or self.policy.temperature):
             return self.document_logprobs([document(prompt, response) for prompt, response in sequences])
 
@@ -215,11 +170,11 @@ class Engine:
         torch.distributed.all_reduce(flat)
         return np.split(flat.cpu().numpy(), ends[:-1]) if len(ends) else []
 
-    def named_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """(Hugging Face name, full tensor) of every parameter, tied ones once.
+    def frozen(self, folder: Path) -> Reference:
+        return Reference(self, folder)
 
-        Under ZeRO-3 each is gathered as it is reached and valid until the next: all ranks iterate to the end.
-        """
+    def named_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Under ZeRO-3 each is gathered as it is reached and valid until the next."""
         for name, parameter in self.policy.model.named_parameters():
             with deepspeed.zero.GatheredParameters([parameter], enabled=self.settings.zero_stage == 3):
                 yield name, parameter.data
@@ -241,18 +196,41 @@ class Engine:
         logprobs, entropies = module(batch, with_entropy=with_entropy)
         return Share(indices, batch.held, batch.documents, self._across), logprobs, entropies
 
-    # ---- state -------------------------------------------------------------------------------------------------------
+    # ---- between ranks -----------------------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, object]:
-        """What must be saved beside weights, optimiser state and the process's random states."""
-        return {"optimizer_steps": self.optimizer_steps}
+    def sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        torch.distributed.all_reduce(values)
+        return values
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.optimizer_steps = state["optimizer_steps"]
+    def max_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        torch.distributed.all_reduce(values, op=torch.distributed.ReduceOp.MAX)
+        return values
+
+    # ---- checkpoints -------------------------------------------------------------------------------------------------
+
+    def keep_checkpoints(self, folder: Path, settings: SaveSettings) -> None:
+        keep, deadline_s = settings.keep, self.settings.step_deadline_s
+        self._checkpointer = Checkpointer(folder, keep, settings.asynchronous, self.rank, self.world_size, deadline_s)
+
+    def save(self, step: int, state: Mapping[str, object]) -> None:
+        assert self._checkpointer is not None
+        self._checkpointer.save(self.engine, step, {**state, "engine": {"optimizer_steps": self.optimizer_steps}})
+
+    def saved(self) -> None:
+        if self._checkpointer is not None:
+            self._checkpointer.wait()
+
+    def load(self, path: Path) -> dict[str, Any]:
+        state = load(self.engine, path)
+        self.optimizer_steps = state.pop("engine", state.get("learner"))["optimizer_steps"]  # as in version 0.1.0
+        return state
 
     def close(self) -> None:
-        """Free DeepSpeed's hooks and buffers; the process group lives as long as the process."""
-        self.engine.destroy()
+        """And DeepSpeed's hooks and buffers; the process group lives as long as the process."""
+        try:
+            self.saved()
+        finally:
+            self.engine.destroy()
 
 
 def _not_finite(loss: torch.Tensor, logprobs: torch.Tensor) -> torch.Tensor:

@@ -10,15 +10,15 @@ from transformers import AutoTokenizer
 
 from reprise.learner.checkpoints import check_architecture
 from reprise.learner.checkpoints import weights as masters
-from reprise.learner.engine import Engine
 from reprise.learner.policy import load_model
+from reprise.learner.train_engine import TrainEngine
 from reprise.models.saving import save_policy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def export(engine: Engine, folder: str | Path) -> None:
+def export(engine: TrainEngine, folder: str | Path) -> None:
     """Write weights, configuration, tokenizer, chat template and generation config to `folder` (collective).
 
     Rank 0 writes; all ranks gather under ZeRO-3 and return when the folder is complete.
@@ -28,7 +28,7 @@ def export(engine: Engine, folder: str | Path) -> None:
         if engine.rank == 0:
             weights[name] = tensor.detach().to("cpu", copy=True).contiguous()
     if engine.rank == 0:
-        _save(engine.policy.model, weights, engine.policy_dir, folder)
+        _save(engine.model, weights, engine.policy_dir, folder)
     torch.distributed.barrier()
 
 

@@ -1,4 +1,4 @@
-"""The RL objective on an engine: batches of groups in, optimiser steps and metrics out."""
+"""The RL objective on a train engine: batches of groups in, optimiser steps and metrics out."""
 
 from __future__ import annotations
 
@@ -11,42 +11,31 @@ import torch
 
 from reprise.core.types import Float32, Group
 from reprise.learner.batch import PolicyDocument, policy_documents
-from reprise.learner.engine import Engine, OptimizerStep, Share
 from reprise.learner.losses import PolicyTokens, normaliser, policy_loss
 from reprise.learner.metrics import PolicyTally, step_metrics
 from reprise.learner.optim import rl_schedule
 from reprise.learner.packing import require_fits
-from reprise.learner.reference import Reference
 from reprise.learner.settings import LearnerSettings
+from reprise.learner.train_engine import FrozenPolicy, OptimizerStep, Share, TrainEngine
 
 T = TypeVar("T")
 
 
-class Learner(Engine):
-    """An `Engine` that trains on groups. Its seed also orders the minibatches."""
+class Learner:
+    """Trains an engine on groups.
 
-    settings: LearnerSettings
+    seed   orders the minibatches; the same on every rank
+    """
 
-    def __init__(
-        self,
-        settings: LearnerSettings,
-        policy_dir: str | Path,
-        dtype: str,
-        temperature: float,
-        rank: int,
-        world_size: int,
-        master_addr: str,
-        master_port: int,
-        seed: int,
-    ) -> None:
-        super().__init__(settings, policy_dir, dtype, temperature, rank, world_size, master_addr, master_port, seed)
+    def __init__(self, engine: TrainEngine, settings: LearnerSettings, seed: int) -> None:
+        self.engine, self.settings = engine, settings
         self._order = np.random.default_rng(seed)
         self._loss = policy_loss(settings.loss)
-        self.reference: Reference | None = None
+        self.reference: FrozenPolicy | None = None
 
     def hold_reference(self, folder: Path) -> None:
         """Hold the policy in a Hugging Face folder for the KL term (collective)."""
-        self.reference = Reference(self, folder)
+        self.reference = self.engine.frozen(folder)
 
     def train_batch(self, batch: Sequence[Group], version: int) -> dict[str, float]:
         """`epochs` passes over a batch in `minibatches` disjoint random parts, an optimiser step each; its metrics.
@@ -63,7 +52,7 @@ class Learner(Engine):
             # Minibatch by minibatch: in the rows of the steps to come, so that rounding is theirs too and a ratio is
             # exactly 1 before the first step. gspo's clip is narrower than what bfloat16 differs by in other rows.
             for part in first_epoch:
-                for doc, proximal in zip(part, self.document_logprobs([d.document for d in part])):
+                for doc, proximal in zip(part, self.engine.document_logprobs([d.document for d in part])):
                     doc.proximal = proximal
         if self.settings.kl_coef:
             if self.reference is None:
@@ -71,12 +60,12 @@ class Learner(Engine):
             for doc, reference in zip(documents, self.reference.logprobs([d.document for d in documents])):
                 doc.reference = reference
 
-        tally, steps = PolicyTally(self.device), list[OptimizerStep]()
+        tally, steps = PolicyTally(self.engine.device), list[OptimizerStep]()
         for epoch in range(self.settings.epochs):
             for part in first_epoch if epoch == 0 else self._minibatches(documents):
                 measured = epoch == 0 and (ahead or not steps)
                 steps.append(self._policy_step(part, version, tally, measured))
-        return tally.reduce() | step_metrics(steps)
+        return tally.reduce(self.engine) | step_metrics(steps)
 
     def _minibatches(self, documents: list[PolicyDocument]) -> list[list[PolicyDocument]]:
         """Disjoint random parts, none of them empty."""
@@ -102,7 +91,7 @@ class Learner(Engine):
                     behaviour=behaviour,
                     advantages=share.of([np.full(len(d.behaviour), d.advantage, np.float32) for d in docs]),
                     trajectories=share.documents,
-                    lengths=torch.tensor([float(len(d.behaviour)) for d in docs], device=self.device),
+                    lengths=torch.tensor([float(len(d.behaviour)) for d in docs], device=self.engine.device),
                     reference=_given(share, [d.reference for d in docs], None),
                     across=share.across,
                 ),
@@ -116,17 +105,16 @@ class Learner(Engine):
 
         tokens = sum(len(d.behaviour) for d in documents)
         divisor = normaliser(self._loss, self.settings, tokens=tokens, sequences=len(documents))
-        lr = rl_schedule(self.settings).at(self.optimizer_steps)
-        return self.optimizer_step([d.document for d in documents], lr, loss_of, divisor, with_entropy=True)
+        lr = rl_schedule(self.settings).at(self.engine.optimizer_steps)
+        return self.engine.optimizer_step([d.document for d in documents], lr, loss_of, divisor, with_entropy=True)
 
     # ---- state -------------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, object]:
-        """And the random state of the minibatches' order."""
-        return super().state() | {"order": self._order.bit_generator.state}
+        """What must be saved beside the engine's: the random state of the minibatches' order."""
+        return {"order": self._order.bit_generator.state}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        super().load_state(state)
         self._order.bit_generator.state = state["order"]
 
 

@@ -37,8 +37,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from reprise.learner.engine import OptimizerStep
 from reprise.learner.losses import LossSum
+from reprise.learner.train_engine import OptimizerStep, TrainEngine
 
 _MEANS = (
     "policy/entropy",
@@ -89,12 +89,11 @@ class PolicyTally:
         self._add("policy/mismatch_kl", k3[current].sum(), current.sum())
         self._add("policy/mismatch_abs", log_ratio[current].abs().sum(), current.sum())
 
-    def reduce(self) -> dict[str, float]:
+    def reduce(self, engine: TrainEngine) -> dict[str, float]:
         """The metrics over all ranks (collective). A mean without a token to average over is left out."""
-        torch.distributed.all_reduce(self._sums)
-        torch.distributed.all_reduce(self._ratio_max, op=torch.distributed.ReduceOp.MAX)
-        means = {name: total / count for name, (total, count) in zip(_MEANS, self._sums.tolist()) if count}
-        largest = self._ratio_max.item()
+        sums = engine.sum_over_ranks(self._sums).tolist()
+        means = {name: total / count for name, (total, count) in zip(_MEANS, sums) if count}
+        largest = engine.max_over_ranks(self._ratio_max).item()
         return means | ({"policy/ratio_max": largest} if largest > -torch.inf else {})
 
 

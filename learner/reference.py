@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import deepspeed
 
 from reprise.core.types import Float32
-from reprise.learner.engine import Engine
 from reprise.learner.packing import Document
 from reprise.learner.policy import Policy, load_model
+
+if TYPE_CHECKING:
+    from reprise.learner.engine import Engine
 
 
 class Reference:

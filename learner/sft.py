@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from reprise.core.errors import UserError
-from reprise.learner.engine import Engine, OptimizerStep, Share
 from reprise.learner.losses import sft
 from reprise.learner.packing import Document
+from reprise.learner.train_engine import OptimizerStep, Share, TrainEngine
 
 
-def sft_step(engine: Engine, documents: Sequence[Document], lr: float) -> tuple[float, OptimizerStep]:
+def sft_step(engine: TrainEngine, documents: Sequence[Document], lr: float) -> tuple[float, OptimizerStep]:
     """One optimiser step on the documents, the same on every rank; the loss before it, nats a token (collective).
 
     Raises UserError for a document longer than the token budget.
@@ -26,11 +26,10 @@ def sft_step(engine: Engine, documents: Sequence[Document], lr: float) -> tuple[
         return loss
 
     step = engine.optimizer_step(documents, lr, loss_of)
-    torch.distributed.all_reduce(total)
-    return total.item() / step.tokens, step
+    return engine.sum_over_ranks(total).item() / step.tokens, step
 
 
-def evaluate(engine: Engine, documents: Mapping[str, Sequence[Document]]) -> dict[str, float]:
+def evaluate(engine: TrainEngine, documents: Mapping[str, Sequence[Document]]) -> dict[str, float]:
     """Mean negative log-likelihood of each domain's targets, nats a token (collective)."""
     flat = [d for domain in documents.values() for d in domain]
     _require_fits(flat, engine.settings.token_budget)

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol, cast
 
+from reprise.core.errors import UserError
+from reprise.core.plugins import resolve
 from reprise.core.transport import Message
 from reprise.core.types import FinishReason, Float32, Int32
+from reprise.rollout.settings import RolloutSettings
+
+Dtype = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,10 @@ class WeightReceiving(Protocol):
 
 
 class RolloutEngine(WeightReceiving, Protocol):
-    """One copy of the policy that samples, and can be given new weights while it samples."""
+    """One copy of the policy that samples, and can be given new weights while it samples.
+
+    A class that `rollout.engine.use` names is built inside a running event loop, as `VllmEngine` is: `EngineClass`.
+    """
 
     async def sample(self, prompt_ids: Int32, sampling: Sampling) -> list[Completion]:
         """`sampling.n` continuations of the prompt, int32[P]; raises if the engine is dead or they are overdue."""
@@ -105,3 +114,31 @@ class RolloutEngine(WeightReceiving, Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class EngineClass(Protocol):
+    """How an engine is built.
+
+    settings    the recipe's `rollout` section
+    policy_dir  Hugging Face folder; its weights may be stale, version 0 is published before the first sample
+    dtype       of weights, activations and cache
+    transport   dotted path of the class by which weights come (`core.transport.transport_class`)
+    seed        for what is drawn beside the requests' own noise
+    """
+
+    def __call__(
+        self, settings: RolloutSettings, policy_dir: Path, *, dtype: Dtype, transport: str, seed: int
+    ) -> RolloutEngine: ...
+
+
+def engine_class(use: str) -> EngineClass:
+    """The engine that `rollout.engine.use` names. UserError if it lacks a method of `RolloutEngine`."""
+    found = resolve("reprise.rollout.vllm_engine:VllmEngine" if use == "vllm" else use, "rollout.engine.use")
+    wanted = vars(RolloutEngine) | vars(WeightReceiving)
+    # A subclass inherits what the protocol declares, which does nothing.
+    if lacking := [n for n, nothing in wanted.items() if n[0] != "_" and getattr(found, n, nothing) is nothing]:
+        raise UserError(
+            f"rollout.engine.use: {use} is no rollout engine: it lacks {', '.join(lacking)} "
+            "(reprise.rollout.engine.RolloutEngine)"
+        )
+    return cast(EngineClass, found)

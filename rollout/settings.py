@@ -10,9 +10,15 @@ _TOKENS_A_STEP = 8192
 
 
 class EngineSettings(BaseModel):
-    """One vLLM engine. Keys keep vLLM's names where vLLM has one."""
+    """One rollout engine. Keys keep vLLM's names where vLLM has one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    use: str = Field(
+        "vllm",
+        pattern="^vllm$|:",
+        description="what samples: vllm, or an engine of your own, ./mine.py:MyEngine",
+    )
 
     max_model_len: int = Field(256, ge=8, description="longest prompt + response, in tokens")
     max_num_seqs: int = Field(128, ge=1, description="sequences decoded at once")

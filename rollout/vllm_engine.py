@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from vllm import SamplingParams
@@ -23,7 +23,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from reprise.core.transport import Message, transport_class
 from reprise.core.types import FinishReason, Float32, Int32
 from reprise.rollout.busy import BusyClock, StepListener
-from reprise.rollout.engine import Completion, EngineStats, Sampling
+from reprise.rollout.engine import Completion, Dtype, EngineStats, Sampling
 from reprise.rollout.group_deadlines import GroupDeadlines
 from reprise.rollout.settings import RolloutSettings
 from reprise.rollout.vllm_plugin import BACKEND
@@ -33,19 +33,10 @@ CORE_IS_GONE = "the engine's core process has died; its log says why"
 _WHOLE = {"stop", "length"}  # how a response ends that is all the policy wrote
 _ATTEMPTS = 3
 _LOOK_S = 1.0  # seconds between two looks at what an unfinished group does
-Dtype = Literal["float32", "bfloat16"]
 
 
 class VllmEngine:
-    """One `AsyncLLM`. Build it inside a running event loop.
-
-    Args:
-        settings: the recipe's `rollout` section.
-        policy_dir: Hugging Face folder; its weights may be stale, version 0 is published before the first sample.
-        dtype: of weights, activations and cache.
-        transport: dotted path of the class by which weights come.
-        seed: for what vLLM draws beside the requests' own noise.
-    """
+    """One `AsyncLLM`, built inside a running event loop; see `rollout.engine.EngineClass`."""
 
     def __init__(self, settings: RolloutSettings, policy_dir: Path, *, dtype: Dtype, transport: str, seed: int) -> None:
         self._clock = BusyClock()

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from engine_harness import LiveEngine
 from transformers import AutoModelForCausalLM
 
 import reprise.models.motif2  # noqa: F401  so that the Auto classes know it
 from reprise.core.types import Trajectory
+from reprise.learner.publishing.control import EngineControl
 from reprise.learner.publishing.publisher import Publisher
 from reprise.learner.publishing.settings import PublishSettings
+
+SMALL_BUCKETS = PublishSettings(bucket_mb=0.5)
 
 
 def logprobs(model: torch.nn.Module, ids: np.ndarray, temperature: float) -> np.ndarray:
@@ -28,17 +30,17 @@ def logprobs(model: torch.nn.Module, ids: np.ndarray, temperature: float) -> np.
 class Policies:
     """The policy at each version: random steps apart, so that a token of the wrong version is seen at once."""
 
-    def __init__(self, folder: Path, live: LiveEngine) -> None:
+    def __init__(self, folder: Path, control: EngineControl, settings: PublishSettings = SMALL_BUCKETS) -> None:
         self.model = AutoModelForCausalLM.from_pretrained(folder).float()
         self.at_version: dict[int, torch.nn.Module] = {}
         self.drop: str | None = None
         self.publisher = Publisher(
-            PublishSettings(bucket_mb=0.5),
+            settings,
             dtype="float32",
             module=self.model,
             weights=self._weights,
             logprobs=lambda ids: logprobs(self.model, np.asarray(ids), 1.0).astype(np.float32),
-            control=live,
+            control=control,
             rank=0,
             master_address="127.0.0.1",
             master_port=0,

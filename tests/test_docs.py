@@ -53,6 +53,8 @@ EXAMPLES = {
     "vowels.yaml",
     "reinforce.py",
     "test_reinforce.py",
+    "shared_folder.py",
+    "torch_engine.py",
     "my_rewards.py",
     "recipe.yaml",
 }  # and what lies in the folder of a run

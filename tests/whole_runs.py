@@ -36,11 +36,11 @@ TIED = {"policy.build": "reprise.models.tiny:build", "policy.build_args": "{}"} 
 class Run:
     """`reprise train` in a process of its own, with everything it started."""
 
-    def __init__(self, folder: Path, settings: dict[str, object], recipe: Path = DEMO) -> None:
+    def __init__(self, folder: Path, settings: dict[str, object], recipe: Path = DEMO, cwd: Path = ROOT) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder / recipe.stem
         overrides = [f"--set={key}={value}" for key, value in (settings | {"runs_dir": folder}).items()]
-        self.log = folder / "log.txt"
+        self.log, self._cwd = folder / "log.txt", cwd
         self._start(str(recipe), *overrides)
 
     def resume(self, *overrides: str) -> None:
@@ -51,7 +51,7 @@ class Run:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "reprise", "train", *arguments],
-                cwd=ROOT,
+                cwd=self._cwd,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # A shell that starts its jobs in the background has them ignore Ctrl-C, and that is inherited.

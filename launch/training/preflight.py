@@ -33,6 +33,7 @@ from reprise.learner.heads import heads_of
 from reprise.learner.settings import LOSSES, EngineSettings, SaveSettings, WarmStartSettings
 from reprise.models.policy import check_policy, policy_config, read_config
 from reprise.rewards.registry import build_verifiers
+from reprise.rollout.engine import engine_class
 from reprise.rollout.entry_points import check_entry_points
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Preflight:
 
 def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     """All checks that need no policy folder; those of `check_folder` too if `policy.path` already gives one."""
-    check_entry_points()
+    check_rollout_engine(recipe.rollout.engine.use)
     check_temporary_folder()
     check_policy(recipe.policy)
     config = policy_config(recipe.policy)
@@ -75,6 +76,14 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     if recipe.policy.path is not None:
         placed = check_folder(recipe, nodes, Path(recipe.policy.path), tasks)
     return Preflight(tasks, placed)
+
+
+def check_rollout_engine(use: str) -> None:
+    """Refuse an engine that lacks a method; for vLLM, an environment whose processes would not find what is ours."""
+    if use == "vllm":
+        check_entry_points()  # and vLLM is not imported, which takes seconds
+    else:
+        engine_class(use)
 
 
 def check_loss(loss: str) -> None:

@@ -4,56 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError
+from stand_ins import StandInEngine, local, rollout_actor
 
 from reprise.actors.errors import ActorFailure
 from reprise.actors.fleet import Fleet, FleetStats, Sampled
-from reprise.actors.remote import Actor
-from reprise.actors.rollout import RolloutActor
 from reprise.core.types import Group, Task, Verdict
 from reprise.rewards.base import Answer
 from reprise.rewards.pool.verifier_pool import PoolCounts, Verified
-from reprise.rollout.engine import EngineStats, RolloutEngine
+from reprise.rollout.engine import RolloutEngine
 from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
-from reprise.rollout.settings import RolloutSettings
 
 
-class Episode:
+class Played:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
     async def run(self, engine: RolloutEngine, request: SampleRequest) -> tuple[Group, Responses]:
+        self.asked.append(request.task.id)
         if request.task.id == "long":
             raise TaskDoesNotFit("task 'long': no room")
         if request.task.id == "deadly":
             raise ActorDiedError
         return Group(request.group_id, request.task, (), 0), Responses(("a", "b"), (False, True), (3, 5), 0.5)
-
-
-class Handle:
-    """A rollout actor as if through Ray."""
-
-    def __init__(self) -> None:
-        self._actor = RolloutActor(RolloutSettings(), Path("."), "float32", "none", 0)
-        self._actor._engine = None  # type: ignore[assignment]
-        self._actor._episode = Episode()
-        self.asked: list[str] = []
-        self.sample = SimpleNamespace(remote=self._sample)
-        self.stats = SimpleNamespace(remote=self._stats)
-
-    def _sample(self, request: SampleRequest) -> tuple[Any, Any]:
-        self.asked.append(request.task.id)
-        answer = asyncio.ensure_future(self._actor.sample(request))
-
-        async def part(index: int) -> Any:
-            return (await answer)[index]
-
-        return asyncio.ensure_future(part(0)), asyncio.ensure_future(part(1))
-
-    async def _stats(self) -> EngineStats:
-        return EngineStats((), 0, 0)
 
 
 class Pool:
@@ -72,8 +48,10 @@ def request(task: str) -> SampleRequest:
     return SampleRequest(Task(task, "?", "sums", "mine"), f"{task}#1", 0, 2)
 
 
-def fleet(pool: Pool, *engines: Handle) -> Fleet:
-    return Fleet([Actor(engine) for engine in engines or [Handle()]], {"mine": pool, "other": Pool()})  # type: ignore[dict-item]
+def fleet(pool: Pool, *episodes: Played) -> Fleet:
+    """Of an engine for each of the episodes."""
+    engines = [local(rollout_actor(StandInEngine(), episode)) for episode in episodes or [Played()]]
+    return Fleet(engines, {"mine": pool, "other": Pool()})  # type: ignore[dict-item]
 
 
 def test_why_a_task_was_left_out_is_reported_once_and_others_are_sampled() -> None:
@@ -124,6 +102,6 @@ def test_an_engine_that_fails_is_named_and_whatever_becomes_of_a_request_its_eng
         await made.sample(request("a"))
         await asyncio.gather(made.sample(request("b")), made.sample(request("c")))
 
-    engines = Handle(), Handle()
+    engines = Played(), Played()
     asyncio.run(run())
     assert [engine.asked for engine in engines] == [["deadly", "long", "a", "b"], ["c"]]

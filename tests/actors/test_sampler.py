@@ -1,102 +1,75 @@
-"""The sampler with the real admission and buffer, on one event loop; engines and Ray are stood in for."""
+"""The sampler with the real fleet, rollout actor, admission and buffer, on one event loop; the engine is a stand-in."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
+import virtual_time
 from small_groups import settings
+from stand_ins import StandInEngine, StandInFleet, local, single_turn, tokens
 
-from reprise.actors.buffer import BufferActor
+from reprise.actors.buffer import Added, BufferActor
 from reprise.actors.fleet import Sampled
-from reprise.actors.remote import Actor
 from reprise.actors.sampler import Finished, Sampler, TakenBatch
-from reprise.core.types import FinishReason, Group, Task, Trajectory, Verdict
-from reprise.rewards.pool.verifier_pool import Verified
+from reprise.core.types import Group, Int32, Task, Verdict
 from reprise.rollout.admission import Admission
-from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
+from reprise.rollout.chat import ChatCodec
+from reprise.rollout.engine import Completion, Sampling
+from reprise.rollout.episodes import single_turn as episode
+from reprise.rollout.episodes.base import SampleRequest, TaskDoesNotFit
+from reprise.rollout.settings import RolloutSettings
 
 SETTINGS = settings(max_uses=1, batch_groups=2, fresh_fraction=1.0, take_deadline_s=5)
 
 
-def sampled_group(request: SampleRequest, scores: Sequence[float]) -> Sampled:
-    """Each response's text is the score that it will get. The group stands for a reference to it."""
-    one = np.ones(1, dtype=np.int32)
-    version = np.full(1, request.start_version, dtype=np.int32)
-    trajectories = tuple(
-        Trajectory(
-            task_id=request.task.id,
-            group_id=request.group_id,
-            prompt_ids=one,
-            response_ids=one,
-            behaviour_logprobs=np.zeros(1, dtype=np.float32),
-            versions=version,
-            trainable=np.ones(1, dtype=np.bool_),
-            finish_reason=FinishReason.STOP,
-        )
-        for _ in scores
-    )
-    group = Group(request.group_id, request.task, trajectories, request.start_version)
-    return Sampled(group, Responses(tuple(map(str, scores)), (False,) * len(scores), (1,) * len(scores), seconds=0.1))
+class Engine(StandInEngine):
+    """Ends a group when a test says so: each response is the score that it will get."""
+
+    def __init__(self, codec: ChatCodec) -> None:
+        super().__init__()
+        self.gates: dict[str, asyncio.Future[Sequence[float]]] = {}
+        self._codec = codec
+
+    async def sample(self, prompt_ids: Int32, sampling: Sampling) -> list[Completion]:
+        version = self.version
+        task = sampling.name.removeprefix("group ").partition("#")[0]
+        gate = self.gates[task] = asyncio.get_running_loop().create_future()
+        return [tokens(self._codec.response_ids(str(score)), version=version) for score in await gate]
 
 
-class Remote:
-    """Calls a coroutine function as if through Ray: the work is done at once, the answer may come later."""
-
-    def __init__(
-        self,
-        method: Callable[..., Awaitable[Any]],
-        delay: Callable[..., Awaitable[None]] | None = None,
-        returns: int = 1,
-    ) -> None:
-        self._method, self._delay, self._returns = method, delay, returns
-
-    def remote(self, *arguments: Any) -> Any:
-        answer = asyncio.ensure_future(self._call(*arguments))
-        if self._returns == 1:
-            return answer
-        return tuple(asyncio.ensure_future(self._part(answer, i)) for i in range(self._returns))
-
-    async def _call(self, *arguments: Any) -> Any:
-        result = await self._method(*arguments)
-        if self._delay is not None:
-            await self._delay(*arguments)
-        return result
-
-    @staticmethod
-    async def _part(answer: asyncio.Future[Any], index: int) -> Any:
-        return (await answer)[index]
-
-
-class Buffer:
-    def __init__(self, delay: Callable[..., Awaitable[None]] | None = None) -> None:
-        actor = BufferActor(SETTINGS, seed=0, uses_per_take=1)
-        self.add, self.take = Remote(actor.add, delay), Remote(actor.take, returns=2)
-
-
-class Fleet:
-    """Samples a group when a test says so."""
-
+class Fleet(StandInFleet):
     def __init__(self) -> None:
-        self.gates: dict[str, asyncio.Future[Any]] = {}
-        self.requests: list[SampleRequest] = []
+        episode = single_turn(RolloutSettings())
+        self.engine = Engine(episode.codec)
+        self.gates = self.engine.gates
+        super().__init__(self.engine, episode, lambda text: Verdict.scored(float(text)))
 
     async def sample(self, request: SampleRequest) -> Sampled:
-        self.requests.append(request)
-        gate = self.gates[request.task.id] = asyncio.get_running_loop().create_future()
-        return sampled_group(request, await gate)
-
-    async def verify(self, task: Task, responses: Responses) -> Verified:
-        return Verified([Verdict.scored(float(text)) for text in responses.texts], queue_seconds=0.2, seconds=0.3)
+        self.engine.version = request.start_version
+        return await super().sample(request)
 
     async def finish(self, task_id: str, scores: Sequence[float] = (0.0, 1.0)) -> None:
         while task_id not in self.gates:
             await asyncio.sleep(0)
         self.gates[task_id].set_result(scores)
         await asyncio.sleep(0.01)
+
+
+class Buffer(BufferActor):
+    """The real one; its answer to `add` may come late."""
+
+    def __init__(self, delay: Callable[[Group], Awaitable[None]] | None = None) -> None:
+        super().__init__(SETTINGS, seed=0, uses_per_take=1)
+        self._delay = delay
+
+    async def add(self, group: Group, verdicts: Sequence[Verdict]) -> Added:
+        added = await super().add(group, verdicts)
+        if self._delay is not None:
+            await self._delay(group)
+        return added
 
 
 def tasks() -> Iterator[Task]:
@@ -118,8 +91,8 @@ def make(
     finished: list[Finished] = []
     failures: list[BaseException] = []
     sampler = Sampler(
-        fleet,  # type: ignore[arg-type]
-        Actor(buffer),
+        fleet,
+        local(buffer),
         Admission(staleness, SETTINGS.fresh_per_batch, concurrent),
         tasks(),
         group_size=2,
@@ -155,7 +128,7 @@ def test_a_batch_is_the_groups_that_have_finished_and_new_ones_start_in_their_pl
         assert sorted(fleet.gates) == ["t0", "t1", "t2", "t3", "t4", "t5"]
         await sampler.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def test_of_groups_of_one_version_those_that_started_first_are_in_the_batch() -> None:
@@ -169,10 +142,15 @@ def test_of_groups_of_one_version_those_that_started_first_are_in_the_batch() ->
         assert failures == []
         await sampler.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
-def test_a_finished_group_is_reported_with_its_verifier_the_seconds_of_its_stages_and_the_totals() -> None:
+def test_a_finished_group_is_reported_with_its_verifier_the_seconds_of_its_stages_and_the_totals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter([7.0, 7.0] + [7.1] * 9)  # two groups start, and one ends
+    monkeypatch.setattr(episode, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
     async def run() -> Finished:
         fleet = Fleet()
         sampler, finished, _ = make(fleet, Buffer(), staleness=0)
@@ -182,9 +160,9 @@ def test_a_finished_group_is_reported_with_its_verifier_the_seconds_of_its_stage
         [group] = finished
         return group
 
-    group = asyncio.run(run())
+    group = virtual_time.run(run())
     assert group.verifier == "exact"
-    assert (group.generate_seconds, group.queue_seconds, group.verify_seconds) == (0.1, 0.2, 0.3)
+    assert (group.generate_seconds, group.queue_seconds, group.verify_seconds) == (pytest.approx(0.1), 0.2, 0.3)
     assert group.added.counters["groups/admitted"] == 1
     assert group.added.answers["d"]["scored"] == 2
 
@@ -199,7 +177,7 @@ def test_a_group_that_teaches_nothing_makes_room_for_another() -> None:
         assert [group.added.reason for group in finished] == ["zero_variance"]
         await sampler.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 @pytest.mark.timeout(30)  # it would wait for ever
@@ -216,7 +194,7 @@ def test_fewer_groups_at_once_than_a_batch_has_still_fill_it(staleness: int) -> 
         assert failures == []
         await sampler.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def test_a_group_whose_answer_is_still_on_the_way_is_in_a_later_batch() -> None:
@@ -225,7 +203,7 @@ def test_a_group_whose_answer_is_still_on_the_way_is_in_a_later_batch() -> None:
     async def run() -> None:
         answered = asyncio.Event()
 
-        async def late(group: Group, verdicts: Sequence[Verdict]) -> None:
+        async def late(group: Group) -> None:
             if group.task.id == "t0":
                 await answered.wait()
 
@@ -245,7 +223,7 @@ def test_a_group_whose_answer_is_still_on_the_way_is_in_a_later_batch() -> None:
         assert set(await ids(await sampler.batch(1))) == {"t0#1", "t3#4"}
         await sampler.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def test_a_batch_that_does_not_come_says_what_is_missing() -> None:
@@ -258,7 +236,7 @@ def test_a_batch_that_does_not_come_says_what_is_missing() -> None:
             await sampler.batch(0)
         await sampler.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def test_a_group_that_fails_is_reported() -> None:
@@ -274,7 +252,7 @@ def test_a_group_that_fails_is_reported() -> None:
         assert sampler.unfinished() == ["t0", "t1"]  # and a run resumed from here would pose both again
         await sampler.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def test_what_goes_wrong_after_a_group_was_stored_is_reported_too() -> None:
@@ -291,7 +269,7 @@ def test_what_goes_wrong_after_a_group_was_stored_is_reported_too() -> None:
     def full_disk(finished: Finished) -> None:
         raise OSError("no space left")
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def test_group_ids_go_on_where_a_stopped_run_left_off() -> None:
@@ -312,7 +290,7 @@ def test_group_ids_go_on_where_a_stopped_run_left_off() -> None:
         ]
         await resumed.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def test_unfinished_tasks_are_those_started_and_neither_trained_on_nor_rejected() -> None:
@@ -330,7 +308,7 @@ def test_unfinished_tasks_are_those_started_and_neither_trained_on_nor_rejected(
         assert sampler.groups_started == 5
         await sampler.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())
 
 
 def test_in_place_of_a_task_whose_prompt_does_not_fit_another_starts() -> None:
@@ -346,4 +324,4 @@ def test_in_place_of_a_task_whose_prompt_does_not_fit_another_starts() -> None:
         assert (len(finished), failures, sampler.unfinished()) == (2, [], [])
         await sampler.stop()
 
-    asyncio.run(run())
+    virtual_time.run(run())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doc_examples import examples
 from rich.console import Console
 from whole_runs import Run
 
@@ -46,12 +47,6 @@ def shown(document: Path) -> Iterator[tuple[str, str]]:
 
 
 COMMANDS = dict(shown(RECIPES))
-
-
-def examples() -> dict[str, str]:
-    """The files that extending.md has its reader write, by their names."""
-    text = (ROOT / "docs" / "extending.md").read_text()
-    return {m[1]: m[2] for m in re.finditer(r"^```\w+ (\S+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)}
 
 
 def run(name: str, **given: Any) -> dict[str, Any]:

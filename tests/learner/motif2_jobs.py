@@ -26,7 +26,7 @@ def sft_step(
 
     with rank_jobs.learner(rank, world_size, port, settings, folder) as made:
         calls: list[dict[str, Any]] = []
-        kernel = made.policy.attend._kernel
+        kernel = made.engine.policy.attend._kernel
 
         def recorded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, row: Any, scaling: float) -> Any:
             half = query.shape[3] // 2
@@ -37,10 +37,10 @@ def sft_step(
             calls.append({"row": list(row.lengths), "heads": heads, "signal": signal.tolist()})
             return kernel(query, key, value, row, scaling)
 
-        made.policy.attend._kernel = recorded
-        logprobs = made.document_logprobs(documents)
+        made.engine.policy.attend._kernel = recorded
+        logprobs = made.engine.document_logprobs(documents)
         with rank_jobs.gradients_before_each_step(made) as gradients:
-            loss, _ = sft_step(made, documents, settings.lr)
+            loss, _ = sft_step(made.engine, documents, settings.lr)
         return {"logprobs": logprobs, "loss": loss, "gradients": gradients[0], "calls": calls}
 
 

@@ -27,22 +27,23 @@ def learner(
     dtype: str = "float32",
 ) -> Iterator[Any]:
     """A learner whose lm_head refuses to make logits."""
+    from reprise.learner.engine import Engine
     from reprise.learner.learner import Learner
 
-    made = Learner(settings, folder, dtype, temperature, rank, world_size, "127.0.0.1", port, seed)
+    engine = Engine(settings, folder, dtype, temperature, rank, world_size, "127.0.0.1", port, seed)
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("full logits were asked for")
 
-    made.policy.model.lm_head.forward = refuse
+    engine.model.lm_head.forward = refuse
     try:
-        yield made
+        yield Learner(engine, settings, seed)
     finally:
-        made.close()
+        engine.close()
 
 
 def weights(made: Any) -> Weights:
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in made.named_weights()}
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in made.engine.named_weights()}
 
 
 @contextmanager
@@ -51,16 +52,17 @@ def gradients_before_each_step(made: Any) -> Iterator[list[Weights]]:
     from deepspeed.utils import safe_get_full_grad
 
     collected: list[Weights] = []
-    original = made.engine.step
+    deepspeed, model = made.engine.engine, made.engine.model
+    original = deepspeed.step
 
     def step() -> None:
-        named = made.policy.model.named_parameters()
+        named = model.named_parameters()
         collected.append({n: safe_get_full_grad(p).detach().cpu().numpy().copy() for n, p in named})
         original()
 
-    made.engine.step = step
+    deepspeed.step = step
     yield collected
-    made.engine.step = original
+    deepspeed.step = original
 
 
 def train(
@@ -95,7 +97,7 @@ def logprobs(
     temperature: float,
 ) -> list[np.ndarray]:
     with learner(rank, world_size, port, settings, folder, temperature) as made:
-        return made.logprobs(sequences)
+        return made.engine.logprobs(sequences)
 
 
 def skip_and_go_on(
@@ -113,7 +115,7 @@ def skip_and_go_on(
         made.train_batch(good, 0)
         before = weights(made)
         if bad is None:
-            handle = made.policy.model.model.norm.weight.register_hook(lambda g: g * np.inf if rank == 0 else g)
+            handle = made.engine.model.model.norm.weight.register_hook(lambda g: g * np.inf if rank == 0 else g)
             skipped = made.train_batch(good, 0)
             handle.remove()
         else:
@@ -144,13 +146,13 @@ def warm_start_then_rl(
     from reprise.learner.warm_start import WarmStart
 
     with learner(rank, world_size, port, settings, folder) as made:
-        stage = WarmStart(made, warm)
+        stage = WarmStart(made.engine, warm)
         size = warm.batch_size
         metrics = [stage.sft_steps(traces[i * size : (i + 1) * size]) for i in range(warm.steps)]
         stage.finish()
-        export(made, exported)
+        export(made.engine, exported)
         warmed = weights(made)
-        logprobs = made.logprobs(traces[:4])
+        logprobs = made.engine.logprobs(traces[:4])
         made.train_batch(batch, 0)
         continued = weights(made)
     with learner(rank, world_size, port, settings, exported) as made:
@@ -179,11 +181,12 @@ def stop_and_resume(
 
     with learner(rank, world_size, port, settings, folder, seed=1) as made:
         made.train_batch(batch, 0)
-        export(made, between)
-        state = made.state()
+        export(made.engine, between)
+        state, steps = made.state(), made.engine.optimizer_steps
         straight = made.train_batch(batch, 1), weights(made)
     with learner(rank, world_size, port, settings, between, seed=2) as made:
         made.load_state(state)
+        made.engine.optimizer_steps = steps
         return {"straight": straight, "resumed": (made.train_batch(batch, 1), weights(made))}
 
 
@@ -226,9 +229,9 @@ def skip_until_it_ends(
     with learner(rank, world_size, port, settings, folder) as made:
         made.train_batch(good, 0)
         if planted == "gradient":
-            made.policy.model.model.norm.weight.register_hook(lambda g: g * np.inf if rank == 0 else g)
+            made.engine.model.model.norm.weight.register_hook(lambda g: g * np.inf if rank == 0 else g)
         if planted == "logprobs":
-            made.policy.model.model.norm.weight.data.fill_(np.nan)
+            made.engine.model.model.norm.weight.data.fill_(np.nan)
         try:
             for _ in range(settings.max_skipped):
                 made.train_batch(bad if planted == "loss" else good, 0)

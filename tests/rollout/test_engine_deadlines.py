@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 import virtual_time
 from stand_in_llm import Played, StandInLlm, engine_on
+from stand_ins import StandInFleet
 
-from reprise.actors.fleet import Sampled
-from reprise.core.types import FinishReason, Task, Verdict
+from reprise.core.types import FinishReason, Task
 from reprise.launch.evaluation.evaluate import evaluate
 from reprise.launch.reporting.evaluated import Evaluated
-from reprise.rewards.pool.verifier_pool import Verified
-from reprise.rollout.episodes.base import Responses, SampleRequest
+from reprise.rollout.episodes.base import SampleRequest
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]  # they import vLLM
 
@@ -33,19 +32,6 @@ def request(number: int = 0) -> SampleRequest:
     return SampleRequest(Task(str(number), "?", "sums", "exact"), f"{number}#1", 0, 2)
 
 
-class OneEngine:
-    """A fleet of one engine, whose answers are all right."""
-
-    def __init__(self, played: Played) -> None:
-        self._played = played
-
-    async def sample(self, request: SampleRequest) -> Sampled:
-        return Sampled(*await self._played.sample(request))
-
-    async def verify(self, task: Task, responses: Responses) -> Verified:
-        return Verified([Verdict.scored(1.0) for _ in responses.answers(task)], 0.0, 0.0)
-
-
 def evaluated_after_queueing(
     monkeypatch: pytest.MonkeyPatch, policy: Path, tasks: int, slots: int, at_once: int
 ) -> Evaluated:
@@ -57,7 +43,7 @@ def evaluated_after_queueing(
         codec = played.episode.codec
         monkeypatch.setattr(codec, "prompt_ids", lambda task: np.ones(1, np.int32))  # 6,000 take a second
         monkeypatch.setattr(codec, "text", lambda prompt, response: "")
-        fleet: Any = OneEngine(played)
+        fleet = StandInFleet(played.engine, played.episode)
         return await evaluate(fleet, {"sums": TASKS[:tasks]}, samples=1, at_once=at_once, version=0)
 
     result = virtual_time.run(run())

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stand_ins import StandInEngine, tokens
 
-from reprise.core.types import FinishReason, Group, Int32, Task
+from reprise.core.types import FinishReason, Group, Task
 from reprise.models.tiny import character_tokenizer
 from reprise.rewards.base import Answer
 from reprise.rollout.chat import ChatCodec
@@ -23,22 +24,18 @@ from reprise.rollout.settings import EngineSettings, RolloutSettings
 TASK = Task("t", "1+2=", "sums", "exact", answer="3")
 
 
-class StandInEngine:
+def engine_of(codec: ChatCodec, texts: Sequence[str] = ()) -> StandInEngine:
     """Continues every prompt with these texts, the even ones cut off at the limit."""
+    ids = [codec.response_ids(text)[: None if i % 2 else -1] for i, text in enumerate(texts)]
 
-    def __init__(self, codec: ChatCodec, texts: Sequence[str] = ()) -> None:
-        self.asked: list[tuple[Int32, Sampling]] = []
-        self._responses = [codec.response_ids(text)[: None if i % 2 else -1] for i, text in enumerate(texts)]
+    def respond(i: int) -> Completion:
+        logprobs = -np.arange(len(ids[i]), dtype=np.float32) - i
+        versions = np.arange(len(ids[i]), dtype=np.int32) + i
+        return Completion(ids[i], logprobs, versions, FinishReason.STOP if i % 2 else FinishReason.LENGTH)
 
-    async def sample(self, prompt_ids: Int32, sampling: Sampling) -> list[Completion]:
-        self.asked.append((prompt_ids, sampling))
-        return [self._completion(i, ids) for i, ids in enumerate(self._responses)]
-
-    @staticmethod
-    def _completion(i: int, ids: Int32) -> Completion:
-        logprobs = -np.arange(len(ids), dtype=np.float32) - i
-        versions = np.arange(len(ids), dtype=np.int32) + i
-        return Completion(ids, logprobs, versions, FinishReason.STOP if i % 2 else FinishReason.LENGTH)
+    engine = StandInEngine()
+    engine.respond = respond if texts else lambda i: tokens([1])
+    return engine
 
 
 @pytest.fixture
@@ -54,12 +51,12 @@ def single_turn(policy: Path, max_response_tokens: int = 16, max_model_len: int 
 
 
 def play(episode: SingleTurn, engine: StandInEngine, task: Task = TASK, **more: Any) -> tuple[Group, Responses]:
-    return asyncio.run(episode.run(engine, SampleRequest(task, f"{task.id}#1", 3, 2, **more)))  # type: ignore[arg-type]
+    return asyncio.run(episode.run(engine, SampleRequest(task, f"{task.id}#1", 3, 2, **more)))
 
 
 def test_a_group_is_asked_for_once_with_its_own_noise(policy: Path) -> None:
     episode = single_turn(policy)
-    engine = StandInEngine(episode.codec)
+    engine = engine_of(episode.codec)
     play(episode, engine)
     [(prompt, sampling)] = engine.asked
     assert prompt.tolist() == episode.codec.prompt_ids(TASK).tolist()
@@ -89,14 +86,14 @@ def test_a_response_has_what_recipe_request_and_prompt_leave(
 ) -> None:
     prompt = len(single_turn(policy).codec.prompt_ids(TASK))
     episode = single_turn(policy, allowed, max_model_len=prompt + room)
-    engine = StandInEngine(episode.codec)
+    engine = engine_of(episode.codec)
     play(episode, engine, max_tokens=asked_for)
     assert engine.asked[0][1].max_tokens == most
 
 
 def test_the_engine_s_records_become_trajectories_token_by_token(policy: Path) -> None:
     episode = single_turn(policy)
-    engine = StandInEngine(episode.codec, ["<ans>3</ans>", "<ans>12</ans>"])
+    engine = engine_of(episode.codec, ["<ans>3</ans>", "<ans>12</ans>"])
     group, _ = play(episode, engine)
     assert (group.id, group.task, group.start_version) == ("t#1", TASK, 3)
     assert (group.advantages, group.weighted) == (None, None)
@@ -113,7 +110,7 @@ def test_the_engine_s_records_become_trajectories_token_by_token(policy: Path) -
 
 def test_the_responses_say_what_verifiers_and_people_need(policy: Path) -> None:
     episode = single_turn(policy)
-    group, responses = play(episode, StandInEngine(episode.codec, ["<ans>3</ans>", "<ans>12</ans>"]))
+    group, responses = play(episode, engine_of(episode.codec, ["<ans>3</ans>", "<ans>12</ans>"]))
     assert responses.texts == ("<ans>3</ans>", "<ans>12</ans>")
     assert responses.truncated == (True, False)
     assert responses.tokens == tuple(len(t.response_ids) for t in group.trajectories)
@@ -123,7 +120,7 @@ def test_the_responses_say_what_verifiers_and_people_need(policy: Path) -> None:
 
 def test_a_prompt_that_leaves_no_room_is_refused_by_name(policy: Path) -> None:
     episode = single_turn(policy)
-    engine = StandInEngine(episode.codec)
+    engine = engine_of(episode.codec)
     with pytest.raises(TaskDoesNotFit, match=r"task '7': a prompt of \d+ tokens leaves no room .*max_model_len = 64"):
         play(episode, engine, Task("7", "1+" * 40, "sums", "exact"))
     assert not engine.asked

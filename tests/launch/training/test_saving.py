@@ -6,19 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from stand_ins import StandInLearner
 
 from reprise.launch.training import saving as module
 from reprise.launch.training.saving import Saving
 from reprise.learner.settings import SaveSettings
 
 
-class Learner:
-    """Notes what it is asked, in order."""
+class Learner(StandInLearner):
+    """Notes what it is asked, in order; a step ends when the test says so."""
 
     def __init__(self, fails: Exception | None = None, hangs: bool = False) -> None:
-        self.failed = False
-        self.asked: list[str] = []
-        self._fails, self._hangs = fails, hangs
+        super().__init__(fails=fails, hangs=hangs)
         self.goes_on = asyncio.Event()
 
     async def step(self, number: int) -> str:
@@ -27,20 +26,10 @@ class Learner:
         self.asked.append(f"step {number} ends")
         return f"trained {number}"
 
-    async def save(self, step: int, cursor: object) -> None:
-        self.asked.append(f"save {step} {cursor}")
-        if self._hangs:
-            await asyncio.Event().wait()
-        if self._fails is not None:
-            raise self._fails
-
-    async def saved(self) -> None:
-        self.asked.append("wait")
-
 
 def made(learner: Learner, every: int = 2, saved: int = 0) -> tuple[Saving, list[str]]:
     notes: list[str] = []
-    return Saving(learner, SaveSettings(every=every), saved, notes.append), notes  # type: ignore[arg-type]
+    return Saving(learner, SaveSettings(every=every), saved, notes.append), notes
 
 
 async def steps(saving: Saving, learner: Learner, numbers: range) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from engine_harness import LiveEngine
+from stand_ins import StandInFleet
 
-from reprise.actors.fleet import Sampled
 from reprise.core.types import Float32, Int32, Task
 from reprise.launch.evaluation.probe import probe
 from reprise.learner.attention import Whole, kernel
@@ -25,7 +24,6 @@ from reprise.learner.publishing.settings import PublishSettings
 from reprise.learner.publishing.shared_memory import SharedMemory
 from reprise.learner.rows import pack
 from reprise.models import smollm2
-from reprise.rollout.episodes.base import SampleRequest
 from reprise.rollout.settings import EngineSettings, RolloutSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]
@@ -91,18 +89,13 @@ def test_the_checks_of_a_run_pass_in_bfloat16_and_still_see_wrong_weights(
     report = publisher.publish(0)
     assert 1e-3 < report.mismatch < settings.check_limit("bfloat16")  # float32's limit would refuse it
 
-    async def sample(request: SampleRequest) -> Sampled:
-        group, responses = await engine.episode.run(engine.engine, request)
-        reference = asyncio.get_running_loop().create_future()
-        reference.set_result(group)
-        return Sampled(reference, responses)
-
     async def logprobs(sequences: Any) -> Any:
         return learner.logprobs(sequences)
 
     asked = ["Why is the sky blue?", "Name three colours.", "What is 7 + 5?", "Write a short poem."]
     tasks = [Task(f"t{i}", prompt, "test", "exact") for i, prompt in enumerate(asked)]
-    fleet, group, limit = SimpleNamespace(sample=sample), SimpleNamespace(logprobs=logprobs), settings.probe_limit
+    fleet = StandInFleet(engine.engine, engine.episode)
+    group, limit = SimpleNamespace(logprobs=logprobs), settings.probe_limit
     sampled = engine.run(
         probe(fleet, group, tasks, group_size=4, version=0, limit=limit("bfloat16")),  # type: ignore[arg-type]
         timeout=300.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from stand_ins import VOCABULARY, LocalControl, StandInEngine, StandInTrainEngine
 
-from reprise.core.transport import Parameter, WeightReceiver
-from reprise.learner.publishing.control import EngineCallError, EngineControl, Engines, PublishError
+from reprise.core.transport import Parameter
+from reprise.core.types import Float32
+from reprise.learner.publishing.control import EngineCallError, Engines, PublishError
 from reprise.learner.publishing.publisher import Publisher
 from reprise.learner.publishing.sender import buckets
 from reprise.learner.publishing.settings import PublishSettings
@@ -40,29 +42,6 @@ def test_every_parameter_has_one_place_and_no_bucket_is_larger_than_it_must_be(
     assert ends[-1] <= size
 
 
-class RecordingControl:
-    """Stands in for engines: remembers calls, and fails or hangs where a test asks for it."""
-
-    def __init__(self, engines: int = 2, fails: str = "", hangs: str = "") -> None:
-        self.engines, self.workers_per_engine = engines, 1
-        self.calls: list[tuple[str, tuple[Any, ...]]] = []
-        self.receiver: WeightReceiver | None = None
-        self._fails, self._hangs = fails, hangs
-        self.released = threading.Event()
-
-    def call(self, method: str, arguments: Sequence[tuple[Any, ...]], deadline_s: float) -> list[Any]:
-        self.calls.append((method, arguments[0]))
-        if method == self._fails:
-            raise EngineCallError(1, f"{method}: RuntimeError: out of memory")
-        if method == self._hangs:
-            self.released.wait(30)
-        if method == "init_weights":
-            self.receiver = WeightReceiver(arguments[0][0])
-        if method == "score":
-            return [np.zeros(len(arguments[0][0]) - 1, dtype=np.float32)] * self.engines
-        return [None] * self.engines
-
-
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where weights lie in place of /dev/shm."""
@@ -70,110 +49,121 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def publisher(control: EngineControl, **settings: Any) -> Publisher:
-    module = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 2))
+class Stack:
+    """A train engine that publishes to two engines."""
 
-    def weights() -> Iterator[tuple[str, torch.Tensor]]:
-        return ((name, p.detach()) for name, p in module.named_parameters())
+    def __init__(self, **settings: Any) -> None:
+        self.learner, self.engines = StandInTrainEngine(), [StandInEngine(), StandInEngine()]
+        self.learner.policy.first.data = torch.linspace(-1, 1, VOCABULARY)
+        self.learner.policy.second.data = torch.linspace(2, 0, VOCABULARY) ** 2
+        self.control = LocalControl(self.engines)
+        self.settings = PublishSettings(**settings)
 
-    return Publisher(
-        PublishSettings(**settings),
-        dtype="float32",
-        module=module,
-        weights=weights,
-        logprobs=lambda ids: np.zeros(len(ids) - 1, dtype=np.float32),
-        control=control,
-        rank=0,
-        master_address="127.0.0.1",
-        master_port=0,
-        vocabulary_size=50,
-        seed=0,
-    )
+    def publisher(self) -> Publisher:
+        def logprobs(ids: Sequence[int]) -> Float32:
+            tokens = np.asarray(ids, np.int32)
+            return self.learner.logprobs([(tokens[:1], tokens[1:])])[0]
+
+        return Publisher(
+            self.settings,
+            dtype="float32",
+            module=self.learner.model,
+            weights=self.learner.named_weights,
+            logprobs=logprobs,
+            control=self.control,
+            rank=0,
+            master_address="127.0.0.1",
+            master_port=0,
+            vocabulary_size=VOCABULARY,
+            seed=0,
+        )
 
 
 def test_a_version_goes_through_its_stages_in_order_and_is_stamped_last() -> None:
-    control = RecordingControl()
-    report = publisher(control).publish(7)
-    methods = [method for method, _ in control.calls]
-    assert methods == ["init_weights", "begin_weights", "write_weights", "finish_weights", "score"]
-    assert control.calls[3][1] == (7,)
-    assert report.nbytes == 4 * (4 * 6 + 6 + 6 * 2 + 2)
+    stack = Stack()
+    report = stack.publisher().publish(7)
+    for engine in stack.engines:
+        assert engine.calls == ["init_weights", "begin_weights", "write_weights", "finish_weights", "score"]
+        assert engine.version == 7
+    assert report.nbytes == 4 * 2 * VOCABULARY
     assert report.mismatch == 0
 
 
 def test_what_is_received_are_the_weights_and_the_file_is_gone_once_mapped(folder: Path) -> None:
-    control = RecordingControl()
-    sender = publisher(control)
+    stack = Stack()
+    publisher = stack.publisher()
     assert not list(folder.iterdir())
-    sender.publish(1)
-    (update,) = [arguments[0] for method, arguments in control.calls if method == "write_weights"]
-    assert control.receiver is not None
-    received = control.receiver.read(update)
-    for (name, tensor), (name_received, tensor_received) in zip(sender._weights, received, strict=True):
-        assert name == name_received
-        assert torch.equal(tensor_received, tensor)
+    publisher.publish(1)
+    for engine in stack.engines:
+        received = dict(engine.policy.named_parameters())
+        assert all(torch.equal(received[name], tensor) for name, tensor in stack.learner.named_weights())
 
 
-def test_an_update_that_lacks_a_parameter_is_refused_by_its_name() -> None:
-    control = RecordingControl()
-    publisher(control, bucket_mb=32 / 2**20).publish(1)
-    updates = [arguments[0] for method, arguments in control.calls if method == "write_weights"]
-    receiver = control.receiver
-    assert receiver is not None
-    for bucket in updates:
-        receiver.read(bucket)
-    receiver.check_complete()
-    receiver.begin()
-    for bucket in updates[1:]:
-        receiver.read(bucket)
-    with pytest.raises(RuntimeError, match=r"the update lacks 1 of 4 parameters, first '0\.weight'"):
-        receiver.check_complete()
+def test_an_update_that_lacks_a_parameter_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = Stack(bucket_mb=32 / 2**20)
+    publisher = stack.publisher()
+    receive = SharedMemory.receive
+    monkeypatch.setattr(SharedMemory, "receive", lambda self, message: receive(self, message)[1:])
+    with pytest.raises(PublishError, match=r"in stage 'transfer'.* the update lacks 2 of 2 parameters, first 'first'"):
+        publisher.publish(1)
+
+
+def test_an_engine_that_holds_other_weights_is_caught_and_named() -> None:
+    stack = Stack()
+    publisher = stack.publisher()
+    publisher.publish(1)
+    stack.engines[1].policy.second.data[:64] += 1
+    with pytest.raises(PublishError, match=r"in stage 'check' .*engine 1 disagrees with the learner by .* nats"):
+        publisher._check()
 
 
 def test_small_buckets_arrive_in_several_pieces_of_which_only_the_last_says_so() -> None:
-    control = RecordingControl()
-    publisher(control, bucket_mb=32 / 2**20).publish(1)
-    last = [arguments[0]["last"] for method, arguments in control.calls if method == "write_weights"]
+    stack = Stack(bucket_mb=32 / 2**20)
+    stack.publisher().publish(1)
+    last = [message["last"] for message in stack.control.messages]
     assert len(last) > 1
     assert last == [False] * (len(last) - 1) + [True]
 
 
 @pytest.mark.parametrize(
     ("method", "stage"),
-    [("begin_weights", "pause"), ("write_weights", "transfer"), ("finish_weights", "finish")],
+    [("begin_weights", "pause"), ("write_weights", "transfer"), ("finish_weights", "finish"), ("score", "check")],
 )
 def test_an_engine_that_fails_is_reported_with_stage_rank_and_version(method: str, stage: str) -> None:
-    sender = publisher(RecordingControl(fails=method))
+    stack = Stack()
+    stack.engines[1].fails[method] = RuntimeError("out of memory")
     expected = f"publishing version 3 failed in stage '{stage}' on learner rank 0: engine 1: {method}: .*out of memory"
     with pytest.raises(PublishError, match=expected):
-        sender.publish(3)
+        stack.publisher().publish(3)
 
 
 def test_a_library_call_that_never_returns_meets_a_deadline() -> None:
-    control = RecordingControl(hangs="write_weights")
-    sender = publisher(control, deadline_s=0.05)
+    stack = Stack(deadline_s=0.05)
+    released = stack.engines[0].holds["write_weights"] = threading.Event()
     with pytest.raises(PublishError, match="version 4 failed in stage 'transfer' on learner rank 0: no answer within"):
-        sender.publish(4)
-    control.released.set()
+        stack.publisher().publish(4)
+    released.set()
 
 
 @pytest.mark.timeout(30)
 def test_an_engine_s_error_is_reported_though_the_sender_goes_on_waiting_for_that_engine() -> None:
     """As NCCL's does: the call is made in a thread of its own, the sender waits in the broadcast."""
-    sender = publisher(RecordingControl(fails="write_weights"))  # whose deadlines are ten minutes
+    stack = Stack()  # whose deadline is ten minutes
+    stack.engines[0].fails["write_weights"] = RuntimeError("out of memory")
+    publisher = stack.publisher()
     for_ever = threading.Event()
 
     def send() -> None:
         threading.Thread(target=swallowing, daemon=True).start()
-        for_ever.wait()
+        for_ever.wait(30)
 
     def swallowing() -> None:
         with pytest.raises(EngineCallError):
-            sender._engines.write({})
+            publisher._engines.write({})
 
-    sender._sender.send = send  # type: ignore[method-assign]
-    with pytest.raises(PublishError, match=r"in stage 'transfer' .* engine 1: write_weights: .*out of memory"):
-        sender.publish(3)
+    publisher._sender.send = send  # type: ignore[method-assign]
+    with pytest.raises(PublishError, match=r"in stage 'transfer' .* engine 0: write_weights: .*out of memory"):
+        publisher.publish(3)
     for_ever.set()
 
 
