@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from reprise.core.hints import did_you_mean
 
 TRANSPORTS = {
     "shared_memory": "reprise.learner.publishing.shared_memory:SharedMemory",
@@ -52,8 +52,7 @@ class PublishSettings(BaseModel):
     @classmethod
     def _known(cls, transport: str) -> str:
         if transport not in TRANSPORTS and ":" not in transport:
-            near = get_close_matches(transport, TRANSPORTS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(transport, TRANSPORTS, "{} ")
             raise ValueError(
                 f"transport {transport!r}: {hint}valid: {', '.join(TRANSPORTS)}, or a dotted path module:Transport"
             )

@@ -51,5 +51,5 @@ def test_a_disagreement_ends_the_run(off_by: float) -> None:
 
 def test_a_prompt_that_does_not_fit_is_left_out() -> None:
     assert probed(fleet(), 0, [*TASKS, LONG])[0] == 0
-    with pytest.raises(RunError, match="no room"):
+    with pytest.raises(RunError, match="leave no tokens for a response"):
         probed(fleet(), 0, [LONG])
