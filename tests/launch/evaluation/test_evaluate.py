@@ -126,7 +126,9 @@ def test_tasks_whose_prompts_do_not_fit_are_left_out() -> None:
     result = asyncio.run(evaluate(fleet, TASKS, samples=1, at_once=8, version=0))
     assert (result.results.domains["sums"].tasks, result.unverified) == (8, {"sums": (2, 10)})
     fleet.too_long = {task.id for task in TASKS["sums"]}
-    with pytest.raises(RunError, match="none of 10 held-out responses could be verified: no prompt leaves room"):
+    with pytest.raises(
+        RunError, match="none of 10 held-out responses could be verified: no prompt leaves tokens for a response"
+    ):
         asyncio.run(evaluate(fleet, TASKS, samples=1, at_once=8, version=0))
 
 
