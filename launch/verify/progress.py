@@ -30,13 +30,12 @@ class VerifyProgress(Screen):
         """What has been verified so far, the verdicts from before included."""
         seconds, done = self._clock() - self._started, tally.total - self._before
         speed = done / seconds if seconds > 0 else 0.0
-        text = " · ".join(
-            [f"{speed:,.1f}/s", *(f"{status} {n:,}" for status in Status if (n := tally.all.statuses[status]))]
-        )
+        counts = [f"{status} {n:,}" for status in Status if (n := tally.all.statuses[status])]
+        text = " · ".join(["verified", f"{speed:,.1f}/s", *counts])
         left = f" · eta {duration((self._total - tally.total) / speed)}" if speed > 0 else ""
         self._bar.update(self._task, completed=tally.total, text=text + left)
         if self._live is None and self._line_is_due():
-            self._line(f"{tally.total:,}/{self._total:,} verified · {text}")
+            self._line(f"{tally.total:,}/{self._total:,} {text}")
 
     def _render(self) -> RenderableType:
         return Padding(self._bar, (0, FREE, 0, 0))
