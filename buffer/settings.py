@@ -1,4 +1,4 @@
-"""Settings of the buffer room. No number has a default: every number of a run lives in its recipe."""
+"""Settings of the buffer. No number has a default: every number of a run lives in its recipe."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class StreakState(TypedDict):
 
 
 class Streak:
-    """The groups rejected since the last one that was admitted."""
+    """The groups rejected since the last one that was stored."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -42,7 +42,7 @@ class Streak:
         self._causes: dict[str, tuple[int, str]] = {}  # of infra errors, by kind: how many, and the first in its words
 
     def end(self) -> None:
-        """A group was admitted."""
+        """A group was stored."""
         self._groups.clear()
         self._trajectories.clear()
         self._causes.clear()
@@ -92,7 +92,7 @@ class Streak:
                 f"The engines recorded log-probabilities that are not finite or above 0 for "
                 f"{counts['invalid_logprobs']} of them, which cannot be trained on: see policy.dtype and their logs."
             )
-        return f"{failed} {self._by_what_was_judged(total)}".strip()
+        return f"{failed} {self._advice_on_verdicts(total)}".strip()
 
     def _failed(self) -> str:
         """Of infra errors: whatever else is wrong, the verifier has to work first."""
@@ -100,11 +100,11 @@ class Streak:
         said = f", {count} of them so: {first.rstrip('.')}" if first else ""
         return (
             f"The verifiers failed on {self._trajectories[Status.INFRA_ERROR]} of them{said}. Correct the verifier "
-            "(--dry-run asks it once, reprise verify judges a file of answers with it) or, if it waits for a service, "
+            "(--dry-run asks it once, reprise verify runs it on a file of answers) or, if it waits for a service, "
             "see that this is up and that rewards.verifiers.*.deadline_s is long enough."
         )
 
-    def _by_what_was_judged(self, total: int) -> str:
+    def _advice_on_verdicts(self, total: int) -> str:
         unread = self._trajectories[Status.UNPARSEABLE] * 2 >= total  # of which many may have scored 0 alike
         if self._groups[Reason.ZERO_VARIANCE] * 2 >= self._groups.total() and not unread:
             return (

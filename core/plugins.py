@@ -43,7 +43,7 @@ def resolve(dotted: str, what: str) -> Any:
         raise UserError(
             f"{what}: {dotted!r} is not a dotted path; write package.module:attribute, or ./file.py:attribute"
         )
-    found: Any = _from_file(Path(module_name), dotted, what) if is_file else _imported(module_name, dotted, what)
+    found: object = _from_file(Path(module_name), dotted, what) if is_file else _imported(module_name, dotted, what)
     for name in attribute.split("."):
         try:
             found = getattr(found, name)

@@ -57,7 +57,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A verifier's judgement of one answer.
+    """What a verifier says of one answer.
 
     A wrong, crashing, timed-out or memory-hungry *answer* is `scored`; a failure that does not depend on the answer is
     `infra_error`; an answer that cannot be read is `unparseable`. Neither of the last two is ever turned into a zero.

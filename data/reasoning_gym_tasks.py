@@ -33,12 +33,19 @@ def tasks(
     examples          how many solved problems precede the question as chat turns: the same ones in every task of
                       every seed, never posed themselves
     answer_form       how the examples answer, `{answer}` standing for the answer
-    verifier          the entry of the recipe's `rewards.verifiers` that judges
+    verifier          the entry of the recipe's `rewards.verifiers` that verifies
 
     Raises UserError if reasoning_gym is not installed, refuses the dataset or its config, or has too few problems.
     """
     shown = list(islice(_distinct(dataset, config, seed=0, draws=examples * _DRAWS_PER_TASK), examples))
-    turns = [turn for entry in shown for turn in _solved(entry, instruction, answer_form)]
+    turns = [
+        turn
+        for entry in shown
+        for turn in (
+            _asked(entry["question"], instruction),
+            {"role": "assistant", "content": answer_form.replace("{answer}", entry["answer"])},
+        )
+    ]
     shown_questions = {entry["question"] for entry in shown}
     given = 0
     for entry in _distinct(dataset, config, seed, draws=count * _DRAWS_PER_TASK):
@@ -86,8 +93,3 @@ def _distinct(dataset: str, config: Mapping[str, object], seed: int, draws: int)
 
 def _asked(question: str, instruction: str) -> dict[str, str]:
     return {"role": "user", "content": f"{question}\n{instruction}"}
-
-
-def _solved(entry: Mapping[str, Any], instruction: str, answer_form: str) -> list[dict[str, str]]:
-    answer = answer_form.replace("{answer}", entry["answer"])
-    return [_asked(entry["question"], instruction), {"role": "assistant", "content": answer}]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -12,11 +10,11 @@ class TaskSource(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str | None = Field(None, description="JSONL file, one object a line with the fields of `buffer.types.Task`")
+    path: str | None = Field(None, description="JSONL file, one object a line with the fields of `reprise.Task`")
     generator: str | None = Field(
         None, description="`package.module:function` called as function(**args), returning an iterable of Task"
     )
-    args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the generator")
+    args: dict[str, object] = Field(default_factory=dict, description="keyword arguments of the generator")
 
     @model_validator(mode="after")
     def _exactly_one_origin(self) -> TaskSource:

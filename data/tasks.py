@@ -127,7 +127,7 @@ def _generate(source: TaskSource) -> Iterator[tuple[str, Task]]:
     for number, task in enumerate(tasks, 1):
         where = f"{source.name}, task {number}"
         if not isinstance(task, Task):
-            raise UserError(f"{where}: a generator gives buffer.types.Task, not {type(task).__name__}")
+            raise UserError(f"{where}: a generator gives reprise.Task, not {type(task).__name__}")
         yield where, task
 
 

@@ -1,6 +1,6 @@
 """Attention within documents: a packed row goes through the dense layers whole, yet its documents never see each other.
 
-One function is registered with transformers for every model; it hands the work to a kernel that is told where the
+One function is registered with transformers for every model; it hands the work to a kernel that knows where the
 documents lie (`RowLayout`), so that no mask of the square of the row is ever made:
 
 sdpa               documents of like length as right-padded rectangles; causal attention cannot look to the right, so

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -61,10 +61,18 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, groups: list[dict[str, Any]], lr: float, momentum: float, device: torch.device, **adamw: Any
+        self,
+        groups: list[dict[str, object]],
+        lr: float,
+        momentum: float,
+        device: torch.device,
+        *,
+        betas: tuple[float, float],
+        eps: float,
+        fused: bool | None,
     ) -> None:
         others = [g for g in groups if not g["muon"]] or [{"params": [torch.zeros(1)]}]
-        self._adamw = torch.optim.AdamW(others, lr=lr, **adamw)  # shares its groups with this optimiser
+        self._adamw = torch.optim.AdamW(others, lr, betas, eps, fused=fused)  # shares its groups with this optimiser
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": 0.0})
         self._device = device
         self._dtype = torch.bfloat16 if device.type == "cuda" else torch.float32  # bf16 is emulated on most CPUs
@@ -75,7 +83,7 @@ class Muon(torch.optim.Optimizer):
         self._rank, self._world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         groups = flat_groups(ds_engine)
         mine = [{f.name: f for f in group.fragments} for group in groups]
-        everyone: list[Any] = [None] * self._world_size
+        everyone: list[list[dict[str, Fragment]]] = [[]] * self._world_size
         torch.distributed.all_gather_object(everyone, mine)
         shapes = parameter_shapes(ds_engine)
         self._matrices = {}
@@ -88,32 +96,32 @@ class Muon(torch.optim.Optimizer):
             ]
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
         if self._matrices is None:
             raise RuntimeError("Muon does not know where matrices lie: attach it to the engine")
         for group in self.param_groups:
             if group["muon"]:
                 for flat in group["params"]:
-                    self._step(flat, group)
+                    self._step(flat, group["lr"], group["momentum"], group["weight_decay"])
         self._adamw.param_groups = [g for g in self.param_groups if not g["muon"]]
         self._adamw.state = self.state
         self._adamw.step()
 
-    def _step(self, flat: torch.Tensor, group: dict[str, Any]) -> None:
+    def _step(self, flat: torch.Tensor, lr: float, beta: float, weight_decay: float) -> None:
         assert self._matrices is not None
         state = self.state[flat]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(flat)
         gradient = flat.grad if flat.grad is not None else torch.zeros_like(flat)
-        momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(momentum, group["momentum"])
-        flat.mul_(1 - group["lr"] * group["weight_decay"])
+        momentum = state["momentum_buffer"].lerp_(gradient, 1 - beta)
+        ahead = gradient.lerp(momentum, beta)
+        flat.mul_(1 - lr * weight_decay)
         matrices = self._matrices[id(flat)]
         for k in range(0, len(matrices), self._world_size):
             turn = matrices[k : k + self._world_size]
             for fragment, update in self._updates(turn, ahead):
                 held = flat.narrow(0, fragment.offset, fragment.numel)
-                held.add_(update.to(flat.device, flat.dtype), alpha=-group["lr"])
+                held.add_(update.to(flat.device, flat.dtype), alpha=-lr)
 
     def _updates(self, turn: Sequence[_Matrix], ahead: torch.Tensor) -> list[tuple[Fragment, torch.Tensor]]:
         """This rank's fragments of up to `world_size` matrices, with their part of the update; matrix k is rank k's."""

@@ -103,16 +103,16 @@ def build_optimizer(module: torch.nn.Module, settings: EngineSettings, on_gpu: b
     groups = [g for g in groups if g["params"]]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=_SET_BY_STEP)
-    adamw: dict[str, Any] = {"betas": settings.betas, "eps": settings.eps}
+    betas, eps = settings.betas, settings.eps
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "muon":
         device = torch.device("cuda" if on_gpu else "cpu")
         fused = (on_gpu and not settings.offload.optimizer) or None
-        optimizer = Muon(groups, _SET_BY_STEP, settings.muon_momentum, device, fused=fused, **adamw)
+        optimizer = Muon(groups, _SET_BY_STEP, settings.muon_momentum, device, betas=betas, eps=eps, fused=fused)
     elif settings.offload.optimizer and on_gpu:
-        optimizer = DeepSpeedCPUAdam(groups, lr=_SET_BY_STEP, adamw_mode=True, **adamw)
+        optimizer = DeepSpeedCPUAdam(groups, lr=_SET_BY_STEP, betas=betas, eps=eps, adamw_mode=True)
     else:
-        optimizer = torch.optim.AdamW(groups, lr=_SET_BY_STEP, fused=on_gpu or None, **adamw)
+        optimizer = torch.optim.AdamW(groups, _SET_BY_STEP, betas, eps, fused=on_gpu or None)
     set_weight_decay(optimizer, settings.weight_decay)
     return optimizer
 
@@ -154,10 +154,13 @@ def set_betas(optimizer: torch.optim.Optimizer, betas: tuple[float, float]) -> N
             group["betas"] = betas
 
 
-def deepspeed_config(settings: EngineSettings, dtype: str, parameters: int, hidden_size: int) -> dict[str, Any]:
+DeepSpeedConfig = dict[str, Any]  # JSON, by DeepSpeed's schema
+
+
+def deepspeed_config(settings: EngineSettings, dtype: str, parameters: int, hidden_size: int) -> DeepSpeedConfig:
     """DeepSpeed's configuration. Accumulation is ours (gas 1, boundaries set by hand), and so is the schedule."""
     bucket = min(parameters + parameters % 2, 200_000_000)  # whole ones are allocated; an odd number is refused
-    zero: dict[str, Any] = {
+    zero: dict[str, object] = {
         "stage": settings.zero_stage,
         "overlap_comm": False,
         "reduce_bucket_size": bucket,

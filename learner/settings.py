@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -247,7 +247,7 @@ class WarmStartSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     traces: str = Field(description="Dotted path (package.module:callable) of the generator of training traces.")
-    args: dict[str, Any] = Field(default_factory=dict, description="Keyword arguments of the generator.")
+    args: dict[str, object] = Field(default_factory=dict, description="Keyword arguments of the generator.")
     steps: int = Field(ge=1, description="Optimiser steps.")
     batch_size: int = Field(32, ge=1, description="Traces per optimiser step, over all ranks.")
     lr: float = Field(3e-3, gt=0, description="Peak learning rate.")

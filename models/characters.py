@@ -15,7 +15,7 @@ CHARACTERS = string.digits + string.ascii_letters + " \n+-*/=.,:;?!()" + "\"#$%&
 def tokenizer_of(
     special: Sequence[str], marks: Sequence[str], chat_template: str, *, pad: str, bos: str, eos: str, unknown: str
 ) -> PreTrainedTokenizerFast:
-    """One token a character, one a special token or a mark. Any other character becomes `unknown`.
+    """One token a character, one a special token or a mark. Every other character becomes `unknown`.
 
     special             left out of decoded text; their ids are 0, 1, ... in this order
     marks               text that the policy writes and a verifier reads; their ids come next, then `CHARACTERS`

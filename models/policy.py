@@ -102,9 +102,9 @@ def policy_config(settings: PolicySettings) -> PreTrainedConfig | None:
     except UserError:
         raise
     except Exception as error:  # sizes that transformers refuses, and whatever else a builder makes of its arguments
-        told = textwrap.shorten(str(error), 300, placeholder=" ...")
+        why = textwrap.shorten(str(error), 300, placeholder=" ...")
         raise UserError(
-            f"policy.build_args: {settings.build} makes no configuration of them: {type(error).__name__}: {told}"
+            f"policy.build_args: {settings.build} makes no configuration of them: {type(error).__name__}: {why}"
         ) from error
 
 
@@ -126,8 +126,8 @@ def read_config(folder: Path) -> PreTrainedConfig:
     except ConfigurationError as error:  # of Motif-2, which says `config.json: ...`
         raise UserError(f"{folder}/{error}") from error
     except Exception as error:  # a damaged file makes the parsers raise anything, KeyError and TypeError included
-        told = textwrap.shorten(str(error), 300, placeholder=" ...")
-        raise UserError(f"{file} is not the configuration of a transformers model: {told}") from error
+        why = textwrap.shorten(str(error), 300, placeholder=" ...")
+        raise UserError(f"{file} is not the configuration of a transformers model: {why}") from error
 
 
 def _builder(settings: PolicySettings) -> Callable[..., Path]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reprise.core.files import mode_of_new_files
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def save_policy(
@@ -34,8 +34,7 @@ def save_policy(
         mode_of_new_files(file)
 
 
-def _forget_code(described: Any) -> None:
-    if getattr(described, "auto_map", None) is not None:
-        del described.auto_map
+def _forget_code(described: PreTrainedConfig | PreTrainedTokenizerBase) -> None:
+    vars(described).pop("auto_map", None)
     if isinstance(kept := getattr(described, "init_kwargs", None), dict):
         kept.pop("auto_map", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,7 +17,7 @@ class PolicySettings(BaseModel):
         None,
         description="`package.module:function` called as function(out_dir, seed, **build_args) to make that folder",
     )
-    build_args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the builder")
+    build_args: dict[str, object] = Field(default_factory=dict, description="keyword arguments of the builder")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="dtype of the weights in learner and engine; float32 is the fast one on most CPUs"
     )

@@ -25,7 +25,7 @@ CHAT_TEMPLATE = (
 
 
 def character_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character, one a chat or reasoning mark; 106 in all. Any other character becomes unknown."""
+    """One token a character, one a chat or reasoning mark; 106 in all. Every other character becomes unknown."""
     special = [PAD, BOS, EOS, UNKNOWN, USER, ASSISTANT]
     return tokenizer_of(special, MARKS, CHAT_TEMPLATE, pad=PAD, bos=BOS, eos=EOS, unknown=UNKNOWN)
 

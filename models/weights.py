@@ -83,20 +83,20 @@ def check_weights(folder: Path, config: PreTrainedConfig) -> None:
     except Exception as error:  # whatever a model's own code raises
         why = textwrap.shorten(str(error), 300, placeholder=" ...")
         raise UserError(f"transformers cannot load the model in {folder}: {why}") from error
-    model, told = loaded
+    model, report = loaded
     order = {name: i for i, name in enumerate([*model.state_dict(), *found])}
 
     def sorted_names(names: Iterable[str]) -> list[str]:
         return sorted(names, key=lambda name: (order.get(name, len(order)), name))
 
     other: dict[str, list[str]] = {}
-    shapes = {name: (tuple(there), tuple(wanted)) for name, there, wanted in told["mismatched_keys"]}
+    shapes = {name: (tuple(there), tuple(wanted)) for name, there, wanted in report["mismatched_keys"]}
     for name in sorted_names(shapes):
         other.setdefault(f"{shapes[name][0]} and not {shapes[name][1]}", []).append(name)
     reshaped = [f"{name} is {shape}" for shape, names in other.items() for name in folded(names)]
     problems = [
-        (len(told["missing_keys"]), "missing", folded(sorted_names(told["missing_keys"]))),
-        (len(told["unexpected_keys"]), "unexpected", folded(sorted_names(told["unexpected_keys"]))),
+        (len(report["missing_keys"]), "missing", folded(sorted_names(report["missing_keys"]))),
+        (len(report["unexpected_keys"]), "unexpected", folded(sorted_names(report["unexpected_keys"]))),
         (len(shapes), "of another shape", reshaped),
     ]
     if said := [f"{count} {what}: {', '.join(names)}" for count, what, names in problems if count]:
@@ -105,7 +105,7 @@ def check_weights(folder: Path, config: PreTrainedConfig) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' report of what was missing, which is told as an error here."""
+    """Without transformers' report of what was missing, which is an error here."""
     from transformers.utils import logging as library
 
     level, bar = library.get_verbosity(), library.is_progress_bar_enabled()
@@ -144,5 +144,5 @@ def _ranges(numbers: list[int]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    told = ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
-    return told if len(numbers) == 1 else f"{{{told}}}"
+    joined = ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return joined if len(numbers) == 1 else f"{{{joined}}}"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator, validate_call
 
@@ -29,7 +29,7 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     use: str = Field(min_length=1, description="as in rewards.verifiers")
-    args: dict[str, Any] = Field(default_factory=dict, description="as in rewards.verifiers")
+    args: dict[str, object] = Field(default_factory=dict, description="as in rewards.verifiers")
     weight: float | None = Field(
         None, allow_inf_nan=False, description="of its score in the sum; by default 1, a gate's 0"
     )

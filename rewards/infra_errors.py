@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from reprise.core.printable import gist, middle_cut, printable, printable_lines
 from reprise.core.types import Status, Verdict
@@ -58,7 +57,7 @@ def raised(verifier: str, error: BaseException) -> Verdict:
     return _verdict(what, kind, traceback_of(error), broken)
 
 
-def no_verdicts(verifier: str, returned: Any, answers: int) -> Verdict | None:
+def no_verdicts(verifier: str, returned: object, answers: int) -> Verdict | None:
     """An infra error if `returned` is not a list of one verdict per answer; None if it is."""
     right = "return one Verdict per answer, such as Verdict.scored(1.0, Reason.CORRECT)"
     if not isinstance(returned, list | tuple):
@@ -93,7 +92,7 @@ def without_cause(verdict: Verdict) -> Verdict:
     return replace(verdict, detail={key: value for key, value in verdict.detail.items() if key != _KEY})
 
 
-def carried(failures: Iterable[InfraError], verdict: Verdict) -> Any:
+def carried(failures: Iterable[InfraError], verdict: Verdict) -> dict[str, object] | None:
     """What a composition puts into its own infra error as `infra_error`, so that its part's is reported; None if it has
     nothing to add."""
     for failure in failures:

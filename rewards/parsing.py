@@ -101,7 +101,7 @@ def last_boxes(text: str, reasoning: Markers | None = THINK) -> str | None:
     Enumerated are boxes with nothing between them but one `,`, `;`, "and" or "or" (also `, and`, in `\text{…}` or not),
     white space without a blank line, dollar signs and the like around mathematics, and the name of what follows:
     `\boxed{3} and \boxed{-3}` is `3, -3`, and `$x = \boxed{3}$, $y = \boxed{4}$` (each has a name) `x = 3, y = 4`.
-    Any other word ends the list: of `\boxed{2}, then \boxed{3}` the answer is 3. So no box adds a second guess: the
+    Every other word ends the list: of `\boxed{2}, then \boxed{3}` the answer is 3. So no box adds a second guess: the
     reference has to be the whole list.
     """
     answer = after_reasoning(text, reasoning)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, cast
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -59,7 +59,7 @@ def build_verifier(name: str, chosen: VerifierSettings) -> Verifier:
     return verifier
 
 
-def construct(use: str, args: Mapping[str, Any], where: str) -> Verifier:
+def construct(use: str, args: Mapping[str, object], where: str) -> Verifier:
     """The verifier that `use` names, with these args. `where` is the key that holds both; UserErrors begin with it.
 
     Nothing that is no verifier's class is called. A plain function is wrapped (`FunctionVerifier`).
@@ -82,14 +82,14 @@ def verifier_class(use: str, where: str) -> type[Verifier]:
     return _checked_class(_named(use, where), use, where)
 
 
-def _named(use: str, where: str) -> Any:
+def _named(use: str, where: str) -> object:
     """What `use` names: dotted path, built-in name (these win) or entry point, in this order."""
     if ":" in use:
         return resolve(use, f"{where}.use")
     return resolve(BUILT_IN[use], f"{where}.use") if use in BUILT_IN else _plugin(use, where)
 
 
-def _plugin(use: str, where: str) -> Any:
+def _plugin(use: str, where: str) -> object:
     plugins = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if use not in plugins:
         raise UserError(
@@ -99,7 +99,7 @@ def _plugin(use: str, where: str) -> Any:
     return resolve(plugins[use].value, f"{where}.use (entry point {use!r})")
 
 
-def _checked_class(found: Any, use: str, where: str) -> type[Verifier]:
+def _checked_class(found: object, use: str, where: str) -> type[Verifier]:
     right = "inherit from reprise.Verifier and define verify"
     if not isinstance(found, type):
         raise UserError(
@@ -123,7 +123,7 @@ def _checked_class(found: Any, use: str, where: str) -> type[Verifier]:
     return cast(type[Verifier], found)
 
 
-def _check_args(cls: type[Verifier], args: Mapping[str, Any], where: str) -> None:
+def _check_args(cls: type[Verifier], args: Mapping[str, object], where: str) -> None:
     if inspect.isabstract(cls):
         names = ", ".join(sorted(cls.__abstractmethods__))
         raise UserError(f"{where}.use: {cls.__name__} leaves {names} to a class that inherits from it; name that one")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -29,7 +29,7 @@ class VerifierSettings(BaseModel):
         "math, reasoning_gym, rules, tools), the name of an entry point of the group reprise.verifiers, or a dotted "
         "path such as my_package.verifiers:MyVerifier or ./my_rewards.py:score",
     )
-    args: dict[str, Any] = Field(default_factory=dict, description="its keyword arguments")
+    args: dict[str, object] = Field(default_factory=dict, description="its keyword arguments")
     workers: int = Field(1, ge=1, description="actors of this verifier; each has one object of the class")
     cpus: float = Field(0.0, ge=0, description="CPUs of one actor; 0 reserves nothing: it runs beside the others")
     gpus: float = Field(0.0, ge=0, description="GPUs of one actor; below 1 a GPU is shared, above 1 a whole number")

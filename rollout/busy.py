@@ -1,4 +1,4 @@
-"""When did engine steps run? Told by vLLM's per-step statistics."""
+"""When engine steps ran, from vLLM's per-step statistics."""
 
 from __future__ import annotations
 

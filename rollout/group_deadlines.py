@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class GroupDeadlines:
-    """Every group ends, and none for having queued. Pure: told what happens, with seconds of any one clock.
+    """Every group ends, and none for having queued. Pure: its caller reports what happens, in seconds of any one clock.
 
     A group has `limit_s` from its first token. One that still waits for it is overdue when no group at all has begun or
     ended for `limit_s`: an engine serves in order, and whoever holds the places began before and is done, or overdue,
@@ -38,7 +38,7 @@ class GroupDeadlines:
         self._moved = self._running(now)
 
     def pause(self, now: float) -> None:
-        """The engine stands still from now on, as it was told to."""
+        """The engine stands still from now on, on request."""
         if self._paused_at is None:
             self._paused_at = now
 

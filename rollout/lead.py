@@ -13,7 +13,7 @@ class Lead:
     than 0.5% of throughput; docs/architecture.md has the figures.
 
     Args:
-        least: fresh groups in a batch. With fewer open than that, the learner could wait for ever.
+        least: fresh groups in a batch. With fewer open than that, the learner could wait without end.
         most: what the staleness rule allows.
     """
 

@@ -178,7 +178,7 @@ class VllmEngine:
         return EngineStats(busy, tokens, recomputed_tokens=recomputed, sampled_again=again)
 
     def check_health(self) -> None:
-        """Raise if the engine's own process is gone: this object would outlive it and wait for ever."""
+        """Raise if the engine's own process is gone: this object would outlive it and wait without end."""
         if self._llm.errored:
             raise RuntimeError(CORE_IS_GONE)
 

@@ -40,8 +40,8 @@ class Call:
     """
 
     function: str = ""
-    args: Sequence[Any] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    args: Sequence[object] = ()
+    kwargs: Mapping[str, object] = field(default_factory=dict)
     expression: str = ""
     setup: str = ""
     then: Sequence[str] = ()

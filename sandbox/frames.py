@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import signal
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from reprise.core.printable import printable
 from reprise.core.strict_json import no_constant, unique_keys
@@ -56,53 +56,62 @@ def payload_of(job: Job, nonce: str) -> bytes:
 def conclude(job: Job, nonce: str, report: Report, stdout: bytes, stderr: bytes, result: bytes) -> JobResult:
     """The result of a job whose processes are gone. Each stream holds at most `output_bytes` bytes, then it was cut."""
     flooded = max(map(len, (stdout, stderr, result))) >= job.limits.output_bytes
-    ending, value, explanation, *raised = _conclude(job, nonce, report, flooded, result)
+    end = _conclude(job, nonce, report, flooded, result)
     return JobResult(
-        ending,
-        value,
+        end.ending,
+        end.value,
         stdout,
         stderr[-_STDERR_KEPT:],
-        printable(explanation, _WORDS),
+        printable(end.explanation, _WORDS),
         report.cpu_s,
         report.wall_s,
-        printable("".join(raised), _WORDS),
+        printable(end.raised, _WORDS),
         delay_s=report.delay_s,
     )
 
 
-def _conclude(job: Job, nonce: str, report: Report, flooded: bool, result: bytes) -> tuple[Any, ...]:
-    """(ending, value, explanation), and the name of the exception if the call raised one."""
+class _End(NamedTuple):
+    """As in JobResult."""
+
+    ending: Ending
+    explanation: str = ""
+    value: object = None
+    raised: str = ""
+
+
+def _conclude(job: Job, nonce: str, report: Report, flooded: bool, result: bytes) -> _End:
     limits = job.limits
     if report.killed is Ending.TIMEOUT:
-        return Ending.TIMEOUT, None, f"{report.wall_s:.1f} s, {report.cpu_s:.1f} s of CPU"
+        return _End(Ending.TIMEOUT, f"{report.wall_s:.1f} s, {report.cpu_s:.1f} s of CPU")
     if report.killed is Ending.MEMORY:
-        return Ending.MEMORY, None, f"its processes hold more than {limits.memory_mb} MiB"
+        return _End(Ending.MEMORY, f"its processes hold more than {limits.memory_mb} MiB")
     if flooded:
-        return Ending.OUTPUT_LIMIT, None, f"more than {limits.output_bytes} bytes"
+        return _End(Ending.OUTPUT_LIMIT, f"more than {limits.output_bytes} bytes")
     of_limit = limits.cpu_s - (_TICKS_S if report.status == -signal.SIGXCPU else 0)
     if report.status in (-signal.SIGXCPU, -signal.SIGKILL) and report.cpu_s >= of_limit:
-        return Ending.TIMEOUT, None, f"{report.cpu_s:.1f} s of CPU"
+        return _End(Ending.TIMEOUT, f"{report.cpu_s:.1f} s of CPU")
     if report.status < 0:
-        return Ending.CRASH, None, f"signal {_signal(-report.status)}"
+        return _End(Ending.CRASH, f"signal {_signal(-report.status)}")
     try:
         frame = read_frame(result, nonce)
     except values.ValueRefused as error:
-        return Ending.INVALID_RESULT, None, str(error)
+        return _End(Ending.INVALID_RESULT, str(error))
     if frame is None:
         if job.call is not None:
-            return Ending.CRASH, None, f"ended with exit code {report.status} before it had a result"
-        return (Ending.OK, None, "") if report.status == 0 else (Ending.CRASH, None, f"exit code {report.status}")
+            return _End(Ending.CRASH, f"ended with exit code {report.status} before it had a result")
+        return _End(Ending.OK) if report.status == 0 else _End(Ending.CRASH, f"exit code {report.status}")
     if "refused" in frame:
-        return Ending.INVALID_RESULT, None, frame["refused"]
+        return _End(Ending.INVALID_RESULT, str(frame["refused"]))
     if "error" in frame:
-        ending = Ending.MEMORY if frame["error"] == "MemoryError" else Ending.CRASH
-        return ending, None, f"{frame['error']}: {frame['message']}".removesuffix(": "), frame["error"]
+        raised = str(frame["error"])
+        ending = Ending.MEMORY if raised == "MemoryError" else Ending.CRASH
+        return _End(ending, f"{raised}: {frame['message']}".removesuffix(": "), raised=raised)
     if job.call is None or report.status != 0:
-        return Ending.INVALID_RESULT, None, "a result that nobody asked for"
-    return Ending.OK, frame["value"], ""
+        return _End(Ending.INVALID_RESULT, "a result that nobody asked for")
+    return _End(Ending.OK, value=frame["value"])
 
 
-def read_frame(result: bytes, nonce: str) -> dict[str, Any] | None:
+def read_frame(result: bytes, nonce: str) -> dict[str, object] | None:
     """The one frame of a result; None if it is empty. ValueRefused if it is anything else."""
     if not result:
         return None

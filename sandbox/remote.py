@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import os
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -80,7 +79,7 @@ class RemoteSlot:
             self._client.close()
             self._client = None
 
-    def _post(self, job: Job, request: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, job: Job, request: dict[str, object]) -> dict[str, object]:
         self.start()
         assert self._client is not None
         deadline = httpx.Timeout(job.limits.wall_s + _GRACE_S, connect=_CONNECT_S)
@@ -95,7 +94,7 @@ class RemoteSlot:
         return answer
 
 
-def _request(job: Job, nonce: str) -> dict[str, Any]:
+def _request(job: Job, nonce: str) -> dict[str, object]:
     files = {f"inside/{name}.py": (_INSIDE / f"{name}.py").read_bytes() for name in ("__init__", "harness", "values")}
     files[_PAYLOAD] = payload_of(job, nonce)
     return {
@@ -110,7 +109,7 @@ def _request(job: Job, nonce: str) -> dict[str, Any]:
     }
 
 
-def _file(answer: dict[str, Any], name: str) -> bytes:
+def _file(answer: dict[str, object], name: str) -> bytes:
     files = answer.get("files")
     content = files.get(name) if isinstance(files, dict) else None
     try:

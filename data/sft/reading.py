@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import datasets
 import pyarrow
@@ -79,7 +78,7 @@ def read(source: EvalSource, files: list[Path]) -> Iterator[tuple[Place, Record]
 
 
 def _generated(source: EvalSource) -> Iterator[tuple[Place, Record]]:
-    generator: Any = resolve(str(source.generator), f"generator of source {source.name}")
+    generator = resolve(str(source.generator), f"generator of source {source.name}")
     try:
         records = iter(generator(**source.args))
     except TypeError as error:
@@ -98,7 +97,7 @@ def _jsonl(file: Path) -> Iterator[tuple[int, object]]:
 def _rows(file: Path) -> Iterator[tuple[int, object]]:
     """Through HF `datasets`, which knows its own column types (JSON columns, lists of objects)."""
     try:
-        rows: Any = (
+        rows: Iterable[object] = (
             datasets.Dataset.from_file(str(file))
             if file.suffix == ".arrow"
             else datasets.load_dataset("parquet", data_files=glob.escape(str(file)), split="train", streaming=True)

@@ -5,18 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from reprise.core.errors import UserError
 from reprise.core.json_lines import check_unicode, parse_line
 
 ROLES = ("system", "user", "assistant", "tool")
 
-# {"messages": [...]} with, if given, "tools", "id" and "untrained"; other keys are left out
-Record = dict[str, Any]
+# Open: chat templates read keys of their own.
 Message = dict[str, Any]
 ToolCall = dict[str, Any]
-Tool = dict[str, Any]  # a JSON schema
+Tool = dict[str, object]  # a JSON schema
+
+
+class Record(TypedDict):
+    """A checked conversation; `untrained` are the places of assistant messages that are not trained on."""
+
+    messages: list[Message]
+    tools: NotRequired[list[Tool]]
+    id: NotRequired[str]
+    untrained: NotRequired[list[int]]
+
 
 # How other formats call the list of messages, and a message's parts.
 _OTHER_LISTS = ("conversations", "conversation", "dialogue", "turns", "prompt")

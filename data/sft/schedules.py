@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 WEIGHT_FORMS = "a number from 0 up, {from: 0.6, to: 0.2} or steps such as [[0.0, 0.6], [0.5, 0.2]]"
 CONTEXT_FORMS = "a whole number of tokens or growing steps such as [[0.0, 16384], [0.5, 32768]]"
@@ -103,19 +103,21 @@ def _constant_pieces(steps: Sequence[tuple[Fraction, Fraction]]) -> Schedule:
 
 
 def _steps(
-    written: Sequence[Any], name: str, is_value: Callable[[object], bool], forms: str
+    written: Sequence[object], name: str, is_value: Callable[[object], TypeGuard[float]], forms: str
 ) -> list[tuple[Fraction, Fraction]]:
     """The steps of a stepwise schedule: ascending fractions, the first 0, all below 1."""
+    steps: list[tuple[float, float]] = []
     for step in written:
         if not isinstance(step, list | tuple) or len(step) != 2 or not _is_number(step[0]) or not is_value(step[1]):
             raise ValueError(f"{name} has the step {step!r}; it takes {forms}")
-    starts = [step[0] for step in written]
+        steps.append((step[0], step[1]))
+    starts = [start for start, _ in steps]
     if not starts or starts[0] != 0 or any(b <= a for a, b in pairwise(starts)) or starts[-1] >= 1:
         raise ValueError(
             f"{name}: the steps begin at {starts} of the stage; the first must begin at 0.0 and each later one after "
             "the one before it and below 1.0"
         )
-    return [(exact(start), exact(value)) for start, value in written]
+    return [(exact(start), exact(value)) for start, value in steps]
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, model_validator
 
@@ -47,7 +47,7 @@ class EvalSource(BaseModel):
     generator: str | None = Field(
         None, description="`package.module:function` called as function(**args), returning an iterable of records"
     )
-    args: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the generator")
+    args: dict[str, object] = Field(default_factory=dict, description="keyword arguments of the generator")
     domain: str | None = Field(
         None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="what its metrics are counted under; null: its name"
     )

@@ -53,7 +53,7 @@ class Conversation:
 
     def rendered(self, turns: Sequence[int]) -> Rendered:
         """The whole text, with the turns of the assistant that these messages are, ascending, the last message among
-        them. UserError if they cannot be told."""
+        them. UserError if they cannot be found."""
         text, spans = self._by_marks(turns) if self._marked else self._by_beginnings(turns)
         return Rendered(text, spans, self._marked, self._where)
 

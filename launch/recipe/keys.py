@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
+from typing import Literal, NamedTuple, TypeGuard, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel
@@ -71,7 +71,7 @@ def _at(path: Keys, root: type[BaseModel]) -> tuple[object, FieldInfo | None]:
         model = _direct_model(annotation)
         field = model.model_fields.get(str(key)) if model else None
         if model is not None and field is None:
-            return Any, None
+            return object, None
         annotation = field.annotation if field else _item_of(annotation)
     return annotation, field
 
@@ -139,13 +139,13 @@ def _direct_model(annotation: object) -> type[BaseModel] | None:
 
 
 def _item_of(annotation: object) -> object:
-    """What an item of this list or mapping is; Any where it is neither."""
+    """What an item of this list or mapping is; `object`, anything, where it is neither."""
     if get_origin(annotation) in (Union, types.UnionType):
-        return next((i for a in get_args(annotation) if (i := _item_of(a)) is not Any), Any)
+        return next((i for a in get_args(annotation) if (i := _item_of(a)) is not object), object)
     args = get_args(annotation)
     if get_origin(annotation) in (list, tuple) and args:
         return args[0]
-    return args[1] if get_origin(annotation) is dict and len(args) == 2 else Any
+    return args[1] if get_origin(annotation) is dict and len(args) == 2 else object
 
 
 def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:

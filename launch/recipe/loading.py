@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -55,7 +55,7 @@ class _RewardsOnly(BaseModel):
 _Rewards = create_model(  # type: ignore[call-overload]
     "_Rewards",
     __base__=_RewardsOnly,
-    **{name: (Any, None) for name in Recipe.model_fields if name != "rewards"},
+    **{name: (object, None) for name in Recipe.model_fields if name != "rewards"},
 )
 
 

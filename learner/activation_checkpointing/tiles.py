@@ -3,8 +3,8 @@
 It keeps the input alone and recomputes slice by slice in the backward pass, telling DeepSpeed's gradient hooks
 (`ds_grad_is_ready`) which slice is the last. Gradients are right in plain torch and under ZeRO-1, 2 and 3, but only if
 there are as many slices as it was asked for. `torch.chunk` makes fewer where they do not come out even (7 of 3 tokens
-for 21 tokens and 8 tiles): the last is then never told of, and ZeRO loses the gradient without a word; and under ZeRO-3
-ranks with rows of another length, which gather the MLP's weights once a slice, wait for one another for ever. So the
+for 21 tokens and 8 tiles): the last is then never announced, and ZeRO silently loses the gradient; and under ZeRO-3
+ranks with rows of another length, which gather the MLP's weights once a slice, wait for one another without end. So the
 last token is repeated until the slices come out even; what its repetitions give is cut off, and adds zero to gradients.
 
 And the input is kept by an autograd node before the slices run, not by TiledMLP itself, which keeps it after them:
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
@@ -52,7 +52,11 @@ def check_tileable(mlp: torch.nn.Module) -> None:
 
 
 def in_tiles(
-    tiles: int, mlp: torch.nn.Module, run: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
+    tiles: int,
+    mlp: torch.nn.Module,
+    run: Callable[..., object],
+    args: Sequence[torch.Tensor],
+    kwargs: Mapping[str, torch.Tensor],
 ) -> torch.Tensor:
     """`run`, the forward pass of `mlp` over hidden states [..., width], on `tiles` slices of all their tokens."""
     (hidden,) = (*args, *kwargs.values())

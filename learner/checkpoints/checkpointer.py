@@ -134,11 +134,11 @@ class Checkpointer:
         if self._world_size > 1:
             errors = [None] * self._world_size
             torch.distributed.all_gather_object(errors, error)
-        told = [f"rank {rank}: {e}" for rank, e in enumerate(errors) if e is not None]
-        if told:
+        failed = [f"rank {rank}: {e}" for rank, e in enumerate(errors) if e is not None]
+        if failed:
             whole = folders.latest(self._folder)
             there = f"the last complete one in {self._folder} is {whole.name}" if whole else "there is no complete one"
-            raise RunError(f"the checkpoint of step {self._step} was not written ({'; '.join(told)}); {there}")
+            raise RunError(f"the checkpoint of step {self._step} was not written ({'; '.join(failed)}); {there}")
 
     # ---- in the writing thread ---------------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class Checkpointer:
         except Exception as error:  # noqa: BLE001 - raised on every rank by the next `wait`
             self._error = f"{type(error).__name__}: {error}"
             if self._rank == 0:
-                shutil.rmtree(partial, ignore_errors=True)  # makes room where the disk is full
+                shutil.rmtree(partial, ignore_errors=True)  # frees space where the disk is full
                 with suppress(OSError):  # others are in it
                     self._folder.rmdir()
             if self._world_size > 1:  # else rank 0 would wait for this rank's file until its deadline

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import random
 from base64 import b64decode, b64encode
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
 
-# JSON values, by whose generator it is.
-States = dict[str, Any]
+
+class States(TypedDict):
+    """By whose generator it is."""
+
+    torch: str
+    numpy: tuple[str, list[int], int, int, float]
+    python: tuple[int, list[int], float | None]
+    cuda: NotRequired[str]
 
 
 def capture() -> States:
@@ -18,8 +24,8 @@ def capture() -> States:
     version, internal, gauss_next = random.getstate()
     states: States = {
         "torch": _text(torch.get_rng_state()),
-        "numpy": [name, [int(k) for k in keys], int(position), int(has_gauss), float(gauss)],
-        "python": [version, list(internal), gauss_next],
+        "numpy": (name, [int(k) for k in keys], int(position), int(has_gauss), float(gauss)),
+        "python": (version, list(internal), gauss_next),
     }
     if torch.cuda.is_available():
         states["cuda"] = _text(torch.cuda.get_rng_state())

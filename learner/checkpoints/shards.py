@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +17,7 @@ from reprise.core.errors import UserError
 from reprise.core.files import draft_of, mode_of_new_files
 from reprise.learner.checkpoints.folder import Metadata, read_metadata
 from reprise.learner.checkpoints.layout import FlatGroup, Fragment
+from reprise.learner.checkpoints.random_states import States
 
 MASTER = "fp32"
 
@@ -35,7 +35,7 @@ class Snapshot:
 
     @classmethod
     def take(
-        cls, groups: list[FlatGroup], state: Mapping[torch.Tensor, Mapping[str, Any]], random: dict[str, object]
+        cls, groups: list[FlatGroup], state: Mapping[torch.Tensor, Mapping[str, float | torch.Tensor]], random: States
     ) -> Snapshot:
         """Copy masters, the optimiser's `state` and the `random` states, which training may change right after."""
         tensors, described = dict[str, torch.Tensor](), []
@@ -108,7 +108,7 @@ class Shards:
                 into[first - wanted.start : last - wanted.start].copy_(part)
 
     @staticmethod
-    def _open(file: Path) -> Any:
+    def _open(file: Path) -> safe_open:
         try:
             return safe_open(file, framework="pt")
         except (OSError, SafetensorError) as error:

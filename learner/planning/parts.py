@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, Literal
+from typing import Literal
 
 from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 
+from reprise.learner.optim import DeepSpeedConfig
 from reprise.learner.planning.job import ModelShape, PlanInput
 
 Phase = Literal["forward", "head", "layers", "embedding", "step"]
@@ -57,7 +58,7 @@ class Buckets:
     sub_group: int
 
     @classmethod
-    def of(cls, config: dict[str, Any]) -> Buckets:
+    def of(cls, config: DeepSpeedConfig) -> Buckets:
         """From a DeepSpeed configuration."""
         zero = DeepSpeedZeroConfig(**config["zero_optimization"])
         in_float32 = not config["bf16"]["enabled"] or config.get("data_types", {}).get("grad_accum_dtype") == "fp32"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch._ops import OpOverload
 from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 from torch.utils.flop_counter import flop_registry
 
@@ -33,7 +34,7 @@ class Tracker(MemTracker):
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
-        self._mod_tracker: Any = _NoModules()
+        vars(self)["_mod_tracker"] = _NoModules()
         self._track_module_params_and_buffers(module)  # a gradient is one once its parameter holds it
         self.attentions = 0
         self._peak = self._flops = 0
@@ -52,7 +53,9 @@ class Tracker(MemTracker):
         self._peak, self._flops = self.now(), 0
         return taken
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: OpOverload, types: object, args: Sequence[object] = (), kwargs: Mapping[str, object] | None = None
+    ) -> object:
         out = super().__torch_dispatch__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
         self._peak = max(self._peak, self.now())
         name = func._overloadpacket.__name__

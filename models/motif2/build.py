@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from reprise.core.errors import UserError
 from reprise.models.motif2.configuration import PRESETS, ConfigurationError, Motif2Config
@@ -17,7 +18,7 @@ from reprise.models.saving import save_policy
 _PUBLISHED = "12p7b"
 
 
-def config(*, preset: str = "tiny", tokenizer: str | None = None, **changes: Any) -> Motif2Config:
+def config(*, preset: str = "tiny", tokenizer: str | None = None, **changes: object) -> Motif2Config:
     """The configuration that `build` would give with the same arguments; no weights are made.
 
     tokenizer   a folder with the published tokenizer; without it the small one of characters
@@ -30,7 +31,7 @@ def config(*, preset: str = "tiny", tokenizer: str | None = None, **changes: Any
     return _described(preset, tokenizer, changes)[0]
 
 
-def build(out_dir: Path, seed: int, *, preset: str = "tiny", tokenizer: str | None = None, **changes: Any) -> Path:
+def build(out_dir: Path, seed: int, *, preset: str = "tiny", tokenizer: str | None = None, **changes: object) -> Path:
     """Writes a randomly initialised policy and its tokenizer to `out_dir` and returns it.
 
     The same seed and arguments give the same bytes, whatever random state the caller is in. `build.config`, given the
@@ -38,7 +39,7 @@ def build(out_dir: Path, seed: int, *, preset: str = "tiny", tokenizer: str | No
     checkpoint.
     """
     made, written = _described(preset, tokenizer, changes)
-    if preset == _PUBLISHED:
+    if preset == _PUBLISHED or written is None:
         raise UserError(
             f"policy.build: preset {preset} describes the published Motif-2-12.7B: set policy.path to the folder of "
             "its checkpoint, or build preset small (for a plan or a dry run the shapes are enough)"
@@ -52,7 +53,9 @@ def build(out_dir: Path, seed: int, *, preset: str = "tiny", tokenizer: str | No
     return out_dir
 
 
-def _described(preset: str, folder: str | None, changes: dict[str, Any]) -> tuple[Motif2Config, Any]:
+def _described(
+    preset: str, folder: str | None, changes: dict[str, object]
+) -> tuple[Motif2Config, PreTrainedTokenizerBase | None]:
     """The configuration, and the tokenizer that goes with it: none with the published shapes unless one is given."""
     if preset not in PRESETS:
         raise UserError(f"policy.build_args: preset {preset!r} is none of {', '.join(PRESETS)}")
@@ -62,18 +65,21 @@ def _described(preset: str, folder: str | None, changes: dict[str, Any]) -> tupl
         raise UserError(f"policy.build_args: {str(error).removeprefix('config.json: ')}") from error
 
 
-def _made(preset: str, folder: str | None, changes: dict[str, Any]) -> tuple[Motif2Config, Any]:
+def _made(
+    preset: str, folder: str | None, changes: dict[str, object]
+) -> tuple[Motif2Config, PreTrainedTokenizerBase | None]:
+    keys: dict[str, Any] = {**PRESETS[preset], **changes}
     known = set(Motif2Config().to_dict()) - {"model_type", "transformers_version", "architectures"}
     unknown = sorted(set(changes) - known)
     if unknown:
         raise UserError(f"policy.build_args: {', '.join(unknown)} is no key of a Motif-2 configuration")
     if preset == _PUBLISHED and folder is None:
-        return Motif2Config(**{**PRESETS[preset], **changes}), None
+        return Motif2Config(**keys), None
     tokenizer = small_tokenizer() if folder is None else published_tokenizer(folder)
     vocabulary = token_ids(tokenizer)
     if preset != _PUBLISHED:
         vocabulary["vocab_size"] = len(tokenizer) if folder is None else rounded(len(tokenizer))
-    made = Motif2Config(**{**vocabulary, **PRESETS[preset], **changes})
+    made = Motif2Config(**{**vocabulary, **keys})
     if made.vocab_size < len(tokenizer):
         raise UserError(
             f"policy.build_args: vocab_size {made.vocab_size} is less than the {len(tokenizer)} tokens of the tokenizer"

@@ -58,7 +58,7 @@ class Motif2Config(PretrainedConfig):
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
 
-    def __post_init__(self, **kwargs: Any) -> None:
+    def __post_init__(self, **kwargs: object) -> None:
         if self.rope_parameters is not None:
             self.rope_parameters = dict(self.rope_parameters)  # it is completed in place, and may be a preset's
         base = kwargs.pop("original_max_position_embeddings", None)
@@ -135,8 +135,8 @@ class Motif2Config(PretrainedConfig):
                  "num_key_value_heads", "num_noise_heads", "head_dim", "max_position_embeddings")  # fmt: skip
         wrong = {key: value for key in sizes if type(value := getattr(self, key)) is not int or value < 1}
         if wrong:
-            told = ", ".join(f"{key}={value!r}" for key, value in wrong.items())
-            raise ConfigurationError(f"config.json: {told}: sizes are whole numbers of at least 1")
+            given = ", ".join(f"{key}={value!r}" for key, value in wrong.items())
+            raise ConfigurationError(f"config.json: {given}: sizes are whole numbers of at least 1")
 
     def _check_heads(self) -> None:
         groups, query, key_value = self._groups, self.num_attention_heads, self.num_key_value_heads

@@ -71,7 +71,7 @@ _ROWS = 128
 
 
 def small_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character, one a chat, reasoning or tool mark; 114 in all. Any other character becomes unknown."""
+    """One token a character, one a chat, reasoning or tool mark; 114 in all. Every other character becomes unknown."""
     return tokenizer_of(
         SPECIAL, MARKS, CHAT_TEMPLATE, pad=END_OF_TEXT, bos=BEGIN_OF_TEXT, eos=END_OF_TURN, unknown=UNKNOWN
     )
@@ -91,8 +91,8 @@ def published_tokenizer(folder: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # damaged files make the parsers raise anything
-        told = textwrap.shorten(str(error), 300, placeholder=" ...")
-        raise UserError(f"{where} holds no tokenizer that transformers can load: {told}") from error
+        why = textwrap.shorten(str(error), 300, placeholder=" ...")
+        raise UserError(f"{where} holds no tokenizer that transformers can load: {why}") from error
     if tokenizer.chat_template is None:
         raise UserError(f"{where}: the tokenizer has no chat template; add chat_template.jinja to the folder")
     _check_generation_prompt(tokenizer, where)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vllm.model_executor.layers.linear import UnquantizedLinearMethod
+import torch
+from vllm.model_executor.layers.linear import LinearBase, UnquantizedLinearMethod
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 
-def refuse_half_filled(layer: Any, shards: Sequence[str | int]) -> None:
+def refuse_half_filled(layer: LinearBase, shards: Sequence[str | int]) -> None:
     """Make vLLM's reload raise RuntimeError instead of finishing `layer` without one of its `shards`.
 
     An update that leaves the whole layer out keeps its weights, and is not refused here. Quantised layers are left
@@ -24,7 +25,7 @@ def refuse_half_filled(layer: Any, shards: Sequence[str | int]) -> None:
     method: Any = layer.quant_method
     finish = method.process_weights_after_loading
 
-    def whole(filled: Any) -> None:
+    def whole(filled: torch.nn.Module) -> None:
         info = get_layerwise_info(filled)
         if info.can_load() and info.load_numel < (info.load_numel_total or 0):
             came = {arguments.arguments.get("loaded_shard_id") for _, arguments in info.loaded_weights}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.types import Verdict
@@ -22,7 +21,7 @@ class FunctionVerifier(Verifier):
     verifier's actor, outside the sandbox: it must not run what the policy wrote.
     """
 
-    def __init__(self, function: Callable[..., Any], args: Mapping[str, Any], where: str) -> None:
+    def __init__(self, function: Callable[..., object], args: Mapping[str, object], where: str) -> None:
         """UserError, which begins with `where`, if the function cannot be called so."""
         name = function.__name__
         if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
@@ -44,10 +43,8 @@ class FunctionVerifier(Verifier):
         score = self._function(answer.task.prompt, answer.text, answer.task.answer, **self._args)
         if score is None:
             return Verdict.unparseable(Reason.NO_ANSWER)
-        if not isinstance(score, int | float):
-            try:
-                score = score.item()  # of numpy or torch
-            except AttributeError:
-                kind = type(score).__name__
-                raise TypeError(f"{self._function.__name__} returned a {kind}; a score is a number, or None") from None
-        return Verdict.scored(float(score))
+        number = score.item() if hasattr(score, "item") else score  # of numpy or torch
+        if not isinstance(number, int | float):
+            kind = type(score).__name__
+            raise TypeError(f"{self._function.__name__} returned a {kind}; a score is a number, or None")
+        return Verdict.scored(float(number))

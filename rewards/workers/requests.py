@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from reprise.core.types import Verdict
+from reprise.rewards.base import Reason
 from reprise.rewards.workers.workers import MAX_REQUEST_BYTES, Failure, Outcome, WorkerPool
 
 Request = TypeVar("Request")
@@ -44,3 +46,23 @@ def run_fairly(pool: WorkerPool, requests: Sequence[Request], harmless: Callable
         elif outcomes[i].raised:
             outcomes[i] = Outcome(failure=Failure.CRASH, detail=outcomes[i].detail)
     return outcomes
+
+
+def verify_in_workers(
+    pool: WorkerPool,
+    asked: Sequence[Verdict | str],
+    harmless: Callable[[str], str],
+    read: Callable[[str, Any], Verdict],
+) -> list[Verdict]:
+    """A verdict for each that is `asked`: it may be there already; else `read(request, response)` makes it of what a
+    worker responds to the packed request. Equal requests are sent once."""
+    requests = list(dict.fromkeys(each for each in asked if isinstance(each, str)))
+    found: dict[str, Verdict] = {}
+    for request, outcome in zip(requests, run_fairly(pool, requests, harmless), strict=True):
+        if outcome.failure is None:
+            found[request] = read(request, outcome.value)
+        elif outcome.failure is Failure.INFRA:
+            found[request] = Verdict.infra_error(Reason.INFRA, outcome.detail)
+        else:
+            found[request] = Verdict.scored(0.0, Reason(outcome.failure), outcome.detail)
+    return [found[each] if isinstance(each, str) else each for each in asked]

@@ -31,7 +31,7 @@ class TaskDoesNotFit(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """A sampled group without its arrays: all that verifiers, evaluations and people need.
+    """A sampled group without its arrays: all that verifiers, evaluations and users need.
 
     texts      decoded, without special tokens
     truncated  whether the token limit ended it

@@ -36,7 +36,7 @@ def run(payload: bytes, result_fd: int) -> NoReturn:
     task = json.loads(payload)
     write, end, nonce = os.write, os._exit, task["nonce"]
 
-    def send(what: dict[str, Any]) -> None:
+    def send(what: dict[str, object]) -> None:
         text = json.dumps({"nonce": nonce, **what}).encode() + b"\n"
         while text:
             text = text[write(result_fd, text) :]
@@ -69,7 +69,7 @@ def run(payload: bytes, result_fd: int) -> NoReturn:
     raise AssertionError("unreachable")
 
 
-def _program(task: dict[str, Any]) -> Any:
+def _program(task: dict[str, Any]) -> object:
     """Run the source; the encoded result of the call, if there is one."""
     call = task["call"]
     module = types.ModuleType("__main__" if call is None else "__candidate__")
@@ -112,7 +112,7 @@ def _execute(argv: list[str], files: dict[str, str]) -> NoReturn:
 
 def _fresh_streams() -> None:
     """The zygote's stream objects and arguments are not the program's."""
-    streams: dict[str, Any] = {
+    streams = {
         "stdin": open(0, encoding="utf-8", closefd=False),  # noqa: SIM115 - the program's, to its end
         "stdout": open(1, "w", encoding="utf-8", closefd=False),  # noqa: SIM115
         "stderr": open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1),  # noqa: SIM115
@@ -134,7 +134,7 @@ def _finish() -> None:
                 thing.flush()
 
 
-def _exit_code(code: Any) -> int:
+def _exit_code(code: object) -> int:
     if code is None:
         return 0
     if isinstance(code, int):

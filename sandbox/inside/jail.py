@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
-from typing import Any
+from typing import TypedDict
 
 from . import kernel, seccomp
 
@@ -14,7 +15,18 @@ _INODES = 4096
 _WRITABLE = ["/dev/null", "/dev/full", "/dev/random", "/dev/urandom"]  # behind Landlock
 
 
-def enter_namespaces(limits: dict[str, Any], outer: tuple[int, int], needed: list[str]) -> None:
+class Limits(TypedDict):
+    """`sandbox.base.JobLimits` as they cross, and whether the address space is bounded."""
+
+    cpu_s: float
+    memory_mb: int
+    disk_mb: int
+    processes: int
+    output_bytes: int
+    bound_address_space: bool
+
+
+def enter_namespaces(limits: Limits, outer: tuple[int, int], needed: list[str]) -> None:
     """The first steps of a process that `kernel.fork_into` made: who it is, and a /tmp and /proc of its own.
 
     outer   user and group outside
@@ -24,7 +36,7 @@ def enter_namespaces(limits: dict[str, Any], outer: tuple[int, int], needed: lis
     _write("/proc/self/uid_map", f"{outer[0]} {outer[0]} 1")
     _write("/proc/self/gid_map", f"{outer[1]} {outer[1]} 1")
     nodev = kernel.MS_NOSUID | kernel.MS_NODEV
-    size = int(limits["disk_mb"]) << 20
+    size = limits["disk_mb"] << 20
     covered = {path: os.open(path, os.O_PATH) for path in needed if path.startswith(f"{FOLDER}/")}
     kernel.mount("tmpfs", FOLDER, "tmpfs", nodev, f"size={size},nr_inodes={_INODES},mode=0700")
     for path, fd in covered.items():
@@ -49,23 +61,22 @@ def tasks_of_user() -> int:
     return found
 
 
-def set_limits(limits: dict[str, Any], base_bytes: int, beside: int) -> None:
+def set_limits(limits: Limits, base_bytes: int, beside: int) -> None:
     """Resource limits, soft and hard alike, so that none can be raised but the stack's, as programs that recurse do.
 
     base_bytes  address space that the interpreter takes without the program
     beside      of the same user, processes and threads that are not the job's, and are counted with them all the same;
                 there may soon be twice as many
     """
-    cpu = max(1, -(-float(limits["cpu_s"]) // 1))  # whole seconds, rounded up
+    cpu = max(1, math.ceil(limits["cpu_s"]))
     bounded = limits["bound_address_space"]
-    space = base_bytes + (int(limits["memory_mb"]) << 20) if bounded else resource.RLIM_INFINITY
-    output = int(limits["output_bytes"])
+    space = base_bytes + (limits["memory_mb"] << 20) if bounded else resource.RLIM_INFINITY
     # The kernel sends SIGXCPU at the soft limit, which pid 1 and a handler may ignore, and SIGKILL at the hard one.
-    resource.setrlimit(resource.RLIMIT_CPU, (int(cpu), int(cpu) + 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
     for which, value in (
         (resource.RLIMIT_AS, space),
-        (resource.RLIMIT_FSIZE, output),
-        (resource.RLIMIT_NPROC, int(limits["processes"]) + 2 * beside),
+        (resource.RLIMIT_FSIZE, limits["output_bytes"]),
+        (resource.RLIMIT_NPROC, limits["processes"] + 2 * beside),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 1),  # as in the keeper
         (resource.RLIMIT_MEMLOCK, 0),

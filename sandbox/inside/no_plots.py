@@ -6,7 +6,6 @@ import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 _PACKAGES = ("matplotlib", "mpl_toolkits")
 
@@ -14,7 +13,7 @@ _PACKAGES = ("matplotlib", "mpl_toolkits")
 class _Nothing(ModuleType):
     """A module in which every name exists and none does anything."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
         return type(name, (), {})
@@ -23,7 +22,7 @@ class _Nothing(ModuleType):
 class _InItsPlace(MetaPathFinder, Loader):
     """Finds matplotlib, its toolkits and whatever is said to be in them."""
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
         mine = fullname.split(".")[0] in _PACKAGES
         return ModuleSpec(fullname, self, is_package=True) if mine else None
 

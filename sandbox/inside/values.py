@@ -25,7 +25,7 @@ class ValueRefused(ValueError):
     """A value that cannot cross, or a text that is no value."""
 
 
-def encode(value: Any, depth: int = 0) -> Any:
+def encode(value: object, depth: int = 0) -> object:
     """JSON for a value. A subclass crosses as the built-in type it extends, numpy's arrays as lists."""
     if depth > MAX_DEPTH:
         raise ValueRefused(f"nested deeper than {MAX_DEPTH}")
@@ -60,12 +60,12 @@ def encode(value: Any, depth: int = 0) -> Any:
     raise ValueRefused(f"a value of type {type(value).__name__!r} cannot leave the sandbox")
 
 
-def decode(plain: Any, depth: int = 0) -> Any:
+def decode(plain: object, depth: int = 0) -> Any:
     """The value that `encode` gave `plain` for. ValueRefused if there is none."""
     return _decode(plain, depth, [MAX_MEMBERS])
 
 
-def _decode(plain: Any, depth: int, left: list[int]) -> Any:
+def _decode(plain: object, depth: int, left: list[int]) -> object:
     """left: how many members of large sets and dicts there may still be."""
     if depth > MAX_DEPTH:
         raise ValueRefused(f"nested deeper than {MAX_DEPTH}")
@@ -104,7 +104,7 @@ def _decode_typed(kind: str, content: Any, depth: int, left: list[int]) -> Any:
         if kind == "complex":
             real, imaginary = content
             return complex(float.fromhex(real), float.fromhex(imaginary))
-        members = [_decode(each, depth, left) for each in content]
+        members: list[Any] = [_decode(each, depth, left) for each in content]
         if kind == "tuple":
             return tuple(members)
         if kind == "range":
@@ -118,7 +118,7 @@ def _decode_typed(kind: str, content: Any, depth: int, left: list[int]) -> Any:
     raise ValueRefused(f"no type of value: {kind!r}")
 
 
-def _check_hashes(members: list[Any], left: list[int]) -> None:
+def _check_hashes(members: list[object], left: list[int]) -> None:
     """ValueRefused if a table of them could take more than proportional time to build."""
     others = [each for each in members if not isinstance(each, str | bytes)]
     if len(others) >= _LARGE:

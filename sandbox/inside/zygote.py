@@ -75,7 +75,7 @@ class _Zygote:
         self._restrictions = jail.Restrictions(confinement, readable)
         self._who = (os.getuid(), os.getgid())
 
-    def serve(self, limits: dict[str, Any], descriptors: list[int]) -> bool:
+    def serve(self, limits: jail.Limits, descriptors: list[int]) -> bool:
         """Run one job to its end; False if nobody is left to report to."""
         apart = self._confinement == "namespaces"
         jail_read, jail_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -89,7 +89,7 @@ class _Zygote:
         finally:
             os.close(jail_read)
 
-    def _become_job(self, limits: dict[str, Any], descriptors: list[int], jail_fd: int) -> NoReturn:
+    def _become_job(self, limits: jail.Limits, descriptors: list[int], jail_fd: int) -> NoReturn:
         """In the job's process: from a copy of the zygote to a program that is locked in."""
         try:
             os.setsid()
@@ -140,7 +140,7 @@ class _Zygote:
         return wanted
 
 
-def _send(control: socket.socket, message: dict[str, Any]) -> None:
+def _send(control: socket.socket, message: dict[str, object]) -> None:
     control.send(json.dumps(message).encode())
 
 

@@ -111,7 +111,7 @@ def test_a_task_that_its_verifier_cannot_verify_is_refused_with_file_line_and_fi
     [
         ("reprise.data.demo.addition:taks", {}, "did you mean 'tasks'"),
         (f"{__name__}:numbered", {"cuont": 3}, "unexpected keyword argument 'cuont'"),
-        (f"{__name__}:not_tasks", {}, "task 1: a generator gives buffer.types.Task, not str"),
+        (f"{__name__}:not_tasks", {}, "task 1: a generator gives reprise.Task, not str"),
     ],
 )
 def test_a_generator_that_cannot_work_is_refused(generator: str, args: dict[str, Any], said: str) -> None:

@@ -14,7 +14,6 @@ import ast
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
 
 from reprise.rewards.verifiers.code.names import BUILTINS, bound_names, free_names, modules_of, needed_at_once, slice_of
 
@@ -44,7 +43,7 @@ class Assertion:
     expression: str = ""
     then: tuple[str, ...] = ()
     relation: Relation = Relation.EQUAL
-    expected: Any = None
+    expected: object = None
     stand_ins: tuple[str, ...] = ()
     setup: str = ""
     candidate: str = ""

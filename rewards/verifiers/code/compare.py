@@ -19,7 +19,6 @@ import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +70,10 @@ def _same_number(expected: str, actual: str, tolerance: Tolerance) -> bool:
     return math.isfinite(a) and math.isfinite(b) and tolerance.allows(a, b)
 
 
-def same_value(expected: Any, actual: Any, *, from_json: bool, tolerance: Tolerance = EXACT) -> bool:
+def same_value(expected: object, actual: object, *, from_json: bool, tolerance: Tolerance = EXACT) -> bool:
     """Whether a call returned what it should. `from_json`: the expected value came as JSON."""
 
-    def same(a: Any, b: Any) -> bool:
+    def same(a: object, b: object) -> bool:
         if isinstance(a, bool) or isinstance(b, bool):
             return a is b
         if isinstance(a, int | float) and isinstance(b, int | float):
@@ -90,10 +89,10 @@ def same_value(expected: Any, actual: Any, *, from_json: bool, tolerance: Tolera
             return isinstance(a, complex | int | float) and isinstance(b, complex | int | float) and a == b
         return type(a) is type(b) and bool(a == b)
 
-    def _same_mapping(a: Mapping[Any, Any], b: Mapping[Any, Any] | None) -> bool:
+    def _same_mapping(a: Mapping[object, object], b: Mapping[object, object] | None) -> bool:
         return b is not None and _same_members(a.keys(), b.keys()) and all(same(a[key], b[key]) for key in a)
 
-    def _same_members(a: AbstractSet[Any], b: AbstractSet[Any]) -> bool:
+    def _same_members(a: AbstractSet[object], b: AbstractSet[object]) -> bool:
         """Found by hash, where 1, 1.0 and True are one; then compared as all else, but exactly."""
         found = {member: member for member in b}
         return len(a) == len(b) and all(
@@ -106,9 +105,9 @@ def same_value(expected: Any, actual: Any, *, from_json: bool, tolerance: Tolera
         return False
 
 
-def _json_keys(result: Mapping[Any, Any]) -> dict[str, Any] | None:
+def _json_keys(result: Mapping[object, object]) -> dict[object, object] | None:
     """The mapping as JSON would write its keys; None if two become one, or one is nothing JSON can write."""
-    renamed: dict[str, Any] = {}
+    renamed: dict[object, object] = {}
     for key, value in result.items():
         if not isinstance(key, str):
             if not (key is None or isinstance(key, bool | int | float)):

@@ -13,7 +13,6 @@ import keyword
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.types import Task
@@ -36,9 +35,9 @@ class CallTest:
     """`function(*args, **kwargs)` returns `expected`, a JSON value."""
 
     function: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    expected: Any
+    args: tuple[object, ...]
+    kwargs: Mapping[str, object]
+    expected: object
 
 
 Test = StdinTest | CallTest | Assertion
@@ -79,23 +78,27 @@ def read_problem(task: Task, defaults: JobLimits) -> Problem:
     return Problem(tuple(tests), _tolerance(task, answer), _limits(task, defaults), _language(task, tests))
 
 
-def _list(task: Task, where: str, given: Any, read: Callable[[str, Any], Test]) -> list[Test]:
+def _list(task: Task, where: str, given: object, read: Callable[[str, object], Test]) -> list[Test]:
     if not isinstance(given, list) or not given:
         raise _wrong(task, where, "must be a list of at least one test", given)
     return [read(f"{where}[{i}]", each) for i, each in enumerate(given)]
 
 
-def _stdin(task: Task, where: str, given: Any) -> StdinTest:
-    _check_fields(task, where, given, _FIELDS["stdin"], {"stdout"})
-    for name in ("stdin", "stdout"):
-        if not isinstance(given.get(name, ""), str):
-            raise _wrong(task, f"{where}.{name}", "must be a string", given[name])
-    return StdinTest(given.get("stdin", ""), given["stdout"])
+def _stdin(task: Task, where: str, given: object) -> StdinTest:
+    fields = _fields(task, where, given, _FIELDS["stdin"], "stdout")
+    stdin, stdout = (_text(task, f"{where}.{name}", fields.get(name, "")) for name in ("stdin", "stdout"))
+    return StdinTest(stdin, stdout)
 
 
-def _call(task: Task, where: str, given: Any, function: str) -> CallTest:
-    _check_fields(task, where, given, _FIELDS["call"], {"expected"})
-    args, kwargs = given.get("args", []), given.get("kwargs", {})
+def _text(task: Task, where: str, given: object, what: str = "a string") -> str:
+    if not isinstance(given, str):
+        raise _wrong(task, where, f"must be {what}", given)
+    return given
+
+
+def _call(task: Task, where: str, given: object, function: str) -> CallTest:
+    fields = _fields(task, where, given, _FIELDS["call"], "expected")
+    args, kwargs = fields.get("args", []), fields.get("kwargs", {})
     if not isinstance(args, list):
         raise _wrong(task, f"{where}.args", "must be a list", args)
     if not isinstance(kwargs, dict):
@@ -104,40 +107,38 @@ def _call(task: Task, where: str, given: Any, function: str) -> CallTest:
         values.encode([args, kwargs])
     except values.ValueRefused as error:
         raise _wrong(task, where, f"cannot be called: its arguments are {error}") from error
-    if _has_nan(given["expected"]):
+    if _has_nan(fields["expected"]):
         raise _wrong(task, f"{where}.expected", "holds NaN, which equals nothing: no answer could pass")
-    return CallTest(function, tuple(args), kwargs, given["expected"])
+    return CallTest(function, tuple(args), kwargs, fields["expected"])
 
 
-def _assertion(task: Task, where: str, given: Any, answer: Mapping[str, Any]) -> Assertion:
-    setup = answer.get("setup", "")
-    if not isinstance(setup, str):
-        raise _wrong(task, "answer.setup", "must be Python source", setup)
-    if not isinstance(given, str):
-        raise _wrong(task, where, "must be Python source, such as 'assert f(1) == 2'", given)
+def _assertion(task: Task, where: str, given: object, answer: Mapping[str, object]) -> Assertion:
+    setup = _text(task, "answer.setup", answer.get("setup", ""), "Python source")
+    source = _text(task, where, given, "Python source, such as 'assert f(1) == 2'")
     candidate = _name(task, answer["function"]) if "function" in answer else ""
     try:
-        return read_assertion(given, setup, candidate)
+        return read_assertion(source, setup, candidate)
     except (SyntaxError, ValueError) as error:
         raise _wrong(task, where, f"does not parse: {error}", given) from error
 
 
-def _check_fields(task: Task, where: str, given: Any, known: set[str], needed: set[str]) -> None:
+def _fields(task: Task, where: str, given: object, known: set[str], needed: str) -> dict[str, object]:
     if not isinstance(given, dict):
         raise _wrong(task, where, f"must be an object with {', '.join(sorted(known))}", given)
     if unknown := sorted(set(given) - known):
         raise _wrong(task, f"{where}.{unknown[0]}", f"is no field of such a test: {', '.join(sorted(known))}")
-    if missing := sorted(needed - set(given)):
-        raise _wrong(task, f"{where}.{missing[0]}", "is missing")
+    if needed not in given:
+        raise _wrong(task, f"{where}.{needed}", "is missing")
+    return given
 
 
-def _name(task: Task, given: Any) -> str:
+def _name(task: Task, given: object) -> str:
     if not isinstance(given, str) or not given.isidentifier() or keyword.iskeyword(given):
         raise _wrong(task, "answer.function", "must be the name of a function", given)
     return given
 
 
-def _tolerance(task: Task, answer: Mapping[str, Any]) -> Tolerance:
+def _tolerance(task: Task, answer: Mapping[str, object]) -> Tolerance:
     given = answer.get("tolerance", 0)
     parts = given if isinstance(given, dict) else {"relative": given, "absolute": given}
     numbers = all(
@@ -174,7 +175,7 @@ def _language(task: Task, tests: list[Test]) -> str:
     return language
 
 
-def _has_nan(value: Any) -> bool:
+def _has_nan(value: object) -> bool:
     if isinstance(value, dict):
         return any(map(_has_nan, value.values()))
     if isinstance(value, list):
@@ -185,6 +186,6 @@ def _has_nan(value: Any) -> bool:
 _NOT_GIVEN = object()
 
 
-def _wrong(task: Task, field: str, what: str, given: Any = _NOT_GIVEN) -> UserError:
+def _wrong(task: Task, field: str, what: str, given: object = _NOT_GIVEN) -> UserError:
     shown = "" if given is _NOT_GIVEN else f", not {str(given)[:80]!r}"
     return UserError(f"task {task.id!r}: {field} {what}{shown}")

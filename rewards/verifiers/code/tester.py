@@ -61,7 +61,7 @@ class _Ended(Exception):
 class _Test:
     def __init__(self, assertion: Assertion, candidate: Job, run: Callable[[Job], JobResult]) -> None:
         self._assertion, self._candidate, self._run = assertion, candidate, run
-        self._answers: dict[str, list[Any]] = {}  # by the call's key, as the tester wants them
+        self._answers: dict[str, list[object]] = {}  # by the call's key, as the tester wants them
         self._asked = ""  # the key of the call that it needed last
         self._bytes = self._traffic = 0
         self._cpu_s = self._wall_s = 0.0
@@ -119,7 +119,7 @@ class _Test:
         said = self._ask("foresee", truth, MAX_CALLS).value
         return said if isinstance(said, list) else []
 
-    def _ask(self, function: str, *more: Any) -> JobResult:
+    def _ask(self, function: str, *more: object) -> JobResult:
         given = self._assertion
         args = (given.source, given.setup, list(given.stand_ins), given.candidate, *more)
         tester = self._run(Job(source=_PROGRAM, call=Call(function, args), limits=self._candidate.limits))
@@ -134,7 +134,7 @@ class _Test:
 
     # --- the candidate ------------------------------------------------------------------------------------------------
 
-    def _answer(self, key: str, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    def _answer(self, key: str, name: str, args: list[object], kwargs: dict[str, object]) -> None:
         """Make a call that the test needs."""
         self._asked = key
         result = self._call(name, args, kwargs)
@@ -143,16 +143,16 @@ class _Test:
         if not self._kept(key, result):
             raise _Ended(result.ending, result.explanation)
 
-    def _answered(self, key: str, name: str, args: list[Any], kwargs: dict[str, Any]) -> bool:
+    def _answered(self, key: str, name: str, args: list[object], kwargs: dict[str, object]) -> bool:
         """Make a call that the test may need; False if that ends badly."""
         return key in self._answers or self._kept(key, self._call(name, args, kwargs))
 
-    def _call(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> JobResult:
+    def _call(self, name: str, args: list[object], kwargs: dict[str, object]) -> JobResult:
         result = self._run(replace(self._candidate, call=Call(name, args, kwargs)))
         self._charge(result)
         return result
 
-    def _may_be(self, value: Any) -> bool:
+    def _may_be(self, value: object) -> bool:
         return self._takes_all or not has_nan_or_infinity(value, self._reads_numbers)
 
     def _kept(self, key: str, result: JobResult) -> bool:
@@ -179,7 +179,7 @@ class _Test:
             raise _Ended(Ending.TIMEOUT, f"{len(self._answers)} calls took {self._cpu_s:.1f} s of CPU")
 
 
-def has_nan_or_infinity(value: Any, written: bool) -> bool:
+def has_nan_or_infinity(value: object, written: bool) -> bool:
     """Anywhere in it; in texts only if they count as `written` numbers."""
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]

@@ -148,7 +148,7 @@ _GIVES_ITSELF = """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordi
 def _any(truth: bool) -> object:
     """A result that goes along with everything."""
 
-    class Any:
+    class Anything:
         def __getattr__(self, name: str) -> object:
             if name.startswith("__"):
                 raise AttributeError(name)
@@ -157,11 +157,11 @@ def _any(truth: bool) -> object:
         def __iter__(self) -> Iterator[object]:
             return iter(())
 
-    itself = Any()
+    itself = Anything()
     for name in _GIVES_ITSELF.split():
-        setattr(Any, f"__{name}__", lambda *_, **__: itself)
+        setattr(Anything, f"__{name}__", lambda *_, **__: itself)
     for name in ("bool", "eq", "ne", "lt", "le", "gt", "ge", "contains"):
-        setattr(Any, f"__{name}__", lambda *_: truth)
+        setattr(Anything, f"__{name}__", lambda *_: truth)
     for name, value in {"len": 0, "hash": 0, "int": 0, "index": 0, "float": 0.0, "repr": "<any>", "exit": None}.items():
-        setattr(Any, f"__{name}__", lambda *_, value=value: value)
+        setattr(Anything, f"__{name}__", lambda *_, value=value: value)
     return itself

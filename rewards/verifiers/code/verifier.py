@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, validate_call
 
@@ -68,10 +68,10 @@ class CodeVerifier(Verifier):
         time_limit_s: Annotated[float, Field(gt=0)] = 5.0,
         memory_limit_mb: Annotated[int, Field(ge=16)] = 512,
         max_chars: Annotated[int, Field(ge=1)] = 100_000,
-        languages: dict[str, dict[str, Any]] | None = None,
+        languages: dict[str, dict[str, object]] | None = None,
         preload: list[str] | None = None,
         prelude: str = "",
-        sandbox: SandboxSettings | dict[str, Any] | None = None,
+        sandbox: SandboxSettings | dict[str, object] | None = None,
     ) -> None:
         self._partial, self._max_chars, self._prelude = partial, max_chars, prelude
         try:
@@ -146,14 +146,14 @@ class CodeVerifier(Verifier):
             failed = failed or (number, outcome)
             if not self._partial:
                 break
-        count: dict[str, Any] = {"passed": passed, "tests": len(problem.tests)}
+        tests = len(problem.tests)
         if failed is None:
-            return Verdict.scored(1.0, Reason.CORRECT, **count)
+            return Verdict.scored(1.0, Reason.CORRECT, passed=passed, tests=tests)
         number, outcome = failed
-        count |= {"failed_test": number}
-        if self._partial and passed:
-            return Verdict.scored(passed / len(problem.tests), Reason.PARTIAL, _explained(number, outcome), **count)
-        return Verdict.scored(0.0, outcome.reason, _explained(number, outcome), **count)
+        score, reason = (passed / tests, Reason.PARTIAL) if self._partial and passed else (0.0, outcome.reason)
+        return Verdict.scored(
+            score, reason, _explained(number, outcome), passed=passed, tests=tests, failed_test=number
+        )
 
     def _run(self, problem: Problem, test: Test, program: str, run: Callable[[Job], JobResult]) -> _Outcome:
         limits = problem.limits
@@ -230,10 +230,10 @@ def _explained(number: int, outcome: _Outcome) -> str:
     return f"test {number}" + (f": {outcome.explanation}" if outcome.explanation else "")
 
 
-def _command(name: str, given: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+def _command(name: str, given: Mapping[str, object]) -> tuple[str, tuple[str, ...]]:
     """The file that a program is written to, and what is run."""
-    file, argv = given.get("file"), given.get("argv")
-    right = isinstance(file, str) and file and "/" not in file and isinstance(argv, list) and argv
-    if set(given) != {"file", "argv"} or not right or not all(isinstance(word, str) for word in argv or ()):
-        raise ValueError(f'languages.{name} must be {{"file": "main.sh", "argv": ["bash", "main.sh"]}}, not {given!r}')
-    return str(file), tuple(argv or ())
+    match given:
+        case {"file": str(file), "argv": list(argv), **more} if file and "/" not in file and argv and not more:
+            if all(isinstance(word, str) for word in argv):
+                return file, tuple(argv)
+    raise ValueError(f'languages.{name} must be {{"file": "main.sh", "argv": ["bash", "main.sh"]}}, not {given!r}')

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Protocol
 
 import langdetect
 
@@ -31,7 +31,19 @@ from reprise.rewards.verifiers.instruction.own import OWN
 _PACKAGE = "if_verifiable"
 
 
-def checker(name: str, kwargs: Mapping[str, Any]) -> Callable[[str], bool]:
+class Checker(Protocol):
+    """What the package's checkers have in common."""
+
+    _letter: str  # of `keywords:letter_frequency`
+
+    def __init__(self, instruction_id: str) -> None: ...
+
+    def build_description(self, **kwargs: object) -> object: ...
+
+    def check_following(self, value: str) -> bool: ...
+
+
+def checker(name: str, kwargs: Mapping[str, object]) -> Callable[[str], bool]:
     """Whether a text follows the constraint. The text holds no invisible characters, so its arguments get none."""
     seen = {key: _seen(value) for key, value in kwargs.items()}
     if name in OWN:
@@ -39,31 +51,30 @@ def checker(name: str, kwargs: Mapping[str, Any]) -> Callable[[str], bool]:
     made = registry()[name](name)
     if name == "keywords:letter_frequency":  # in place of a character that is no letter, `build_description` draws one
         made.build_description(**{**seen, "letter": "a"})
-        made._letter = seen["letter"].lower()
+        made._letter = str(seen["letter"]).lower()
     else:
         made.build_description(**_literal(name, seen))
-    follows: Callable[[str], bool] = made.check_following
-    return follows
+    return made.check_following
 
 
-def _seen(value: Any) -> Any:
+def _seen(value: object) -> object:
     if isinstance(value, list):
         return [_seen(each) for each in value]
     return without_invisible(value) if isinstance(value, str) else value
 
 
-def _literal(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _literal(name: str, kwargs: Mapping[str, object]) -> Mapping[str, object]:
     """The arguments, where a word that a checker puts into a regular expression matches itself and nothing else."""
-    match name:
-        case "keywords:existence":
-            return {**kwargs, "keywords": [re.escape(word) for word in kwargs["keywords"]]}
-        case "keywords:frequency":
-            return {**kwargs, "keyword": re.escape(kwargs["keyword"].strip())}
-        case "keywords:forbidden_words":
-            return {**kwargs, "forbidden_words": [_whole_word(word) for word in kwargs["forbidden_words"]]}
-        case "detectable_format:multiple_sections":
-            return {**kwargs, "section_spliter": re.escape(kwargs["section_spliter"].strip())}
-    return dict(kwargs)
+    match name, kwargs:
+        case "keywords:existence", {"keywords": list(words)}:
+            return {**kwargs, "keywords": [re.escape(word) for word in words]}
+        case "keywords:frequency", {"keyword": str(word)}:
+            return {**kwargs, "keyword": re.escape(word.strip())}
+        case "keywords:forbidden_words", {"forbidden_words": list(words)}:
+            return {**kwargs, "forbidden_words": [_whole_word(word) for word in words]}
+        case "detectable_format:multiple_sections", {"section_spliter": str(word)}:
+            return {**kwargs, "section_spliter": re.escape(word.strip())}
+    return kwargs
 
 
 def _whole_word(word: str) -> str:
@@ -73,7 +84,7 @@ def _whole_word(word: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def registry() -> dict[str, Any]:
+def registry() -> dict[str, type[Checker]]:
     """Checker classes by constraint id."""
     sys.modules.setdefault(_PACKAGE, _without_its_front_door())
     real, sys.modules["nltk"] = sys.modules["nltk"], language.nltk()

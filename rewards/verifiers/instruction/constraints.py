@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
@@ -26,10 +26,18 @@ class Constraint:
     """One constraint of a task: the checker's id and all its arguments."""
 
     id: str
-    kwargs: dict[str, Any]
+    kwargs: dict[str, object]
 
 
-def _integral(value: Any) -> Any:
+class Followed(TypedDict):
+    """Whether the text follows one constraint; `error` names the exception of a checker that raised."""
+
+    strict: bool
+    loose: bool
+    error: NotRequired[str]
+
+
+def _integral(value: object) -> object:
     """Data sets whose columns mix kinds hold whole numbers as floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -46,31 +54,29 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _kind(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation)
-
-
+Kind = TypeAdapter[object]
 _Strict = Field(strict=True)
 _Text = Annotated[str, _Strict, AfterValidator(_not_blank)]
-COUNT = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=0)])
-ORDINAL = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=1)])
-COORDINATING = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=1, le=7)])
-LISTED_NAMES = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=1, le=50)])
-PERCENT = _kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=0, le=100)])
-TEXT = _kind(_Text)
-TEXTS = _kind(Annotated[list[_Text], Field(strict=True, min_length=1)])
-LETTER = _kind(Annotated[str, _Strict, AfterValidator(_one_character)])
-RELATION = _kind(Literal["less than", "at least"])
-LANGUAGE = _kind(
+COUNT = Kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=0)])
+ORDINAL = Kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=1)])
+COORDINATING = Kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=1, le=7)])
+LISTED_NAMES = Kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=1, le=50)])
+PERCENT = Kind(Annotated[int, BeforeValidator(_integral), Field(strict=True, ge=0, le=100)])
+TEXT = Kind(_Text)
+TEXTS = Kind(Annotated[list[_Text], Field(strict=True, min_length=1)])
+LETTER = Kind(Annotated[str, _Strict, AfterValidator(_one_character)])
+RELATION = Kind(Literal["less than", "at least"])
+LANGUAGE = Kind(
     Literal[
         "ar", "bg", "bn", "de", "en", "es", "fa", "fi", "fr", "gu", "he", "hi", "it", "ja", "kn", "ko", "ml", "mr",
         "ne", "pa", "pl", "pt", "ru", "sw", "ta", "te", "th", "uk", "ur", "vi",
     ]
 )  # fmt: skip
 
-_NONE: Mapping[str, TypeAdapter[Any]] = {}
+Kinds = Mapping[str, Kind]  # by argument
+_NONE: Kinds = {}
 
-IFEVAL: Mapping[str, Mapping[str, TypeAdapter[Any]]] = {
+IFEVAL: Mapping[str, Kinds] = {
     "keywords:existence": {"keywords": TEXTS},
     "keywords:frequency": {"keyword": TEXT, "frequency": ORDINAL, "relation": RELATION},
     "keywords:forbidden_words": {"forbidden_words": TEXTS},
@@ -102,7 +108,7 @@ IFEVAL: Mapping[str, Mapping[str, TypeAdapter[Any]]] = {
     "punctuation:no_comma": _NONE,
 }
 
-IFBENCH: Mapping[str, Mapping[str, TypeAdapter[Any]]] = {
+IFBENCH: Mapping[str, Kinds] = {
     "count:word_count_range": {"min_words": COUNT, "max_words": ORDINAL},
     "count:unique_word_count": {"N": ORDINAL},
     "count:conjunctions": {"small_n": COORDINATING},
@@ -163,7 +169,7 @@ IFBENCH: Mapping[str, Mapping[str, TypeAdapter[Any]]] = {
     "custom:date_format_list": _NONE,
 }
 
-CONSTRAINTS: Mapping[str, Mapping[str, TypeAdapter[Any]]] = {**IFEVAL, **IFBENCH}
+CONSTRAINTS: Mapping[str, Kinds] = {**IFEVAL, **IFBENCH}
 
 # Pairs of arguments of which the first may not be larger than the second.
 _ORDERED = {
@@ -195,7 +201,7 @@ def _constraints(answer_json: str) -> list[Constraint]:
     return [_constraint(entry, f"answer.constraints[{n}]") for n, entry in enumerate(answer["constraints"])]
 
 
-def _constraint(entry: Any, where: str) -> Constraint:
+def _constraint(entry: object, where: str) -> Constraint:
     if not isinstance(entry, dict) or "id" not in entry:
         raise ValueError(f'{where} must be an object with "id" and "kwargs", not {entry!r}')
     refuse_unknown(entry, ["id", "kwargs"], where)
@@ -214,16 +220,17 @@ def _constraint(entry: Any, where: str) -> Constraint:
         if key not in kwargs:
             raise ValueError(f"{where}.kwargs.{key}: missing; {takes}")
     checked = {key: _checked(kinds[key], kwargs[key], f"{where}.kwargs.{key}") for key in kinds}
+    numbers = {key: value for key, value in checked.items() if isinstance(value, int)}
     if name in _ORDERED:
         low, high = _ORDERED[name]
-        if checked[low] > checked[high]:
-            raise ValueError(f"{where}.kwargs.{low}: {checked[low]} is more than {high}, {checked[high]} ({name})")
-    if name == "repeat:repeat_span" and checked["n_end"] >= (count := len(checked["prompt_to_repeat"].split())):
-        raise ValueError(f"{where}.kwargs.n_end: {checked['n_end']} is no index of its {count} words, counted from 0")
+        if numbers[low] > numbers[high]:
+            raise ValueError(f"{where}.kwargs.{low}: {numbers[low]} is more than {high}, {numbers[high]} ({name})")
+    if name == "repeat:repeat_span" and numbers["n_end"] >= (count := len(str(checked["prompt_to_repeat"]).split())):
+        raise ValueError(f"{where}.kwargs.n_end: {numbers['n_end']} is no index of its {count} words, counted from 0")
     return Constraint(name, checked)
 
 
-def _checked(kind: TypeAdapter[Any], value: Any, where: str) -> Any:
+def _checked(kind: Kind, value: object, where: str) -> object:
     try:
         return kind.validate_python(value)
     except ValidationError as error:

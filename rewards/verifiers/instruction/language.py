@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import punkt
 from nltk.tokenize import NLTKWordTokenizer, RegexpTokenizer
@@ -80,7 +79,7 @@ def _first_tag(words: list[str]) -> str:
     return tagged[0][1] if tagged else ""
 
 
-def _no_download(*_: Any, **__: Any) -> None:
+def _no_download(*_: object, **__: object) -> None:
     raise RuntimeError("nothing is downloaded here")
 
 

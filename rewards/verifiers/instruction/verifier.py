@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, validate_call
 
 from reprise.core.types import Task, Verdict
 from reprise.rewards.base import Answer, Reason, Verifier
 from reprise.rewards.parsing import after_reasoning, has_visible, without_invisible
-from reprise.rewards.verifiers.instruction.constraints import Constraint, constraints_of
+from reprise.rewards.verifiers.instruction.constraints import Followed, constraints_of
 from reprise.rewards.verifiers.instruction.own.reading import trimmed
-from reprise.rewards.workers.requests import fits, pack, run_fairly, unpack
-from reprise.rewards.workers.workers import Failure, Limits, Outcome, WorkerPool
+from reprise.rewards.workers.requests import fits, pack, unpack, verify_in_workers
+from reprise.rewards.workers.workers import Limits, WorkerPool
 
 _HANDLER = "reprise.rewards.verifiers.instruction.worker:handle"
 _HARMLESS = "Here is a short answer."
@@ -71,50 +71,36 @@ class InstructionVerifier(Verifier):
         constraints_of(task)
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
-        verdicts: list[Verdict | None] = []
-        waiting: dict[str, list[int]] = {}  # equal answers to equal constraints are verified once
-        for i, answer in enumerate(answers):
-            constraints = constraints_of(answer.task)
-            part = None if answer.truncated else after_reasoning(answer.text)
-            text = None if part is None else trimmed(without_invisible(part))
-            verdict = self._verdict_without_worker(text, constraints)
-            if verdict is None:
-                request = pack({"text": text, "constraints": [[each.id, each.kwargs] for each in constraints]})
-                if fits(request):
-                    waiting.setdefault(request, []).append(i)
-                else:
-                    verdict = Verdict.scored(0.0, Reason.OUTPUT_LIMIT, "too random to be handed to a worker")
-            verdicts.append(verdict)
-        outcomes = run_fairly(self.pool, list(waiting), _harmless)
-        for outcome, indices in zip(outcomes, waiting.values(), strict=True):
-            for i in indices:
-                verdicts[i] = self._verdict(outcome, constraints_of(answers[i].task))
-        return [verdict for verdict in verdicts if verdict is not None]
+        return verify_in_workers(self.pool, [self._asked(answer) for answer in answers], _harmless, self._verdict)
 
-    def _verdict_without_worker(self, text: str | None, constraints: list[Constraint]) -> Verdict | None:
-        if text is None:
+    def _asked(self, answer: Answer) -> Verdict | str:
+        """The verdict if no checker is needed for it, else the request for a worker."""
+        constraints = constraints_of(answer.task)
+        part = None if answer.truncated else after_reasoning(answer.text)
+        if part is None:
             return Verdict.unparseable(Reason.NO_ANSWER)
+        text = trimmed(without_invisible(part))
         if not has_visible(text):
-            return self._scored(constraints, [{"strict": False, "loose": False}] * len(constraints), "empty answer")
+            followed = [Followed(strict=False, loose=False)] * len(constraints)
+            return self._scored([each.id for each in constraints], followed, "empty answer")
         if len(text) > self._max_chars:
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(text)} characters")
-        return None
+        request = pack({"text": text, "constraints": [[each.id, each.kwargs] for each in constraints]})
+        if not fits(request):
+            return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, "too random to be handed to a worker")
+        return request
 
-    def _verdict(self, outcome: Outcome, constraints: list[Constraint]) -> Verdict:
-        if outcome.failure is Failure.INFRA:
-            return Verdict.infra_error(Reason.INFRA, outcome.detail)
-        if outcome.failure is not None:
-            return Verdict.scored(0.0, Reason(outcome.failure), outcome.detail)
-        return self._scored(constraints, outcome.value)
+    def _verdict(self, request: str, followed: list[Followed]) -> Verdict:
+        return self._scored([name for name, _ in unpack(request)["constraints"]], followed)
 
-    def _scored(self, constraints: list[Constraint], followed: list[dict[str, Any]], explanation: str = "") -> Verdict:
-        each = [{"id": constraint.id, **found} for constraint, found in zip(constraints, followed, strict=True)]
-        broken = [entry["id"] for entry in each if not entry[self._mode]]
-        share = 1 - len(broken) / len(each)
+    def _scored(self, names: list[str], followed: list[Followed], explanation: str = "") -> Verdict:
+        pairs = list(zip(names, followed, strict=True))
+        broken = [name for name, found in pairs if not found[self._mode]]
+        share = 1 - len(broken) / len(pairs)
         score = share if self._partial else float(not broken)
         reason = Reason.CORRECT if score == 1 else Reason.PARTIAL if score > 0 else Reason.WRONG
         explanation = explanation or (f"not followed: {', '.join(broken)}" if broken else "")
-        return Verdict.scored(score, reason, explanation, constraints=each)
+        return Verdict.scored(score, reason, explanation, constraints=[{"id": name, **found} for name, found in pairs])
 
 
 def _harmless(request: str) -> str:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from reprise.rewards.parsing import has_visible
 from reprise.rewards.verifiers.instruction.checkers import checker
+from reprise.rewards.verifiers.instruction.constraints import Followed
 from reprise.rewards.verifiers.instruction.own.reading import trimmed
 from reprise.rewards.workers.requests import unpack
 
 _INDENTED = "format:line_indent"  # the one constraint for which it matters how far the first line is indented
 
 
-def handle(packed: str) -> list[dict[str, Any]]:
-    """Packed `{"text": str, "constraints": [[id, kwargs]]}` -> for each constraint `{"strict": bool, "loose": bool}`.
-
-    A checker that raises on a text says that it does not follow; `error` then names the exception.
-    """
+def handle(packed: str) -> list[Followed]:
+    """Packed `{"text": str, "constraints": [[id, kwargs]]}` -> what is said of each. One that raises says no."""
     request = unpack(packed)
     random.seed(0)  # nothing is drawn when all arguments are there; if a checker draws after all, then always the same
     variants = loose_variants(request["text"])
@@ -36,11 +33,11 @@ def loose_variants(text: str) -> list[str]:
     return list(dict.fromkeys([*bodies, *(body.replace("*", "") for body in bodies)]))
 
 
-def _follows(name: str, kwargs: dict[str, Any], variants: list[str]) -> dict[str, Any]:
+def _follows(name: str, kwargs: Mapping[str, object], variants: list[str]) -> Followed:
     follows = checker(name, kwargs)  # outside of what follows: what it raises is not the text's doing
     strict, error = _ask(follows, name, variants[0])
     loose = strict or any(_ask(follows, name, variant)[0] for variant in variants[1:])
-    return {"strict": strict, "loose": loose, **({"error": error} if error else {})}
+    return {"strict": strict, "loose": loose, "error": error} if error else {"strict": strict, "loose": loose}
 
 
 def _ask(follows: Callable[[str], bool], name: str, text: str) -> tuple[bool, str]:

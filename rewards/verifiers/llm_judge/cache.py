@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from reprise.core.errors import UserError
 
@@ -19,7 +18,7 @@ Reply = tuple[int, str]  # score as the judge gave it, reason
 _BUSY_S = 5.0
 
 
-def key_of(request: Mapping[str, Any]) -> str:
+def key_of(request: Mapping[str, object]) -> str:
     """A digest of everything that was asked, model and rubric included."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import httpx
 
@@ -79,7 +79,7 @@ class Client:
             trust_env=url.host not in ("localhost", "127.0.0.1", "::1"),
         )
 
-    async def ask(self, body: Mapping[str, Any], read: Callable[[str], T], attempts: int | None = None) -> T:
+    async def ask(self, body: Mapping[str, object], read: Callable[[str], T], attempts: int | None = None) -> T:
         """What `read` makes of the reply's text; ValueError from it counts as a failed attempt. Raises Unavailable.
 
         attempts  None: as many as its patience allows
@@ -133,7 +133,7 @@ class Client:
         why = f"{self._http.base_url}: {last} ({tried} of {attempts} attempts)"
         raise Unreadable(why) if content else Unavailable(why)
 
-    async def _complete(self, body: Mapping[str, Any], read: Callable[[str], T]) -> T:
+    async def _complete(self, body: Mapping[str, object], read: Callable[[str], T]) -> T:
         reply = await self._send("POST", "chat/completions", json.dumps(body).encode())
         try:
             choice = json.loads(reply)["choices"][0]

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="llm judge", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+    def run(self, work: Coroutine[object, None, T], timeout_s: float) -> T:
         """The coroutine's result. TimeoutError, and the coroutine is cancelled, if it takes longer."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:

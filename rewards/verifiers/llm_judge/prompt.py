@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.hints import nearest
@@ -111,11 +110,11 @@ def _words(task: Task) -> str:
     return "\n\n".join(f"{message['role']}: {message['content']}" for message in task.prompt)
 
 
-def _reference(answer: Any) -> str:
+def _reference(answer: object) -> str:
     return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False, default=str)
 
 
-def response_schema(low: int, high: int, reason_chars: int) -> Mapping[str, Any]:
+def response_schema(low: int, high: int, reason_chars: int) -> Mapping[str, object]:
     """The JSON schema of the judge's reply. The reason comes first: what is scored has been thought about."""
     return {
         "type": "object",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import httpx
 from pydantic import ConfigDict, Field, validate_call
@@ -77,7 +77,7 @@ class LlmJudgeVerifier(Verifier):
         max_tokens: Count = 512,
         reason_chars: Count = 500,
         specials: list[str] | None = None,
-        request: dict[str, Any] | None = None,
+        request: dict[str, object] | None = None,
         cache_size: Annotated[int, Field(ge=0)] = 10_000,
         cache_file: str | None = None,
     ) -> None:
@@ -137,9 +137,9 @@ class LlmJudgeVerifier(Verifier):
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
         verdicts: list[Verdict | None] = []
-        to_ask: dict[str, Mapping[str, Any]] = {}  # by key, so that equal answers to a task are asked about once
+        to_ask: dict[str, Mapping[str, object]] = {}  # by key, so that equal answers to a task are asked about once
         keys: list[str] = []
-        probes: dict[str, Mapping[str, Any]] = {}
+        probes: dict[str, Mapping[str, object]] = {}
         for answer in answers:
             found = find_answer(answer.text, answer.truncated, self._extract, self._tag)
             verdicts.append(self._without_judge(found))
@@ -159,13 +159,13 @@ class LlmJudgeVerifier(Verifier):
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(found)} characters")
         return None
 
-    def _request(self, task: Task, answer: str) -> dict[str, Any]:
+    def _request(self, task: Task, answer: str) -> dict[str, object]:
         rubric = self._rubric.render(task, answer)
         content = INSTRUCTIONS.format(rubric=rubric, low=self._low, high=self._high)
         return {**self._fields, "messages": [{"role": "user", "content": content}]}
 
     def _ask_all(
-        self, requests: Mapping[str, Mapping[str, Any]], probes: Mapping[str, Mapping[str, Any]]
+        self, requests: Mapping[str, Mapping[str, object]], probes: Mapping[str, Mapping[str, object]]
     ) -> dict[str, Verdict]:
         loop, client = self._run()
         known = {key: reply for key in requests if (reply := self._known(key)) is not None}
@@ -184,7 +184,7 @@ class LlmJudgeVerifier(Verifier):
         }
 
     async def _ask(
-        self, client: Client, request: Mapping[str, Any], probe: Mapping[str, Any], witnesses: _Witnesses
+        self, client: Client, request: Mapping[str, object], probe: Mapping[str, object], witnesses: _Witnesses
     ) -> Verdict | Reply:
         """What the judge said or, if it said nothing that can be read, what that makes of the answer."""
         try:
@@ -238,14 +238,14 @@ class _Witnesses:
         self._client, self._read = client, read
         self._said: dict[str, asyncio.Task[bool]] = {}
 
-    async def say_it_works(self, probe: Mapping[str, Any]) -> bool:
+    async def say_it_works(self, probe: Mapping[str, object]) -> bool:
         """Whether the judge gives this probe a reply that can be read."""
         key = key_of(probe)
         if key not in self._said:
             self._said[key] = asyncio.create_task(self._ask(probe))
         return await self._said[key]
 
-    async def _ask(self, probe: Mapping[str, Any]) -> bool:
+    async def _ask(self, probe: Mapping[str, object]) -> bool:
         try:
             await self._client.ask(probe, self._read)
         except Unavailable:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import TypeAlias
 
 import sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, _Latex2Sympy
@@ -38,6 +38,8 @@ _GAMMA = re.compile(r"\\([gG])amma(?![a-zA-Z]| ?\()(?: ?_\{([a-zA-Z0-9]+)\})?") 
 _MAX_BITS = 70_000  # of a power that is written out; 2^{2024} has 2025
 _MAX_FACTORIAL = 3_000
 
+Expression: TypeAlias = sympy.Expr | sympy.MatrixBase | sympy.MatrixExpr | sympy.Set
+
 
 class UnreadableReference(Unreadable):
     """The task's own reference cannot be read."""
@@ -53,7 +55,7 @@ class _Reader(_Latex2Sympy):  # type: ignore[misc]
     def parse_number(self, text: str) -> sympy.Number:
         return literal(text)
 
-    def convert_postfix_list(self, arr: list[Any], i: int = 0) -> Any:
+    def convert_postfix_list(self, arr: list[object], i: int = 0) -> Expression:
         """Things side by side are a product; the library makes mixed numbers of them (`5(2)` is 7)."""
         factors = [self.convert_postfix(item) for item in arr[i:]]
         if len(factors) > 1 and not all(isinstance(factor, (sympy.Expr, sympy.MatrixBase)) for factor in factors):
@@ -66,7 +68,7 @@ class _Reader(_Latex2Sympy):  # type: ignore[misc]
 
 
 @lru_cache(maxsize=2048)
-def expression(latex: str) -> Any:
+def expression(latex: str) -> Expression:
     """The value of clean LaTeX: a sympy expression, matrix or set; `nan` if it is undefined (`1/0`, `\\infty-\\infty`).
 
     `Unreadable` if the parser does not take it.
@@ -99,17 +101,17 @@ def literal(text: str) -> sympy.Number:
     return sympy.Rational(exact.numerator, exact.denominator)
 
 
-def is_matrix(value: Any) -> bool:
+def is_matrix(value: object) -> bool:
     """Whether it is a matrix written out (which sympy also takes for an expression)."""
     return isinstance(value, sympy.MatrixBase)
 
 
-def is_value(value: Any) -> bool:
+def is_value(value: object) -> bool:
     """Whether it is a number or an expression of numbers and variables."""
     return isinstance(value, sympy.Expr) and not is_matrix(value) and not isinstance(value, sympy.MatrixExpr)
 
 
-def is_defined(value: Any) -> bool:
+def is_defined(value: Expression) -> bool:
     """Whether nothing in it is undefined."""
     return not value.has(sympy.nan, sympy.zoo)
 
@@ -148,7 +150,7 @@ class _Undefined(Exception):
     """A division by 0, arithmetic with infinity and the like."""
 
 
-def _settled(parsed: Any) -> Any:
+def _settled(parsed: Expression) -> Expression:
     """Everything carried out, i the imaginary unit, k(x) a product."""
     if isinstance(parsed, sympy.Set):
         return parsed
@@ -168,7 +170,7 @@ def _settled(parsed: Any) -> Any:
     return settled.xreplace(products) if products else settled
 
 
-def _carried_out(node: Any) -> Any:
+def _carried_out(node: sympy.Basic) -> sympy.Basic:
     """The value of an expression that was parsed without being evaluated, from the inside to the outside.
 
     sympy's own `doit` computes `10^{10^{10}}` digit by digit, and lets what is undefined vanish: 1/(1/0) is 0 to it.
@@ -199,7 +201,7 @@ def _carried_out(node: Any) -> Any:
     return value
 
 
-def _series(node: Any) -> Any:
+def _series(node: sympy.Sum | sympy.Product) -> sympy.Expr:
     """The value of a sum or product; where sympy finds none, a name, the same for the same one with another index."""
     try:
         return node.doit()
@@ -211,7 +213,7 @@ def _series(node: Any) -> Any:
         return sympy.Symbol(str(renamed))
 
 
-def _of_matrices(node: Any, arguments: list[Any]) -> Any:
+def _of_matrices(node: sympy.Basic, arguments: list[sympy.Basic]) -> sympy.Basic:
     if not isinstance(node, sympy.Function):
         return node.doit()
     if isinstance(node, sympy.Abs) and is_matrix(arguments[0]) and arguments[0].is_square:
@@ -219,14 +221,14 @@ def _of_matrices(node: Any, arguments: list[Any]) -> Any:
     raise Unreadable("a function of a matrix")
 
 
-def _check_infinities(node: Any, arguments: list[Any]) -> None:
+def _check_infinities(node: sympy.Expr, arguments: list[sympy.Expr]) -> None:
     r"""Only a sign may stand before `\infty`."""
     infinite = [argument for argument in arguments if argument.is_infinite]
     if infinite and not (node.is_Mul and len(infinite) == 1 and all(a in (1, -1, *infinite) for a in arguments)):
         raise _Undefined
 
 
-def _power(base: Any, exponent: Any) -> Any:
+def _power(base: sympy.Expr, exponent: sympy.Expr) -> sympy.Expr:
     """base ** exponent, with an exponent that would make it too large to write out as a name."""
     if not exponent.is_Rational or abs(exponent) < 500 or base in (0, 1, -1):
         return sympy.Pow(base, exponent)

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from reprise.rewards.verifiers.maths.numbers import NeedsLibrary, PlainArithmetic
 from reprise.rewards.verifiers.maths.verifiable import fault_of
@@ -84,7 +83,7 @@ def _ask(
     pool: WorkerPool, batches: Sequence[Sequence[str]], found: dict[str, str], missed: dict[str, str]
 ) -> list[str]:
     """Fill in `found` and `missed`. Returns the references of batches that failed, to be asked about one by one."""
-    requests: list[dict[str, Any]] = [{"references": list(batch)} for batch in batches]
+    requests = [{"references": list(batch)} for batch in batches]
     asked = [i for i, request in enumerate(requests) if len(json.dumps(request)) < MAX_REQUEST_BYTES - 1]
     again = [reference for i, batch in enumerate(batches) if i not in set(asked) for reference in batch]
     for i, outcome in zip(asked, pool.run([requests[i] for i in asked]), strict=True):

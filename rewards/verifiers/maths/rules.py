@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,6 +39,22 @@ class MathsRules(BaseModel):
     )
 
 
+class Request(TypedDict):
+    """What a worker is asked: does the answer equal one of the references?"""
+
+    references: list[str]
+    answer: str
+    rules: dict[str, object]
+
+
+class Found(TypedDict):
+    """What it answers: could each side be read, and is the answer right?"""
+
+    reference_read: bool
+    answer_read: bool
+    right: bool
+
+
 def rules_of(task: Task, defaults: MathsRules) -> MathsRules:
     """The rules of a task: the verifier's, where `metadata.math` does not say otherwise. UserError names the field."""
     stated = task.metadata.get(KEY)
@@ -56,6 +72,6 @@ def rules_of(task: Task, defaults: MathsRules) -> MathsRules:
         raise UserError(f"{where}.{field}: {first['msg']}, not {first['input']!r}{valid}") from error
 
 
-def rules_from(arguments: Mapping[str, Any]) -> MathsRules:
+def rules_from(arguments: Mapping[str, object]) -> MathsRules:
     """The rules given to the verifier in the recipe (pydantic's ValidationError, a ValueError, if they are none)."""
     return MathsRules.model_validate(dict(arguments))

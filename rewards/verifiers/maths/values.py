@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import sympy
 from sympy.core.function import AppliedUndef
 
 from reprise.rewards.verifiers.maths.expressions import (
+    Expression,
     Huge,
     UnreadableReference,
     expression,
@@ -136,13 +137,13 @@ def same(reference: sympy.Expr, answer: sympy.Expr, tolerance: float) -> bool:
     return compared >= _NEEDED or (compared + len(complex_only) >= _NEEDED and all(complex_only))
 
 
-def region(form: Form, read: Any) -> sympy.Set | None:
+def region(form: Form, read: Callable[[str], Expression]) -> sympy.Set | None:
     """The set of numbers that a form describes; None if it describes none."""
     if isinstance(form, Region):
         parts = [region(part, read) for part in form.parts]
         if any(part is None for part in parts):
             return None
-        whole: Any = parts[0]
+        whole = parts[0]
         for operator, part in zip(form.operators, parts[1:]):
             whole = _joined(operator, whole, part) if whole is not None else None
         return whole
@@ -160,7 +161,7 @@ def region(form: Form, read: Any) -> sympy.Set | None:
     return value if isinstance(value, sympy.Set) else None
 
 
-def _joined(operator: str, one: Any, other: Any) -> Any:
+def _joined(operator: str, one: sympy.Set, other: sympy.Set) -> sympy.Set | None:
     """Two sets in one. Commas part conditions that all hold, or, if they never do, cases; none may be idle, for
     `x>1, x>2` would be two guesses."""
     if operator == r"\cup":
@@ -173,7 +174,7 @@ def _joined(operator: str, one: Any, other: Any) -> Any:
     return one.union(other) if operator == "," and both.is_empty is True else both
 
 
-def _reference(latex: str) -> Any:
+def _reference(latex: str) -> Expression:
     try:
         return expression(latex)
     except Unreadable as error:
@@ -187,13 +188,13 @@ def _without_functions(*expressions: sympy.Expr) -> tuple[sympy.Expr, ...]:
     return tuple(one.xreplace(names) for one in expressions)
 
 
-def _same_matrix(ours: Any, theirs: Any, tolerance: float) -> bool:
+def _same_matrix(ours: Expression, theirs: Expression, tolerance: float) -> bool:
     if not is_matrix(ours) or not is_matrix(theirs) or ours.shape != theirs.shape:
         return False
     return all(same(a, b, tolerance) for a, b in zip(ours.flat(), theirs.flat()))
 
 
-def _difference(left: Any, right: Any) -> sympy.Expr | None:
+def _difference(left: Expression, right: Expression) -> sympy.Expr | None:
     if not all(is_value(side) and is_defined(side) and not side.has(sympy.oo) for side in (left, right)):
         return None
     [difference] = _without_functions(left - right)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, validate_call
 
@@ -19,13 +19,12 @@ from reprise.rewards.verifiers.maths.latex import Unreadable, text_key
 from reprise.rewards.verifiers.maths.loading import faults, needs_worker, plain_fault
 from reprise.rewards.verifiers.maths.numbers import PlainArithmetic
 from reprise.rewards.verifiers.maths.reading import read
-from reprise.rewards.verifiers.maths.rules import MathsRules, rules_from, rules_of
-from reprise.rewards.workers.requests import run_fairly
-from reprise.rewards.workers.workers import MAX_REQUEST_BYTES, Failure, Limits, Outcome, WorkerPool
+from reprise.rewards.verifiers.maths.rules import Found, MathsRules, Request, rules_from, rules_of
+from reprise.rewards.workers.requests import fits, pack, unpack, verify_in_workers
+from reprise.rewards.workers.workers import MAX_REQUEST_BYTES, Limits, WorkerPool
 
 _HANDLER = "reprise.rewards.verifiers.maths.worker:handle"
-_HARMLESS = "1"
-_WARM_UP = {"references": [r"\frac{\sqrt{2}}{2}", "x^2+2x+1"], "answer": "(x+1)^2", "rules": {}}
+_WARM_UP = pack(Request(references=[r"\frac{\sqrt{2}}{2}", "x^2+2x+1"], answer="(x+1)^2", rules={}))
 MAX_REFERENCE_CHARS = 5000
 _MAX_REFERENCE_BYTES = MAX_REQUEST_BYTES // 2  # of all references of a task, as JSON
 
@@ -54,7 +53,7 @@ class MathsVerifier(Verifier):
         wall_s: Annotated[float, Field(gt=0)] = 30.0,
         memory_mb: Annotated[int, Field(ge=512)] = 2048,
         max_chars: Annotated[int, Field(ge=1, le=5000)] = 1000,
-        rules: dict[str, Any] | None = None,
+        rules: dict[str, object] | None = None,
         reasoning: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None,
     ) -> None:
         self._max_chars = max_chars
@@ -94,45 +93,23 @@ class MathsVerifier(Verifier):
         }
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
-        verdicts: list[Verdict | None] = []
         # Samples of one group often agree: each distinct answer to the same references is compared once.
-        to_compare: dict[tuple[str, tuple[str, ...], str], list[int]] = {}
-        for i, answer in enumerate(answers):
-            boxed = last_boxes(without_invisible(answer.text), self._reasoning)
-            accepted = tuple(_bare(reference) for reference in references(answer.task))
-            rules = rules_of(answer.task, self._rules)
-            verdict = self._verdict_without_worker(boxed, accepted, rules)
-            verdicts.append(verdict)
-            if verdict is None and boxed is not None:
-                to_compare.setdefault((_bare(boxed), accepted, rules.model_dump_json()), []).append(i)
-        requests = [
-            {
-                "answer": answer,
-                "references": list(accepted),
-                "rules": MathsRules.model_validate_json(rules).model_dump(),
-            }
-            for answer, accepted, rules in to_compare
-        ]
-        outcomes = self._compare(requests)
-        for outcome, indices in zip(outcomes, to_compare.values(), strict=True):
-            for i in indices:
-                verdicts[i] = _verdict(outcome)
-        return [verdict for verdict in verdicts if verdict is not None]
+        return verify_in_workers(self.pool, [self._asked(answer) for answer in answers], _harmless, _verdict)
 
-    def _compare(self, requests: Sequence[dict[str, Any]]) -> list[Outcome]:
-        fitting = [i for i, request in enumerate(requests) if len(json.dumps(request)) < MAX_REQUEST_BYTES]
-        outcomes = [Outcome(failure=Failure.MEMORY, detail="too long for a worker")] * len(requests)
-        run = run_fairly(self.pool, [requests[i] for i in fitting], lambda request: {**request, "answer": _HARMLESS})
-        for i, outcome in zip(fitting, run, strict=True):
-            outcomes[i] = outcome
-        return outcomes
-
-    def _verdict_without_worker(
-        self, boxed: str | None, accepted: tuple[str, ...], rules: MathsRules
-    ) -> Verdict | None:
-        """The verdict if text and plain numbers are enough for it; None if a worker has to look at the answer."""
+    def _asked(self, answer: Answer) -> Verdict | str:
+        """The verdict if text and plain numbers are enough for it, else the request for a worker."""
+        boxed = last_boxes(without_invisible(answer.text), self._reasoning)
         if boxed is None:
             return Verdict.unparseable(Reason.NO_ANSWER)
+        accepted = [_bare(reference) for reference in references(answer.task)]
+        rules = rules_of(answer.task, self._rules)
+        verdict = self._verdict_without_worker(boxed, accepted, rules)
+        if verdict is not None:
+            return verdict
+        request = pack(Request(references=accepted, answer=_bare(boxed), rules=rules.model_dump()))
+        return request if fits(request) else Verdict.scored(0.0, Reason.MEMORY, "too long for a worker")
+
+    def _verdict_without_worker(self, boxed: str, accepted: list[str], rules: MathsRules) -> Verdict | None:
         if len(boxed) > self._max_chars:
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, f"{len(boxed)} characters in the box")
         answer = _bare(boxed)
@@ -203,15 +180,13 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
-def _verdict(outcome: Outcome) -> Verdict:
-    if outcome.failure is Failure.INFRA:
-        return Verdict.infra_error(Reason.INFRA, outcome.detail)
-    if outcome.failure is not None:
-        return Verdict.scored(0.0, Reason(outcome.failure), outcome.detail)
-    if not outcome.value["reference_read"]:
+def _harmless(request: str) -> str:
+    return pack({**unpack(request), "answer": "1"})
+
+
+def _verdict(_: str, found: Found) -> Verdict:
+    if not found["reference_read"]:
         return Verdict.infra_error(Reason.INFRA, "the task's reference cannot be read")
-    if not outcome.value["answer_read"]:
+    if not found["answer_read"]:
         return Verdict.unparseable(Reason.UNREADABLE)
-    if outcome.value["right"]:
-        return Verdict.scored(1.0, Reason.CORRECT)
-    return Verdict.scored(0.0, Reason.WRONG)
+    return Verdict.scored(1.0, Reason.CORRECT) if found["right"] else Verdict.scored(0.0, Reason.WRONG)

@@ -9,22 +9,26 @@ the parent keeps the deadline.
 from __future__ import annotations
 
 import importlib
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 from latex2sympy2_extended import latex2sympy2
 from sympy.core.random import seed
 
 from reprise.rewards.verifiers.maths.comparing import Comparison
 from reprise.rewards.verifiers.maths.expressions import UnreadableReference, literal
+from reprise.rewards.verifiers.maths.forms import Form
 from reprise.rewards.verifiers.maths.latex import Unreadable
 from reprise.rewards.verifiers.maths.reading import read
-from reprise.rewards.verifiers.maths.rules import rules_from
+from reprise.rewards.verifiers.maths.rules import Found, Request, rules_from
 from reprise.rewards.verifiers.maths.values import SympyArithmetic
 from reprise.rewards.verifiers.maths.verifiable import fault, fault_of
+from reprise.rewards.workers.requests import unpack
 
 
-def handle(request: dict[str, Any]) -> dict[str, bool]:
-    """`{"references": [str], "answer": str, "rules": {…}}` -> could each side be read, and is the answer right?"""
+def handle(packed: str) -> Found:
+    """A packed `Request` -> is the answer right?"""
+    request: Request = unpack(packed)
     seed(0)  # sympy looks at expressions at random points: the same answer is to get the same verdict
     comparison = Comparison(rules_from(request["rules"]), SympyArithmetic())
     theirs = _readings(request["answer"])
@@ -47,7 +51,7 @@ def handle(request: dict[str, Any]) -> dict[str, bool]:
     return {"reference_read": reference_read, "answer_read": answer_read, "right": False}
 
 
-def examine(request: dict[str, Any]) -> dict[str, list[str]]:
+def examine(request: dict[str, list[str]]) -> dict[str, list[str]]:
     """`{"references": [str]}` -> `{"faults": [str]}`: for each why no answer can be verified against it, or ""."""
     seed(0)
     return {"faults": [_fault(reference) for reference in request["references"]]}
@@ -62,14 +66,14 @@ def _fault(reference: str) -> str:
         return f"{type(error).__name__}: {str(error)[:100]}"
 
 
-def _readings(latex: str, reference: bool = False) -> list[Any]:
+def _readings(latex: str, reference: bool = False) -> Sequence[Form]:
     try:
         return read(latex, reference)
     except Unreadable:
         return []
 
 
-def _refuse(*_: Any, **__: Any) -> NoReturn:
+def _refuse(*_: object, **__: object) -> NoReturn:
     raise RuntimeError("evaluating text is not allowed in a worker")
 
 

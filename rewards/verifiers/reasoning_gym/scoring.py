@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, TypedDict
 
 _ARITHMETIC: tuple[type[ast.AST], ...] = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.Constant, ast.Load, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv,
@@ -61,7 +61,21 @@ class Refused(Exception):
     """The text is more than an expression; it was not run."""
 
 
-def score(dataset: str, config: dict[str, Any], answer: str, entry: dict[str, Any]) -> dict[str, Any]:
+class Entry(TypedDict):
+    """A problem of a data set."""
+
+    question: str
+    answer: str
+    metadata: dict[str, Any]
+
+
+class Scorer(Protocol):
+    """What reasoning-gym's data sets have in common."""
+
+    def score_answer(self, answer: str, entry: Entry) -> float: ...
+
+
+def score(dataset: str, config: dict[str, object], answer: str, entry: Entry) -> dict[str, object]:
     """`{"score": float, "refused": why}`: the scorer's score of the answer to the entry; 0 if the guard refused it.
 
     config  of the data set, where its scorer depends on it
@@ -75,13 +89,13 @@ def score(dataset: str, config: dict[str, Any], answer: str, entry: dict[str, An
     return {"score": 0.0 if refusals else value, "refused": refusals[0] if refusals else ""}
 
 
-def scorer(dataset: str, config: dict[str, Any]) -> Any:
-    """The data set's object, whose `score_answer` is its scorer."""
+def scorer(dataset: str, config: dict[str, object]) -> Scorer:
     made, configuration = importlib.import_module("reasoning_gym.factory").DATASETS[dataset]
-    return made(config=configuration(**config))
+    found: Scorer = made(config=configuration(**config))
+    return found
 
 
-def scored(dataset: str, made: Any, answer: str, entry: dict[str, Any]) -> float:
+def scored(dataset: str, made: Scorer, answer: str, entry: Entry) -> float:
     """The score by `made`'s own scorer, or by ours where that one pays for wrong answers. Raises Refused."""
     plain = _PLAIN.get(dataset)
     if plain is not None and not plain.fullmatch(answer):
@@ -133,8 +147,10 @@ def _gym_modules() -> list[ModuleType]:
     return [module for name, module in list(sys.modules.items()) if name.split(".")[0] == "reasoning_gym"]
 
 
-def _guarded(check: Callable[[ast.AST, frozenset[str]], None], refusals: list[str]) -> Callable[..., Any]:
-    def guarded_eval(source: Any, global_names: Any = None, local_names: Any = None) -> Any:
+def _guarded(check: Callable[[ast.AST, frozenset[str]], None], refusals: list[str]) -> Callable[..., object]:
+    def guarded_eval(
+        source: object, global_names: dict[str, object] | None = None, local_names: dict[str, object] | None = None
+    ) -> object:
         try:
             if not isinstance(source, str):
                 raise Refused("not text")
@@ -143,7 +159,7 @@ def _guarded(check: Callable[[ast.AST, frozenset[str]], None], refusals: list[st
         except (SyntaxError, ValueError, Refused, RecursionError, MemoryError) as error:
             refusals.append(f"{type(error).__name__}: {str(error)[:100]}")
             raise ValueError("refused") from error
-        names = {"__builtins__": {}} if global_names is None else global_names
+        names: dict[str, object] = {"__builtins__": {}} if global_names is None else global_names
         return builtins.eval(compile(tree, "<answer>", "eval"), names, local_names)  # noqa: S307 - checked above
 
     return guarded_eval
@@ -177,5 +193,5 @@ def _check_sympy(tree: ast.AST, local_names: frozenset[str]) -> None:
             raise Refused(f"{type(node).__name__} in an expression")
 
 
-def _refuse(*_: Any, **__: Any) -> NoReturn:
+def _refuse(*_: object, **__: object) -> NoReturn:
     raise ValueError("refused")

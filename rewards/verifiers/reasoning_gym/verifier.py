@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 from pydantic import ConfigDict, Field, validate_call
 
@@ -78,8 +78,8 @@ class ReasoningGymVerifier(Verifier):
         max_chars: Annotated[int, Field(ge=1)] = 10_000,
         cpu_s: Annotated[float, Field(gt=0)] = 5.0,
         memory_mb: Annotated[int, Field(ge=64)] = 512,
-        configs: dict[str, dict[str, Any]] | None = None,
-        sandbox: SandboxSettings | dict[str, Any] | None = None,
+        configs: dict[str, dict[str, object]] | None = None,
+        sandbox: SandboxSettings | dict[str, object] | None = None,
         reasoning: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None,
     ) -> None:
         self._extract, self._tag, self._max_chars = extract, tag, max_chars
@@ -103,9 +103,9 @@ class ReasoningGymVerifier(Verifier):
     def check_task(self, task: Task) -> None:
         name = task.metadata.get("source_dataset")
         if not isinstance(name, str) or name not in data_sets():
-            hint = did_you_mean(str(name), data_sets())
             raise UserError(
-                f"task {task.id!r}: metadata.source_dataset: reasoning-gym has no scorer of {name!r}{hint}; "
+                f"task {task.id!r}: metadata.source_dataset: reasoning-gym has no scorer of {name!r}"
+                f"{did_you_mean(str(name), data_sets())}; "
                 f"valid: {', '.join(sorted(data_sets()))}"
             )
         if name in FOOLED:
@@ -132,10 +132,10 @@ class ReasoningGymVerifier(Verifier):
             else:
                 jobs[i] = self._job(answer.task, _seen(found, answer.task))
         results = dict(zip(jobs, self.pool.run(list(jobs.values())), strict=True))
-        blamed = [i for i, result in results.items() if result.ending in _BLAME or _no_score(result)]
+        blamed = [i for i, result in results.items() if result.ending is not Ending.INFRA and _score(result) is None]
         references = self.pool.run([self._job(answers[i].task, answers[i].task.answer or _HARMLESS) for i in blamed])
         for i, reference in zip(blamed, references, strict=True):
-            if reference.ending is not Ending.OK or _no_score(reference):  # no answer is at fault
+            if _score(reference) is None:  # no answer is at fault
                 explanation = f"the scorer fails on the task's reference: {reference.ending}, {reference.explanation}"
                 results[i] = JobResult(Ending.INFRA, explanation=explanation)
         verdicts |= {i: _verdict(result) for i, result in results.items()}
@@ -155,17 +155,16 @@ def _seen(found: str, task: Task) -> str:
     return (without_invisible(found) if without_invisible(reference) == reference else found).strip()
 
 
-def _entry(task: Task) -> dict[str, Any]:
+def _entry(task: Task) -> dict[str, object]:
     return {"question": task.prompt, "answer": task.answer, "metadata": task.metadata}
 
 
-def _no_score(result: JobResult) -> bool:
-    """Whether the scorer ended well, but what it gave is no score from 0 to 1."""
-    if result.ending is not Ending.OK:
-        return False
-    given = result.value
-    whole = isinstance(given, dict) and given.keys() == {"score", "refused"} and isinstance(given["refused"], str)
-    return not whole or type(given["score"]) is not float or not 0 <= given["score"] <= 1
+def _score(result: JobResult) -> tuple[float, str] | None:
+    """What the scorer gave, from 0 to 1, and why it refused the text, if it did; None if it did not end so."""
+    match result.value:
+        case {"score": float(score), "refused": str(refused), **more} if not more and 0 <= score <= 1:
+            return score, refused
+    return None
 
 
 def _verdict(result: JobResult) -> Verdict:
@@ -173,9 +172,9 @@ def _verdict(result: JobResult) -> Verdict:
         return Verdict.scored(0.0, _BLAME[result.ending], result.explanation)
     if result.ending is not Ending.OK:
         return Verdict.infra_error(Reason.INFRA, result.explanation)
-    if _no_score(result):
+    if (given := _score(result)) is None:
         return Verdict.scored(0.0, Reason.INVALID_RESULT, "the scorer gave no score from 0 to 1")
-    value, refused = result.value["score"], result.value["refused"]
+    value, refused = given
     if refused:
         return Verdict.scored(0.0, Reason.WRONG, f"not evaluated, because it is no plain expression: {refused}")
     return Verdict.scored(value, Reason.CORRECT if value >= 1 else Reason.PARTIAL if value > 0 else Reason.WRONG)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from reprise.rewards.verifiers.tools.parsing import Call
 from reprise.rewards.verifiers.tools.schemas import Schema
@@ -24,8 +24,8 @@ class Expected:
     """
 
     name: str
-    arguments: dict[str, Any]
-    accept: dict[str, list[Any]] = field(default_factory=dict)
+    arguments: dict[str, object]
+    accept: dict[str, list[object]] = field(default_factory=dict)
     optional: list[str] = field(default_factory=list)
 
     @property
@@ -33,7 +33,7 @@ class Expected:
         """The names of all its arguments."""
         return list(dict.fromkeys([*self.arguments, *self.accept]))
 
-    def acceptable(self, name: str) -> list[Any]:
+    def acceptable(self, name: str) -> list[object]:
         """All values that are right for this argument, the reference's own first."""
         return [*([self.arguments[name]] if name in self.arguments else []), *self.accept.get(name, [])]
 
@@ -80,7 +80,7 @@ def call_mismatch(expected: Expected, given: Call, functions: dict[str, Schema],
     return ""
 
 
-def same(expected: Any, given: Any, views: Views, strings: Strings) -> bool:
+def same(expected: object, given: object, views: Views, strings: Strings) -> bool:
     """Whether two JSON values are equal.
 
     By type: `true` is not 1, "5" is not 5; 5 is 5.0 where the schema allows a `number`, else not. Arrays are compared
@@ -127,5 +127,5 @@ def _matching(right: list[list[bool]]) -> dict[int, int]:
     return {row: column for column, row in row_of.items()}
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return repr(value)[:100]

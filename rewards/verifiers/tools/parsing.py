@@ -7,7 +7,6 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from reprise.core.strict_json import deeper, no_constant, unique_keys
 
@@ -24,7 +23,7 @@ class Call:
     """One call as it was made."""
 
     name: str
-    arguments: dict[str, Any]
+    arguments: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def calls_in(blocks: Blocks, tag: str) -> list[Call]:
     return calls
 
 
-def strict_json(text: str) -> Any:
+def strict_json(text: str) -> object:
     """A JSON value. Malformed for anything else, trailing text, duplicate keys, or numbers or depth out of bounds."""
     try:
         value = json.loads(
@@ -88,7 +87,7 @@ def strict_json(text: str) -> Any:
     return value
 
 
-def _call(value: Any) -> Call:
+def _call(value: object) -> Call:
     if not isinstance(value, dict) or set(value) != _CALL_KEYS:
         raise Malformed('a call is an object with "name" and "arguments" and nothing else')
     if not isinstance(value["name"], str) or not isinstance(value["arguments"], dict):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, get_args
+from typing import get_args
 
 from reprise.core.errors import UserError
 from reprise.core.hints import did_you_mean
@@ -70,7 +70,7 @@ def _reference(answer_json: str) -> Reference:
     return Reference(functions, calls, answer.get("ordered"), answer.get("strings"))
 
 
-def _expected(entry: Any, where: str, functions: Mapping[str, Schema]) -> Expected:
+def _expected(entry: object, where: str, functions: Mapping[str, Schema]) -> Expected:
     if not isinstance(entry, dict):
         raise ValueError(f'{where} must be an object with "name" and "arguments", not {entry!r}')
     refuse_unknown(entry, _CALL_KEYS, where)

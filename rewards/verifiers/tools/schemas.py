@@ -15,12 +15,12 @@ from referencing.jsonschema import DRAFT202012
 Schema = dict[str, Any]
 
 _NO_PARAMETERS: Schema = {"type": "object", "properties": {}, "additionalProperties": False}
-_NOTHING_ELSE: Registry[Any] = Registry()  # jsonschema would look remote references up if it were given no registry
+_NOTHING_ELSE: Registry[object] = Registry()  # jsonschema would look remote references up if it were given no registry
 _JSON_SCHEMA_NAMES = {"dict": "object", "float": "number", "double": "number", "int": "integer", "str": "string",
                       "bool": "boolean", "list": "array", "tuple": "array"}  # fmt: skip
 
 
-def functions_of(entries: Any, where: str) -> dict[str, Schema]:
+def functions_of(entries: object, where: str) -> dict[str, Schema]:
     """Parameter schemas by function name. ValueError names the field that is wrong.
 
     entries  `{"type": "function", "function": {"name", "parameters"}}` or `{"name", "parameters"}`, other keys ignored;
@@ -52,7 +52,7 @@ def validator(schema: Schema) -> Validator:
     return validator_for(schema, default=jsonschema.Draft202012Validator)(schema, registry=_NOTHING_ELSE)
 
 
-def problem(schema: Schema, arguments: Any) -> str:
+def problem(schema: Schema, arguments: object) -> str:
     """What is wrong with arguments that do not satisfy the schema, with the path to it; empty if they do."""
     error = next(iter(validator(schema).iter_errors(arguments)), None)
     if error is None:
@@ -60,7 +60,7 @@ def problem(schema: Schema, arguments: Any) -> str:
     return f"{''.join(f'[{part!r}]' for part in error.absolute_path)} {error.message[:200]}".strip()
 
 
-def _check(schema: Any, where: str) -> None:
+def _check(schema: object, where: str) -> None:
     if not isinstance(schema, dict):
         raise ValueError(f"{where} must be a JSON Schema, that is an object, not {_short(schema)}")
     cls = validator_for(schema, default=None)
@@ -91,7 +91,7 @@ def _check_references(schema: Schema, where: str) -> None:
             raise ValueError(f"{where}: the reference {reference!r} leads nowhere") from error
 
 
-def _references(value: Any) -> Iterator[str]:
+def _references(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
             if key in ("$ref", "$dynamicRef", "$recursiveRef") and isinstance(inner, str):
@@ -103,5 +103,5 @@ def _references(value: Any) -> Iterator[str]:
             yield from _references(inner)
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return repr(value)[:100]

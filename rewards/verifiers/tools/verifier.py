@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, validate_call
 
@@ -15,8 +15,8 @@ from reprise.rewards.parsing import after_reasoning, has_visible
 from reprise.rewards.verifiers.tools.matching import Strings
 from reprise.rewards.verifiers.tools.parsing import Call, Malformed, calls_in, find_blocks
 from reprise.rewards.verifiers.tools.reference import Reference, reference_of
-from reprise.rewards.workers.requests import fits, pack, run_fairly, unpack
-from reprise.rewards.workers.workers import Failure, Limits, Outcome, WorkerPool
+from reprise.rewards.workers.requests import fits, pack, unpack, verify_in_workers
+from reprise.rewards.workers.workers import Limits, WorkerPool
 
 _HANDLER = "reprise.rewards.verifiers.tools.worker:handle"
 _WORDS = 500  # characters of an explanation, which may quote an answer
@@ -73,21 +73,11 @@ class ToolsVerifier(Verifier):
         reference_of(task)
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
-        verdicts: list[Verdict | None] = []
-        waiting: dict[str, list[int]] = {}  # equal calls for equal tasks are verified once
-        for i, answer in enumerate(answers):
-            found = self._verdict_without_worker(answer, reference_of(answer.task))
-            verdicts.append(found if isinstance(found, Verdict) else None)
-            if isinstance(found, str):
-                waiting.setdefault(found, []).append(i)
-        outcomes = run_fairly(self.pool, list(waiting), _harmless)
-        for outcome, indices in zip(outcomes, waiting.values(), strict=True):
-            for i in indices:
-                verdicts[i] = _verdict(outcome)
-        return [verdict for verdict in verdicts if verdict is not None]
+        return verify_in_workers(self.pool, [self._asked(answer) for answer in answers], _harmless, _verdict)
 
-    def _verdict_without_worker(self, answer: Answer, reference: Reference) -> Verdict | str:
+    def _asked(self, answer: Answer) -> Verdict | str:
         """The verdict if it is plain from the calls alone, else the request for a worker."""
+        reference = reference_of(answer.task)
         part = after_reasoning(answer.text)
         if part is None or not has_visible(part):
             return Verdict.unparseable(Reason.NO_ANSWER)
@@ -102,9 +92,9 @@ class ToolsVerifier(Verifier):
             calls = calls_in(blocks, self._tag)
         except Malformed as error:
             return Verdict.scored(0.0, Reason.MALFORMED, str(error))
-        return self._compare_without_worker(calls, reference)
+        return self._compared(calls, reference)
 
-    def _compare_without_worker(self, calls: list[Call], reference: Reference) -> Verdict | str:
+    def _compared(self, calls: list[Call], reference: Reference) -> Verdict | str:
         if len(calls) != len(reference.calls):
             return _wrong(f"{len(calls)} calls where {len(reference.calls)} are expected")
         for n, call in enumerate(calls):
@@ -135,7 +125,7 @@ def _canonical(calls: list[Call]) -> str:
 def _harmless(request: str) -> str:
     """The expected calls themselves as the answer."""
     asked = unpack(request)
-    given: list[dict[str, Any]] = []
+    given = []
     for call in asked["expected"]:
         arguments = {**{name: values[0] for name, values in call["accept"].items()}, **call["arguments"]}
         given.append({"name": call["name"], "arguments": arguments})
@@ -146,9 +136,5 @@ def _wrong(explanation: str) -> Verdict:
     return Verdict.scored(0.0, Reason.WRONG, explanation[:_WORDS])
 
 
-def _verdict(outcome: Outcome) -> Verdict:
-    if outcome.failure is Failure.INFRA:
-        return Verdict.infra_error(Reason.INFRA, outcome.detail)
-    if outcome.failure is not None:
-        return Verdict.scored(0.0, Reason(outcome.failure), outcome.detail)
-    return _wrong(outcome.value) if outcome.value else Verdict.scored(1.0, Reason.CORRECT)
+def _verdict(_: str, wrong: str) -> Verdict:
+    return _wrong(wrong) if wrong else Verdict.scored(1.0, Reason.CORRECT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import unquote
 
 from reprise.rewards.verifiers.tools.schemas import Schema
@@ -15,7 +14,7 @@ _MANY = ("allOf", "anyOf", "oneOf")
 class Views:
     """The schemas that may apply to one value. References by anchor are not followed: then nothing more is known."""
 
-    def __init__(self, root: Schema, schemas: Iterable[Any]) -> None:
+    def __init__(self, root: Schema, schemas: Iterable[object]) -> None:
         self._root = root
         self._schemas: list[Schema] = []
         waiting, seen = list(schemas), set()
@@ -40,7 +39,7 @@ class Views:
 
     def element(self, index: int) -> Views:
         """What applies to an element of an array."""
-        found: list[Any] = []
+        found: list[object] = []
         for schema in self._schemas:
             first, rest = schema.get("prefixItems", []), schema.get("items")
             if isinstance(rest, list):  # before draft 2020-12
@@ -55,17 +54,17 @@ class Views:
         return any(kind == "number" or (isinstance(kind, list) and "number" in kind) for kind in types)
 
     @property
-    def defaults(self) -> list[Any]:
+    def defaults(self) -> list[object]:
         """The values that stand for a missing one: at most one in a sane schema."""
         return [schema["default"] for schema in self._schemas if "default" in schema]
 
 
-def _target(root: Schema, reference: str) -> Any:
+def _target(root: Schema, reference: str) -> object:
     if reference == "#":
         return root
     if not reference.startswith("#/"):
         return None
-    place: Any = root
+    place: object = root
     for part in unquote(reference[2:]).split("/"):
         key = part.replace("~1", "/").replace("~0", "~")
         if isinstance(place, list) and key.isdigit() and int(key) < len(place):
