@@ -9,16 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from reprise.core.printable import printable
+from reprise.core.processes import Child, ending
 from reprise.sandbox import processes
 from reprise.sandbox.base import Ending, Job, JobResult
 from reprise.sandbox.box import Box, keeper_command
@@ -85,9 +83,8 @@ class Slot:
         """uid_base: as root, the lowest user id that the box may run as; None: as this user."""
         self._box, self._uid_base = box, uid_base
         self._uid: UserId | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
-        self._retired: subprocess.Popen[bytes] | None = None  # asked to end, and perhaps not gone yet
-        self._control: socket.socket | None = None
+        self._keeper: Child | None = None
+        self._retired: Child | None = None  # asked to end, and perhaps not gone yet
         self._errors = -1
         self._group: Group | None = None
         self._retired_group: Group | None = None
@@ -119,9 +116,7 @@ class Slot:
     def _start(self) -> None:
         if self._uid_base is not None and self._uid is None:
             self._uid = UserId(self._uid_base)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with contextlib.ExitStack() as undo, theirs:
-            undo.callback(ours.close)
+        with contextlib.ExitStack() as undo:
             self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
             undo.callback(os.close, self._errors)
             self._group = new_group()
@@ -132,23 +127,16 @@ class Slot:
             if self._group is not None:
                 undo.callback(self._group.remove)
             cgroup = str(self._group.path) if self._group else ""
-            self._keeper = subprocess.Popen(
-                keeper_command(self._box, theirs.fileno(), self.user, cgroup),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
+            self._keeper = Child(lambda fd: keeper_command(self._box, fd, self.user, cgroup), self._errors)
             undo.pop_all()
-        self._control, self._ready, self._served = ours, False, 0
+        self._ready, self._served = False, 0
 
     def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
         """SlotFailure with the cause if the box is not ready in time."""
         self.start()
         if self._ready:
             return
-        message = self._receive(deadline_s)
+        message = self._receive(deadline_s) or {}
         if not message.get("ready"):
             cause = message.get("failed") or self._why_it_died() or f"was not ready within {deadline_s:g} s"
             self.close()
@@ -205,10 +193,7 @@ class Slot:
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
-        assert self._control is not None
-        assert keeper.stdin is not None
-        self._control.close()
-        keeper.stdin.close()
+        keeper.close()
         os.close(self._errors)
         self._ready = False
         self._retired, self._retired_group, self._group = keeper, self._group, None
@@ -218,11 +203,7 @@ class Slot:
         keeper, self._retired = self._retired, None
         if keeper is None:
             return
-        try:
-            keeper.wait(_CLOSE_S)
-        except subprocess.TimeoutExpired:
-            keeper.kill()
-            keeper.wait()
+        keeper.end(_CLOSE_S)
         if self._retired_group is not None:
             self._retired_group.remove()
 
@@ -267,29 +248,23 @@ class Slot:
     # --- talking to the zygote ----------------------------------------------------------------------------------------
 
     def _send(self, message: Mapping[str, Any], descriptors: list[int]) -> None:
-        assert self._control is not None
+        assert self._keeper is not None
         try:
-            socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
+            self._keeper.send(json.dumps(message).encode(), descriptors)
         except OSError as error:
             self._died(error)
 
-    def _receive(self, timeout_s: float) -> dict[str, Any]:
-        """The next message; empty if there is none within the time. SlotFailure if the box is gone."""
-        assert self._control is not None
-        readable = select.poll()
-        readable.register(self._control, select.POLLIN)
-        if not readable.poll(timeout_s * 1000):
-            return {}
+    def _receive(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next message; None if there is none within the time. SlotFailure if the box is gone."""
+        assert self._keeper is not None
         try:
-            text = self._control.recv(65536)
+            return self._keeper.receive(timeout_s)
         except OSError as error:
             self._died(error)
-        if not text:
+        except EOFError:
             self._died(None)
-        message: dict[str, Any] = json.loads(text)
-        return message
 
-    def _died(self, error: OSError | None) -> None:
+    def _died(self, error: OSError | None) -> NoReturn:
         cause = self._why_it_died() or str(error or "its socket ended")
         failure = BoxDied if self._in_use else SlotFailure
         if self._in_use and self._group is not None and self._group.out_of_memory():
@@ -300,9 +275,6 @@ class Slot:
     def _why_it_died(self) -> str:
         """What the keeper, bubblewrap or the zygote said on stderr, and how the keeper ended."""
         assert self._keeper is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._keeper.wait(_LAST_WORDS_S)
+        code = self._keeper.exit_code(_LAST_WORDS_S)
         words = printable(os.pread(self._errors, 2000, 0).decode(errors="replace").strip(), 1000)
-        code = self._keeper.returncode
-        ended = "" if code is None else f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return ": ".join(filter(None, [ended, words]))
+        return ": ".join(filter(None, ["" if code is None else ending(code), words]))

@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from reprise.core.processes import ending, start_python
+from reprise.core.processes import ending, python_command
 from reprise.launch.verify.worker import LENGTH_BYTES
 from reprise.rewards.base import Answer
 from reprise.rewards.pool.host import HostDied
@@ -42,8 +42,12 @@ class ProcessHost:
         """UserError or RuntimeError with the cause if the verifier cannot start."""
         pairs = [socket.socketpair() for _ in range(self._concurrency)]
         fds = [theirs.fileno() for _, theirs in pairs]
-        self._process = start_python(
-            "reprise.launch.verify.worker:serve", self._arguments | {"fds": fds}, subprocess.DEVNULL, fds
+        self._process = subprocess.Popen(
+            python_command("reprise.launch.verify.worker:serve", self._arguments | {"fds": fds}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=fds,
+            start_new_session=True,  # Ctrl-C is for the parent, which then closes the sockets
         )
         for _, theirs in pairs:
             theirs.close()
@@ -52,7 +56,8 @@ class ProcessHost:
         started = await self._receive(self._free[0][0])
         if isinstance(started, Exception):
             raise started
-        return started
+        notes: list[str] = started
+        return notes
 
     async def verify(self, answers: Sequence[Answer]) -> Verification:
         reader, writer = self._free.pop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from reprise.core.errors import RunError, UserError
 from reprise.core.types import Verdict
@@ -74,7 +75,8 @@ async def verify_all(
                 while load[name] < settings.concurrency and (batch := window.next_batch(name)) is not None:
                     load[name] += 1
                     at_work[asyncio.create_task(pools[name].verify(batch.answers))] = batch
-            await asyncio.wait({failure, *at_work}, timeout=_IDLE_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            events: set[asyncio.Future[Any]] = {failure, *at_work}
+            await asyncio.wait(events, timeout=_IDLE_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             if failure.done():
                 raise failure.result()
             for task in [task for task in at_work if task.done()]:

@@ -1,54 +1,54 @@
-"""The inside of a worker process: reads requests from stdin, answers each with one JSON line on its own pipe.
+"""The inside of a worker process: reads requests from its channel, and answers each there; JSON, one packet each.
 
-Started by `rewards.workers.handle` only. The handler is a function `handle(request) -> response` of JSON values.
+Started by `rewards.workers.worker` only. The handler is a function `handle(request) -> response` of JSON values.
 The parent bounds what a request may cost; here are only the bounds that the kernel keeps if the parent cannot.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import os
 import resource
-import signal
-import sys
+import socket
 import warnings
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 from reprise.core.plugins import resolve
+from reprise.core.processes import die_with
 
 EXIT_MEMORY = 77  # by this exit code the parent knows that the address space was used up
-_PR_SET_PDEATHSIG = 1
+MAX_REQUEST_BYTES = 60_000  # waits in the channel of an idle worker, so sending it does not block
 
 
-def main(handler: str, warm_up: Any, result_fd: int, parent: int, cpu_s: float, memory_mb: int) -> None:
-    """Serve requests until stdin ends.
+def main(handler: str, warm_up: Any, fd: int, parent: int, cpu_s: float, memory_mb: int) -> None:
+    """Serve requests until the channel ends.
 
     handler    dotted path of the function
     warm_up    a request handled before the first real one: it loads what is loaded lazily and shows that all works
-    result_fd  the pipe for responses; nothing else is written to it
+    fd         this side of the channel
     parent     pid of the process whose end ends this one
     cpu_s      CPU seconds a request may use
     memory_mb  bound of the address space, MiB
     """
-    _die_with(parent)
+    die_with(parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
     logging.disable(logging.CRITICAL)  # what a policy wrote belongs into verdicts, not into logs
     warnings.simplefilter("ignore")
-    with os.fdopen(result_fd, "w", encoding="ascii") as results:
+    with socket.socket(fileno=fd) as channel:
+        channel.set_inheritable(False)
         try:
             handle = resolve(handler, "the worker's handler")
             handle(warm_up)
         except Exception as error:
-            _send(results, {"error": _describe(error)})
+            _send(channel, {"error": _describe(error)})
             raise
-        _send(results, {"ready": True})
-        for line in sys.stdin.buffer:
+        _send(channel, {"ready": True})
+        while request := channel.recv(MAX_REQUEST_BYTES):
             _limit_cpu(cpu_s)
-            _send(results, _respond(handle, json.loads(line)))
+            _send(channel, _respond(handle, json.loads(request)))
 
 
 def _respond(handle: Callable[[Any], Any], request: Any) -> dict[str, Any]:
@@ -60,20 +60,12 @@ def _respond(handle: Callable[[Any], Any], request: Any) -> dict[str, Any]:
         return {"error": _describe(error)}
 
 
-def _send(results: TextIO, message: dict[str, Any]) -> None:
-    results.write(json.dumps(message) + "\n")
-    results.flush()
+def _send(channel: socket.socket, message: dict[str, Any]) -> None:
+    channel.send(json.dumps(message).encode())
 
 
 def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:500]
-
-
-def _die_with(parent: int) -> None:
-    """End with the parent even in the middle of a computation that never looks at stdin again."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the line above took effect
-        os._exit(1)
 
 
 def _limit_cpu(cpu_s: float) -> None:

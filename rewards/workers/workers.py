@@ -13,46 +13,19 @@ too busy to give it CPU, an exception of the handler) is `Failure.INFRA`.
 from __future__ import annotations
 
 import json
-import selectors
-import signal
 import threading
-import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from reprise.rewards.workers.handle import Death, Limits, WorkerHandle
+from reprise.rewards.workers.process import MAX_REQUEST_BYTES
+from reprise.rewards.workers.worker import Failure, Limits, NoStart, Outcome, Worker
 
-__all__ = ["Failure", "Limits", "Outcome", "WorkerPool"]
+__all__ = ["MAX_REQUEST_BYTES", "Failure", "Limits", "Outcome", "WorkerPool"]
 
-MAX_REQUEST_BYTES = 60_000  # fits into the pipe (64 KiB) of an idle worker, so writing does not block
 START_ATTEMPTS = 3  # failed starts in a row after which requests are given up, until the next call tries again
-START_BACK_OFF_S = 0.2  # before the second attempt; doubles with each further one
-MAX_BACK_OFF_S = 10.0
-_TICK_S = 0.02  # how often the CPU time of a worker beyond its first limit is looked at
-
-
-class Failure(StrEnum):
-    """Why a request has no response: three kinds of its own fault, and INFRA."""
-
-    TIMEOUT = "timeout"
-    MEMORY = "memory"
-    CRASH = "crash"
-    INFRA = "infra"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one request: the handler's response (`failure` None), or why there is none."""
-
-    value: Any = None
-    failure: Failure | None = None
-    detail: str = ""
-    died: bool = False  # a worker died on it, so that it deserves a second run
-    raised: bool = False  # the handler raised an exception on it, whatever that says of the request
+_INTERRUPT_EVERY_S = 0.1
 
 
 class WorkerPool:
@@ -60,185 +33,96 @@ class WorkerPool:
 
     def __init__(self, handler: str, warm_up: Any, processes: int, limits: Limits) -> None:
         """handler: dotted path of `handle(request) -> response`, JSON values both. Starts nothing."""
-        self.deaths = 0  # workers that ended, for whatever reason, since the pool was made
-        self._start_arguments = (handler, warm_up, limits)
         self._limits = limits
-        self._processes = processes
-        self._workers: list[WorkerHandle] = []
+        self._workers = [Worker(handler, warm_up, limits) for _ in range(processes)]
         self._lock = threading.Lock()
-        # PR_SET_PDEATHSIG fires when the *thread* that started the child ends; this one lives as long as the pool.
-        self._starter: ThreadPoolExecutor | None = None
-        self._failed_starts = 0
-        self._start_error = ""
-        self._start_after = 0.0
+        self._interrupted = False
+        self._threads: ThreadPoolExecutor | None = None  # which live as long as the processes that they start
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that live now."""
-        return [worker.pid for worker in self._workers]
+        return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    @property
+    def deaths(self) -> int:
+        """Workers that ended, for whatever reason, since the pool was made."""
+        return sum(worker.deaths for worker in self._workers)
 
     def start(self) -> None:
         """Start all workers and wait until they are ready. RuntimeError if none of them can start."""
+        causes: list[str] = []
+
+        def start(worker: Worker) -> None:
+            try:
+                worker.start(START_ATTEMPTS)
+            except NoStart as error:
+                causes.append(str(error))
+
         with self._lock:
-            while len(self._ready()) < self._processes and self._failed_starts < START_ATTEMPTS:
-                self._replace_the_dead()
-                self._wait()
-            if not self._ready():
-                raise RuntimeError(f"no worker starts: {self._give_up_starting()}")
+            self._with_each(self._workers, start)
+        if len(causes) == len(self._workers):
+            raise RuntimeError(f"no worker starts: {causes[-1]}")
 
     def run(self, requests: Sequence[Any]) -> list[Outcome]:
         """One outcome for each request (a JSON value of at most MAX_REQUEST_BYTES), in the order of the requests."""
-        lines = {number: json.dumps(request).encode() + b"\n" for number, request in enumerate(requests)}
+        lines = {number: json.dumps(request).encode() for number, request in enumerate(requests)}
         for number, line in lines.items():
             if len(line) > MAX_REQUEST_BYTES:
                 raise ValueError(f"request {number} has {len(line)} bytes, more than {MAX_REQUEST_BYTES}")
         with self._lock:
-            outcomes = self._run(lines, alone=False)
+            outcomes = self._run(lines, self._workers)
             for number in [number for number, outcome in outcomes.items() if outcome.died]:
-                outcomes |= self._run({number: lines[number]}, alone=True)
+                fresh = min(self._workers, key=lambda worker: worker.served)
+                if fresh.served:
+                    fresh.end("replaced by a fresh one")
+                outcomes |= self._run({number: lines[number]}, [fresh])
         return [outcomes[number] for number in lines]
 
     def close(self) -> None:
         """Kill all workers. A later `run` or `start` starts new ones."""
         with self._lock:
-            self._end(self._workers, "the pool was closed")
-            if self._starter is not None:
-                self._starter.shutdown()
-                self._starter = None
-
-    def _run(self, lines: Mapping[int, bytes], alone: bool) -> dict[int, Outcome]:
-        waiting = deque(lines)
-        outcomes: dict[int, Outcome] = {}
-        try:
-            while len(outcomes) < len(lines):
-                if alone:
-                    self._end_a_used_one()
-                self._replace_the_dead()
-                for worker in self._ready():
-                    if waiting and worker.request is None and not (alone and worker.served):
-                        outcomes |= self._send(worker, waiting.popleft(), lines)
-                stuck = all(worker.request is None and alone and worker.served for worker in self._workers)
-                if waiting and stuck and self._failed_starts >= START_ATTEMPTS:
-                    lost = Outcome(failure=Failure.INFRA, detail=f"no worker starts: {self._give_up_starting()}")
-                    return outcomes | dict.fromkeys(waiting, lost)
-                outcomes |= self._wait()
-        finally:  # on an exception (Ctrl-C), nobody waits any more for what is still being worked on
-            self._end([worker for worker in self._workers if worker.request is not None], "the call was interrupted")
-        return outcomes
-
-    def _send(self, worker: WorkerHandle, number: int, lines: Mapping[int, bytes]) -> dict[int, Outcome]:
-        try:
-            worker.send(number, lines[number])
-        except BrokenPipeError:
-            return self._remove(worker)
-        return {}
-
-    def _wait(self) -> dict[int, Outcome]:
-        """Wait until something happens, and no longer than until the next limit; the outcomes that came of it."""
-        now = time.monotonic()
-        waits = [worker.check_at() - now for worker in self._workers if not worker.ready or worker.request is not None]
-        if len(self._workers) < self._processes:
-            waits.append(self._start_after - now)
-        outcomes: dict[int, Outcome] = {}
-        with selectors.DefaultSelector() as selector:
             for worker in self._workers:
-                selector.register(worker.fd, selectors.EVENT_READ, worker)
-            for key, _ in selector.select(max(_TICK_S, min(waits, default=_TICK_S))):
-                outcomes |= self._receive(key.data)
-        for worker in list(self._workers):
-            outcomes |= self._enforce_limits(worker)
-        return outcomes
+                worker.end("the pool was closed")
+            if self._threads is not None:
+                self._threads.shutdown()
+                self._threads = None
 
-    def _receive(self, worker: WorkerHandle) -> dict[int, Outcome]:
+    def _run(self, lines: Mapping[int, bytes], workers: Sequence[Worker]) -> dict[int, Outcome]:
+        waiting, outcomes = deque(lines), dict[int, Outcome]()
+        able, cause = list(workers), ""
+
+        def serve(worker: Worker) -> None:
+            nonlocal cause
+            while waiting and not self._interrupted:
+                try:
+                    number = waiting.popleft()
+                except IndexError:  # another took the last
+                    return
+                try:
+                    outcomes[number] = worker.run(lines[number], START_ATTEMPTS)
+                except NoStart as error:
+                    cause = str(error)
+                    waiting.append(number)
+                    return able.remove(worker)
+
+        while waiting and able:
+            self._with_each(able[: len(waiting)], serve)
+        lost = Outcome(failure=Failure.INFRA, detail=f"no worker starts: {cause}")
+        return outcomes | dict.fromkeys(waiting, lost)
+
+    def _with_each(self, workers: Sequence[Worker], work: Callable[[Worker], None]) -> None:
+        """Do this with all of them, side by side."""
+        self._threads = self._threads or ThreadPoolExecutor(len(self._workers), "workers")
+        self._interrupted = False
+        doing = [self._threads.submit(work, worker) for worker in workers]
         try:
-            message = worker.read()
-        except EOFError:
-            return self._remove(worker)
-        if message is None:
-            return {}
-        if not worker.ready:
-            worker.ready = "ready" in message
-            worker.start_error = str(message.get("error", ""))
-            self._failed_starts = 0 if worker.ready else self._failed_starts
-            return {}
-        number, worker.request = worker.request, None
-        if number is None:
-            return self._remove(worker, "spoke without being asked")
-        if "value" in message:
-            return {number: Outcome(message["value"])}
-        return {
-            number: Outcome(failure=Failure.INFRA, detail=f"the handler raised {message.get('error')}", raised=True)
-        }
-
-    def _enforce_limits(self, worker: WorkerHandle) -> dict[int, Outcome]:
-        now = time.monotonic()
-        if (worker.ready and worker.request is None) or now < worker.check_at():
-            return {}
-        if not worker.ready:
-            return self._remove(worker, f"was not ready within {self._limits.start_s:g} s")
-        cpu = worker.cpu_used()
-        if cpu >= self._limits.cpu_s:
-            return self._remove(worker, f"used {cpu:.1f} s of CPU", Failure.TIMEOUT)
-        if now >= worker.deadline:
-            # Late without much CPU is the machine's doing; late with about half of its due is the request's.
-            fault = Failure.TIMEOUT if cpu >= self._limits.cpu_s / 2 else Failure.INFRA
-            return self._remove(worker, f"took {self._limits.wall_s:g} s with {cpu:.1f} s of CPU", fault)
-        return {}
-
-    def _remove(self, worker: WorkerHandle, killed: str = "", fault: Failure | None = None) -> dict[int, Outcome]:
-        """Take a dead or killed worker out of the pool; the outcome of what it was working on."""
-        self._workers.remove(worker)
-        self.deaths += 1
-        death = worker.end(killed)
-        if not worker.ready:
-            self._start_failed(worker.start_error or str(death))
-        if worker.request is None:
-            return {}
-        return {worker.request: Outcome(failure=fault or _fault(death), detail=str(death), died=True)}
-
-    def _end(self, workers: Iterable[WorkerHandle], why: str) -> None:
-        for worker in list(workers):
-            self._workers.remove(worker)
-            self.deaths += 1
-            worker.end(why)
-
-    def _ready(self) -> list[WorkerHandle]:
-        return [worker for worker in self._workers if worker.ready]
-
-    def _end_a_used_one(self) -> None:
-        """If every worker has served before, end one of them, so that its replacement takes the request run alone."""
-        if len(self._workers) == self._processes and all(worker.served for worker in self._workers):
-            idle = [worker for worker in self._workers if worker.request is None]
-            self._end(sorted(idle, key=lambda worker: -worker.served)[:1], "replaced by a fresh one")
-
-    def _replace_the_dead(self) -> None:
-        while len(self._workers) < self._processes and time.monotonic() >= self._start_after:
-            self._starter = self._starter or ThreadPoolExecutor(1, "worker-starter")
-            try:
-                self._workers.append(self._starter.submit(WorkerHandle, *self._start_arguments).result())
-            except OSError as error:  # no memory or no process left
-                self._start_failed(str(error))
-
-    def _start_failed(self, error: str) -> None:
-        back_off = min(START_BACK_OFF_S * 2**self._failed_starts, MAX_BACK_OFF_S)
-        self._start_error, self._start_after = error, time.monotonic() + back_off
-        self._failed_starts += 1
-
-    def _give_up_starting(self) -> str:
-        """The cause of the last failed start; the next call tries again."""
-        self._failed_starts = 0
-        return self._start_error
-
-
-def _fault(death: Death) -> Failure:
-    """Whose fault a death is that the pool did not cause."""
-    if death.killed:  # it closed its pipe or sent nonsense
-        return Failure.CRASH
-    if death.out_of_memory:
-        return Failure.MEMORY
-    if death.signal == signal.SIGXCPU:
-        return Failure.TIMEOUT
-    # From outside. The address space is bounded, so the kernel's out-of-memory killer comes for the machine's state.
-    if death.signal in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        return Failure.INFRA
-    return Failure.CRASH
+            wait(doing)
+        except BaseException:  # Ctrl-C: nobody waits any more for what is still being worked on
+            self._interrupted = True
+            while wait(doing, _INTERRUPT_EVERY_S).not_done:
+                for worker in workers:
+                    worker.interrupt()
+            raise
+        for each in doing:
+            each.result()

@@ -11,6 +11,7 @@ from reprise.core.types import Status, Task, Verdict
 from reprise.rewards.base import Answer
 from reprise.rewards.contract import check_contract
 from reprise.rewards.verifiers.maths import MathsVerifier
+from reprise.rewards.workers.workers import WorkerPool
 
 pytestmark = pytest.mark.slow
 
@@ -140,8 +141,7 @@ def test_nothing_an_answer_says_is_evaluated(maths: MathsVerifier, tmp_path: Pat
 
 
 def test_text_is_not_evaluated_even_when_sympy_is_asked_to() -> None:
-    pool = MathsVerifier(processes=1).pool
-    pool._start_arguments = ("evaluation_probe:handle", None, pool._limits)
+    pool = WorkerPool("evaluation_probe:handle", None, 1, MathsVerifier(processes=1).pool._limits)
     try:
         assert [outcome.value for outcome in pool.run(["sympify", "parse_expr", "lambdify", "number"])] == [
             "refused"
