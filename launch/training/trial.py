@@ -14,7 +14,6 @@ from reprise.core.types import Task
 from reprise.data.tasks import TaskSets
 from reprise.launch.verify.host import ProcessHost
 from reprise.launch.verify.loop import Ready, verify_all
-from reprise.launch.verify.window import Window
 from reprise.rewards.base import Answer, Verifier
 from reprise.rewards.infra_errors import InfraError
 from reprise.rewards.registry import build_verifiers
@@ -75,9 +74,9 @@ async def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
     def write(ready: Ready) -> None:
         pass  # any verdict will do
 
-    window = Window(iter([Answer(task, _ANSWER)]), size=1, batch_size=1)
+    answers = iter([Answer(task, _ANSWER)])
     try:
-        await verify_all(window, {name: chosen}, create, write, failed=errors.extend)
+        await verify_all(answers, {name: chosen}, create, write, failed=errors.extend, window=1, batch_size=1)
     except RunError as error:
         return [_note(str(error))]
     for defect in errors:

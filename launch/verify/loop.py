@@ -6,18 +6,18 @@ What happens to answers whose verifier dies or is late, the pool decides, as in 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from reprise.core.errors import RunError, UserError
 from reprise.core.types import Verdict
-from reprise.launch.verify.window import Batch, Window
 from reprise.rewards.base import Answer
 from reprise.rewards.infra_errors import InfraError
 from reprise.rewards.pool.health import Patience
 from reprise.rewards.pool.host import Host
-from reprise.rewards.pool.verifier_pool import Verified, VerifierPool
+from reprise.rewards.pool.verifier_pool import VerifierPool
 from reprise.rewards.settings import VerifierSettings
 
 # Seconds that verifiers may take to close before they are killed: at the end, and after an interrupt.
@@ -26,29 +26,39 @@ _IDLE_EVERY_S = 0.25
 _PATIENCE = Patience(starts=1)  # whoever waits for verdicts wants to know at once that a verifier does not start
 
 Ready = Sequence[tuple[Answer, Verdict]]
+_Held = tuple[Answer, asyncio.Future[Verdict]]
 
 
 async def verify_all(
-    window: Window,
+    answers: Iterator[Answer],
     chosen: Mapping[str, VerifierSettings],
     create: Callable[[str], Host],
     write: Callable[[Ready], None],
     note: Callable[[str], None] = lambda text: None,
     failed: Callable[[Sequence[InfraError]], None] = lambda failures: None,
     idle: Callable[[], None] = lambda: None,
+    *,
+    window: int,
+    batch_size: int,
 ) -> list[str]:
-    """Verify all that the window reads; returns the notes of the verifiers.
+    """Verify all answers; returns the notes of the verifiers.
 
-    chosen  the verifiers that will be needed, each in one host; they start side by side
-    create  a new host of a verifier
-    write   is given verdicts in the order of the answers
-    note    is called when a verifier is lost and restarted
-    failed  is called with what kept answers from being verified
-    idle    is called a few times a second
+    chosen      the verifiers that will be needed, each in one host; they start side by side
+    create      a new host of a verifier
+    write       is given verdicts in the order of the answers
+    note        is called when a verifier is lost and restarted
+    failed      is called with what kept answers from being verified
+    idle        is called a few times a second
+    window      answers between the first without a verdict and the last that was read, at most: it bounds both memory
+                and what a killed run has to verify again
+    batch_size  answers handed to a verifier at a time, at most
 
     UserError or RunError if a verifier cannot start. Hosts are closed, whatever happens.
     """
-    failure: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    failure: asyncio.Future[Exception] = loop.create_future()
+    held: deque[_Held] = deque()
+    waiting: dict[str, asyncio.Queue[_Held]] = {name: asyncio.Queue() for name in chosen}
 
     def pool(name: str, settings: VerifierSettings) -> VerifierPool:
         def host(number: int, again: bool) -> Host:
@@ -62,34 +72,46 @@ async def verify_all(
         one = settings.model_copy(update={"workers": 1})
         return VerifierPool(name, one, host, note, failed, fail, _PATIENCE)
 
+    def read() -> None:
+        for answer in islice(answers, window - len(held)):
+            held.append((answer, loop.create_future()))
+            waiting[answer.task.verifier].put_nowait(held[-1])
+
+    async def work(name: str) -> None:
+        """Hand over one batch after the other: what waits by then."""
+        while True:
+            batch = [await waiting[name].get()]
+            batch += [waiting[name].get_nowait() for _ in range(min(batch_size - 1, waiting[name].qsize()))]
+            done = await pools[name].verify([answer for answer, _ in batch])
+            for (_, verdict), found in zip(batch, done.verdicts, strict=True):
+                verdict.set_result(found)
+
     pools = {name: pool(name, settings) for name, settings in chosen.items()}
-    at_work: dict[asyncio.Task[Verified], Batch] = {}
-    load = Counter[str]()
+    workers = [asyncio.create_task(work(name)) for name in chosen for _ in range(chosen[name].concurrency)]
     grace_s = _BREAK_OFF_S
     try:
         for each in pools.values():
             each.start()
-        window.fill()
-        while not window.finished:
-            for name, settings in chosen.items():
-                while load[name] < settings.concurrency and (batch := window.next_batch(name)) is not None:
-                    load[name] += 1
-                    at_work[asyncio.create_task(pools[name].verify(batch.answers))] = batch
-            events: set[asyncio.Future[Any]] = {failure, *at_work}
+        read()
+        while held:
+            events: set[asyncio.Future[Any]] = {held[0][1], failure, *workers}
             await asyncio.wait(events, timeout=_IDLE_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
             if failure.done():
                 raise failure.result()
-            for task in [task for task in at_work if task.done()]:
-                batch = at_work.pop(task)
-                load[batch.verifier] -= 1
-                window.verified(batch, task.result().verdicts)
-            if ready := window.ready():
+            for worker in workers:
+                if worker.done():
+                    worker.result()
+            ready = []
+            while held and held[0][1].done():
+                answer, verdict = held.popleft()
+                ready.append((answer, verdict.result()))
+            if ready:
                 write(ready)
-                window.fill()
+                read()
             idle()
         grace_s = _CLOSE_S
     finally:
-        for task in at_work:
-            task.cancel()
-        await asyncio.gather(*at_work, *(each.close(grace_s) for each in pools.values()), return_exceptions=True)
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, *(each.close(grace_s) for each in pools.values()), return_exceptions=True)
     return [f"verifier {name}: {text}" for name, each in pools.items() for text in each.notes]

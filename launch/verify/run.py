@@ -23,7 +23,6 @@ from reprise.launch.verify.origin import Origin
 from reprise.launch.verify.progress import VerifyProgress
 from reprise.launch.verify.tally import Tally, plan_table, verdict_table
 from reprise.launch.verify.verdicts import Recorded, VerdictFile, to_line, writing
-from reprise.launch.verify.window import Window
 from reprise.rewards.base import Verifier
 from reprise.rewards.infra_errors import InfraError, InfraErrors
 from reprise.rewards.registry import build_verifier
@@ -177,8 +176,8 @@ def _verify(
         def idle() -> None:
             progress.show(tally)
 
-        window = Window(answers.read(source, places), WINDOW, BATCH)
-        verifying = verify_all(window, chosen, create, take, progress.note, failed, idle)
+        asked, limits = answers.read(source, places), {"window": WINDOW, "batch_size": BATCH}
+        verifying = verify_all(asked, chosen, create, take, progress.note, failed, idle, **limits)
         reported.notes += run_interruptibly(verifying)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import virtual_time
@@ -13,7 +13,6 @@ import virtual_time
 from reprise.core.errors import RunError, UserError
 from reprise.core.types import Task, Verdict
 from reprise.launch.verify.loop import Ready, verify_all
-from reprise.launch.verify.window import Window
 from reprise.rewards.base import Answer
 from reprise.rewards.pool.host import Host, HostDied
 from reprise.rewards.scoring import Verification
@@ -73,7 +72,7 @@ def verified(
 
     settings = {name: VerifierSettings.model_validate({"use": "x", "deadline_s": 20.0, **chosen}) for name in verifiers}
     answers = (Answer(task, text) for task, text in zip(tasks, texts))
-    notes = virtual_time.run(verify_all(Window(answers, window, batch_size=3), settings, create, write))
+    notes = virtual_time.run(verify_all(answers, settings, create, write, window=window, batch_size=3))
     assert notes == [f"verifier {name}: is a fake" for name in verifiers]
     assert [(answer.task.id, answer.text) for answer, _ in written] == [(str(i), text) for i, text in enumerate(texts)]
     return [verdict for _, verdict in written]
@@ -87,19 +86,42 @@ def test_every_answer_gets_its_own_verdict_in_order(window: int, verifiers: str)
 
 
 def test_no_more_answers_are_read_than_the_window_holds() -> None:
-    reads: list[int] = []
-    answers = (reads.append(i) or Answer(Task(str(i), "?", "d", "a"), "x") for i in range(100))  # type: ignore[func-returns-value]
-    window = Window(answers, size=10, batch_size=4)
-    window.fill()
-    first, second = window.next_batch("a"), window.next_batch("a")
-    assert first is not None
-    assert second is not None
-    window.verified(second, [Verdict.scored(1)] * 4)
-    assert (window.ready(), len(reads)) == ([], 10)
-    window.verified(first, [Verdict.scored(1)] * 4)
-    assert len(window.ready()) == 8
-    window.fill()
-    assert len(reads) == 18
+    reads, writes = 0, list[int]()
+    given: list[asyncio.Event] = []
+
+    def answers() -> Iterator[Answer]:
+        nonlocal reads
+        for i in range(100):
+            reads += 1
+            yield Answer(Task(str(i), "?", "d", "a"), "x")
+
+    class Held(FakeHost):
+        """Gives verdicts on a batch when it is let go."""
+
+        async def verify(self, answers: Sequence[Answer]) -> Verification:
+            given.append(asyncio.Event())
+            await given[-1].wait()
+            return await super().verify(answers)
+
+    async def test() -> None:
+        settings = {"a": VerifierSettings(use="x", concurrency=2, deadline_s=1e9)}
+        verifying = asyncio.create_task(
+            verify_all(
+                answers(), settings, lambda name: Held(), lambda done: writes.append(len(done)), window=10, batch_size=4
+            )
+        )
+        await asyncio.sleep(5)
+        assert (len(given), writes, reads) == (2, [], 10)
+        given[1].set()
+        await asyncio.sleep(5)
+        assert (len(given), writes, reads) == (3, [], 10)
+        given[0].set()
+        await asyncio.sleep(5)
+        assert (writes, reads) == ([8], 18)
+        verifying.cancel()
+        await asyncio.gather(verifying, return_exceptions=True)
+
+    virtual_time.run(test())
 
 
 def hosts_of(texts: list[str], **chosen: int) -> tuple[list[FakeHost], list[Verdict]]:
