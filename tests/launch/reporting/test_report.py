@@ -4,11 +4,13 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reprise.launch import reporting
 from reprise.launch.reporting.metrics import CORE, MetricsLog
 from reprise.launch.reporting.report import write_report
 from reprise.launch.reporting.report.plots import moving_average
@@ -131,6 +133,13 @@ def test_text_of_a_model_or_task_is_shown_and_never_obeyed(run, place):
     assert not {"script", "img"} & set(page.tags)
     assert "<script>alert(1)</script>" in page.text
     assert "\x1b" not in page.text
+
+
+def test_no_template_switches_escaping_off():
+    templates = Path(reporting.__file__).parent / "report" / "templates"
+    pages = {file.name: file.read_text() for file in templates.glob("*.html")}
+    assert pages.keys() == {"run.html", "rl.html", "sft.html"}
+    assert [name for name, text in pages.items() if re.search(r"\|\s*safe\b|autoescape", text)] == []
 
 
 def test_names_of_domains_recipe_and_reason_are_escaped_too(tmp_path):
