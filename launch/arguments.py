@@ -44,6 +44,17 @@ def add_set(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def print_recipe(args: argparse.Namespace) -> None:
+    """The resolved recipe, of either kind, as YAML that is a recipe itself."""
+    from reprise.launch.recipe.either import load_either
+    from reprise.launch.recipe.loading import to_yaml
+    from reprise.launch.reporting.streams import strict_stdout
+
+    recipe = load_either(args.recipe, args.set)
+    with strict_stdout() as out:
+        out.write(to_yaml(recipe, out.encoding))
+
+
 def resumed_run(args: argparse.Namespace, example: str) -> RunFolder | None:
     """The run of `--resume`, whose own recipe becomes the one to load; None if a new one begins."""
     if args.resume is None:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from reprise import __version__
 from reprise.core.errors import RunError, UserError
 from reprise.core.printable import printable, printable_lines
-from reprise.launch.arguments import EXIT_CODES, add_set, command
+from reprise.launch.arguments import EXIT_CODES, add_set, command, print_recipe
 from reprise.launch.export import add_export
 from reprise.launch.planner.command import add_plan
 from reprise.launch.reporting.opening import Opening
-from reprise.launch.reporting.streams import forgiving_streams, strict_stdout
+from reprise.launch.reporting.streams import forgiving_streams
 from reprise.launch.run_command import add_sft, add_train
 from reprise.launch.verify.command import add_verify
 
@@ -93,12 +93,7 @@ def _recipe(args: argparse.Namespace) -> None:
         return
     if args.recipe is None:
         raise UserError("give a recipe file to print, or --keys to list what a recipe may say")
-    from reprise.launch.recipe.either import load_either
-    from reprise.launch.recipe.loading import to_yaml
-
-    recipe = load_either(args.recipe, args.set)
-    with strict_stdout() as out:
-        out.write(to_yaml(recipe, out.encoding))
+    print_recipe(args)
 
 
 def _report(args: argparse.Namespace) -> None:

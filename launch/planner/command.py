@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from reprise.launch.arguments import add_set, command, positive
+from reprise.launch.arguments import add_set, command, positive, print_recipe
 
 if TYPE_CHECKING:
     from reprise.launch.arguments import Commands
@@ -95,12 +95,7 @@ def _plan(args: argparse.Namespace) -> int:
     from reprise.launch.reporting.streams import strict_stdout
 
     if args.dry_run:
-        from reprise.launch.recipe.either import load_either
-        from reprise.launch.recipe.loading import to_yaml
-
-        recipe = load_either(args.recipe, args.set)
-        with strict_stdout() as out:
-            out.write(to_yaml(recipe, out.encoding))
+        print_recipe(args)
         return 0
     Opening().hint("measuring the learner on fake tensors: up to a minute")
     from reprise.launch.training.quiet import quiet_libraries

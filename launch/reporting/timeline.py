@@ -83,10 +83,6 @@ class Timeline:
         for start, end in intervals:
             self.add(phase, actor, start, end)
 
-    def actors(self, phase: str) -> list[str]:
-        """The actors that were ever in a phase, sorted."""
-        return sorted(actor for p, actor in self._busy if p == phase)
-
     def intervals(
         self, phase: str, actor: str | None = None, since: float = float("-inf"), until: float = float("inf")
     ) -> list[Interval]:

@@ -83,7 +83,6 @@ def test_an_actor_that_never_worked_is_idle():
     timeline = Timeline()
     timeline.add("generate", "engine-0", 0.0, 10.0)
     assert timeline.idle_share("generate", ["engine-0", "engine-1"], 0.0, 10.0) == 0.5
-    assert timeline.actors("generate") == ["engine-0"]
 
 
 @pytest.mark.parametrize("interval", [(2.0, 1.0), (0.0, float("nan"))])
