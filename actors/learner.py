@@ -20,7 +20,7 @@ from reprise.actors.threaded import ThreadedActor
 from reprise.core.types import Float32, Group, Int32
 from reprise.learner.publishing.report import PublishReport
 from reprise.learner.publishing.settings import PublishSettings
-from reprise.learner.settings import EngineSettings, LearnerSettings, SaveSettings, WarmStartSettings
+from reprise.learner.settings import LearnerSettings, SaveSettings, TrainEngineSettings, WarmStartSettings
 
 if TYPE_CHECKING:
     from reprise.learner.engine import Engine
@@ -62,7 +62,7 @@ class LearnerActor(ThreadedActor):
 
     async def start(
         self,
-        settings: EngineSettings,
+        settings: TrainEngineSettings,
         policy_dir: Path,
         dtype: str,
         temperature: float,
@@ -80,7 +80,7 @@ class LearnerActor(ThreadedActor):
 
         self.host(await self._run(build), settings, seed)
 
-    def host(self, engine: TrainEngine, settings: EngineSettings, seed: int) -> None:
+    def host(self, engine: TrainEngine, settings: TrainEngineSettings, seed: int) -> None:
         """Train with this engine."""
         from reprise.learner.learner import Learner
 

@@ -19,7 +19,7 @@ from reprise.core.types import Float32, Group, Int32
 from reprise.learner.publishing.control import PublishError
 from reprise.learner.publishing.report import PublishReport
 from reprise.learner.publishing.settings import PublishSettings
-from reprise.learner.settings import EngineSettings, SaveSettings, WarmStartSettings
+from reprise.learner.settings import SaveSettings, TrainEngineSettings, WarmStartSettings
 
 if TYPE_CHECKING:
     from reprise.learner.packing import Document
@@ -34,7 +34,7 @@ class LearnerGroup:
     A rank that raises is reported at once, though the others may still wait for it in a collective.
     """
 
-    def __init__(self, ranks: Sequence[Actor[LearnerActor]], settings: EngineSettings) -> None:
+    def __init__(self, ranks: Sequence[Actor[LearnerActor]], settings: TrainEngineSettings) -> None:
         self._ranks = list(ranks)
         self._settings = settings
         self.failed = False  # a call did, for which no engine can be blamed

@@ -44,11 +44,11 @@ def rank_main(rank: int, degree: int, port: int, folder: Path, tokens: int, step
 
     from reprise.learner.engine import Engine
     from reprise.learner.packing import document
-    from reprise.learner.settings import CheckpointingSettings, EngineSettings
+    from reprise.learner.settings import CheckpointingSettings, TrainEngineSettings
     from reprise.learner.sft import sft_step
 
     torch.set_num_threads(1)
-    settings = EngineSettings(
+    settings = TrainEngineSettings(
         world_size=degree,
         sequence_parallel=degree,
         token_budget=tokens,

@@ -62,7 +62,7 @@ class SftData:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SftBatch:
     """What an optimiser step trains on.
 
     stage        its number, from 0
@@ -115,7 +115,7 @@ class Curriculum:
     def __iter__(self) -> Curriculum:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> SftBatch:
         if self._step == self._stages[self._stage].steps:
             if self._stage + 1 == len(self._stages):
                 raise StopIteration
@@ -126,7 +126,7 @@ class Curriculum:
         draws = [next(self._stream) for _ in range(stage.settings.batch_size)]
         lr = stage.schedule.at(self._step)
         self._step, self._done = self._step + 1, self._done + 1
-        return Batch(
+        return SftBatch(
             stage=self._stage,
             step=self._done,
             documents=[as_document(stage.sources[d.source][d.record]) for d in draws],

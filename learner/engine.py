@@ -27,7 +27,7 @@ from reprise.learner.reference import Reference
 from reprise.learner.rows import pack
 from reprise.learner.self_check import self_check
 from reprise.learner.sequence_parallel import SumOverRanks, Ulysses
-from reprise.learner.settings import EngineSettings, SaveSettings
+from reprise.learner.settings import SaveSettings, TrainEngineSettings
 from reprise.learner.skipped import NotFinite, SkippedSteps
 from reprise.learner.train_engine import LossOf, OptimizerStep, Share, TrainEngine
 from reprise.models.policy import read_config
@@ -49,7 +49,7 @@ class Engine(TrainEngine):
 
     def __init__(
         self,
-        settings: EngineSettings,
+        settings: TrainEngineSettings,
         policy_dir: str | Path,
         dtype: str,
         temperature: float,

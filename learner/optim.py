@@ -11,7 +11,7 @@ import torch
 from reprise.core.errors import UserError
 from reprise.learner import ranks  # noqa: F401 - sets what DeepSpeed reads when imported
 from reprise.learner.muon import Muon
-from reprise.learner.settings import EngineSettings, LearnerSettings, WarmStartSettings
+from reprise.learner.settings import LearnerSettings, TrainEngineSettings, WarmStartSettings
 
 from deepspeed.ops.adam import DeepSpeedCPUAdam  # isort: skip
 from deepspeed.runtime import bf16_optimizer  # isort: skip
@@ -84,7 +84,7 @@ def warm_start_schedule(settings: WarmStartSettings) -> Schedule:
 _SET_BY_STEP = 1e-3
 
 
-def build_optimizer(module: torch.nn.Module, settings: EngineSettings, on_gpu: bool) -> torch.optim.Optimizer:
+def build_optimizer(module: torch.nn.Module, settings: TrainEngineSettings, on_gpu: bool) -> torch.optim.Optimizer:
     """The optimiser to hand to DeepSpeed, its matrices decaying and the rest (norms, biases) not.
 
     adamw  torch's, fused on GPU; with optimiser states on the host of a GPU machine, DeepSpeed's CPU Adam
@@ -157,7 +157,7 @@ def set_betas(optimizer: torch.optim.Optimizer, betas: tuple[float, float]) -> N
 DeepSpeedConfig = dict[str, Any]  # JSON, by DeepSpeed's schema
 
 
-def deepspeed_config(settings: EngineSettings, dtype: str, parameters: int, hidden_size: int) -> DeepSpeedConfig:
+def deepspeed_config(settings: TrainEngineSettings, dtype: str, parameters: int, hidden_size: int) -> DeepSpeedConfig:
     """DeepSpeed's configuration. Accumulation is ours (gas 1, boundaries set by hand), and so is the schedule."""
     bucket = min(parameters + parameters % 2, 200_000_000)  # whole ones are allocated; an odd number is refused
     zero: dict[str, object] = {

@@ -39,7 +39,7 @@ class CheckpointingSettings(BaseModel):
     )
 
 
-class EngineSettings(BaseModel):
+class TrainEngineSettings(BaseModel):
     """How a policy is held and stepped: ranks, memory, packing and optimiser. The same for SFT and RL."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -131,7 +131,7 @@ def usual_clips(loss: str) -> tuple[float, float]:
     return LOSSES[loss].clips if loss in LOSSES else _DAPO
 
 
-class LearnerSettings(EngineSettings):
+class LearnerSettings(TrainEngineSettings):
     """The engine, and the terms of the RL objective."""
 
     loss: str = Field(

@@ -17,7 +17,7 @@ import torch
 from reprise.core.types import Float32, Int32
 from reprise.learner.packing import Document
 from reprise.learner.sequence_parallel import SumOverRanks
-from reprise.learner.settings import EngineSettings, SaveSettings
+from reprise.learner.settings import SaveSettings, TrainEngineSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -85,7 +85,7 @@ class TrainEngine(Protocol):
     optimizer_steps   taken so far
     """
 
-    settings: EngineSettings
+    settings: TrainEngineSettings
     rank: int
     world_size: int
     device: torch.device

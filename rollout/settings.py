@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 _TOKENS_A_STEP = 8192
 
 
-class EngineSettings(BaseModel):
+class VllmEngineSettings(BaseModel):
     """One rollout engine. Keys keep vLLM's names where vLLM has one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,7 +38,7 @@ class EngineSettings(BaseModel):
     start_deadline_s: float = Field(300.0, gt=0, description="seconds an engine may take to start")
     group_deadline_s: float = Field(600.0, gt=0, description="seconds a group may take from its first token")
 
-    def on(self, gpus: bool) -> EngineSettings:
+    def on(self, gpus: bool) -> VllmEngineSettings:
         """The same with nulls filled in. vLLM's own choice of tokens a step is small for an engine that samples
         asynchronously: 2048 on an H100."""
         batched, eager = self.max_num_batched_tokens, self.enforce_eager
@@ -69,4 +69,4 @@ class RolloutSettings(BaseModel):
     max_staleness: int = Field(2, ge=0, description="versions a fresh group may be behind; 0 is synchronous training")
     max_concurrent_groups: int = Field(32, ge=1, description="groups being sampled or verified at once")
     routing: Literal["least_loaded"] = Field("least_loaded", description="how a group finds its engine")
-    engine: EngineSettings = EngineSettings()
+    engine: VllmEngineSettings = VllmEngineSettings()

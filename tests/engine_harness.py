@@ -15,7 +15,7 @@ from reprise.learner.publishing.control import EngineCallError
 from reprise.learner.publishing.settings import TRANSPORTS
 from reprise.rollout.episodes.base import SampleRequest
 from reprise.rollout.episodes.single_turn import SingleTurn
-from reprise.rollout.settings import EngineSettings, RolloutSettings
+from reprise.rollout.settings import RolloutSettings, VllmEngineSettings
 
 Dtype = Literal["float32", "bfloat16"]
 LONGEST = 320  # tokens of prompt and response
@@ -24,7 +24,7 @@ SETTINGS = RolloutSettings(
     group_size=4,
     temperature=0.7,
     max_response_tokens=160,
-    engine=EngineSettings(max_model_len=LONGEST, kv_cache_gb=0.25),
+    engine=VllmEngineSettings(max_model_len=LONGEST, kv_cache_gb=0.25),
 )
 
 

@@ -30,8 +30,8 @@ from reprise.core.types import FinishReason, Float32, Group, Int32, Task, Verdic
 from reprise.learner.packing import Document, document
 from reprise.learner.publishing.control import EngineCallError
 from reprise.learner.sequence_parallel import SumOverRanks
-from reprise.learner.settings import EngineSettings as TrainEngineSettings
 from reprise.learner.settings import SaveSettings
+from reprise.learner.settings import TrainEngineSettings as TrainEngineSettings
 from reprise.learner.train_engine import LossOf, OptimizerStep, Share, TrainEngine
 from reprise.models.tiny import character_tokenizer
 from reprise.rewards.pool.verifier_pool import Verified

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchTokens:
     """The most tokens that a batch trains on, and how they are counted."""
 
     tokens: int
@@ -50,18 +50,18 @@ def job_of(recipe: Recipe | SftRecipe, on_gpu: bool, reserve_gb: float) -> PlanI
     )
 
 
-def batch_of(recipe: Recipe | SftRecipe) -> Batch:
+def batch_of(recipe: Recipe | SftRecipe) -> BatchTokens:
     """An RL batch, all its passes; or one optimiser step of the last SFT stage."""
     if isinstance(recipe, SftRecipe):
         stage = recipe.stages[-1]
-        return Batch(
+        return BatchTokens(
             stage.batch_size * stage.largest_context,
             f"an optimiser step of stage {stage.name}: at most {stage.batch_size} conversations x "
             f"{stage.largest_context:,} tokens",
         )
     groups, size, length = recipe.buffer.batch_groups, recipe.rollout.group_size, recipe.rollout.engine.max_model_len
     epochs = recipe.learner.epochs
-    return Batch(
+    return BatchTokens(
         groups * size * length * epochs,
         f"an RL batch: at most {groups} groups x {size} responses x {length:,} tokens"
         + (f" x {epochs} epochs" if epochs > 1 else ""),

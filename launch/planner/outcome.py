@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reprise.launch.placement.fit import check_fit
 from reprise.launch.placement.nodes import local_nodes
-from reprise.launch.planner.jobs import Batch, batch_of, job_of
+from reprise.launch.planner.jobs import BatchTokens, batch_of, job_of
 from reprise.launch.recipe.either import load_either
 from reprise.learner.planning.budget import Budget, budget, longest_row
 from reprise.learner.planning.fitting import Change, by_policy, proposals
@@ -67,7 +67,7 @@ class Outcome:
     longest_row: int
     flops: Flops
     throughput: Throughput | None
-    batch: Batch
+    batch: BatchTokens
     policies: Sequence[Policy]
     problems: Sequence[str] = ()
     proposals: Sequence[Change] = field(default_factory=tuple)

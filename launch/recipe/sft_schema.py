@@ -12,7 +12,7 @@ from reprise.data.sft.schedules import largest_context
 from reprise.data.sft.settings import Context, EvalSource, Mixture, Overlong, Turns, check_names
 from reprise.launch.recipe.schema import Contradiction
 from reprise.launch.recipe.settings import LearnerPlaces, TrackingSettings
-from reprise.learner.settings import EngineSettings, SaveSettings
+from reprise.learner.settings import SaveSettings, TrainEngineSettings
 from reprise.models.settings import PolicySettings
 
 
@@ -104,7 +104,7 @@ class SftRecipe(BaseModel):
     )
     stages: list[StageSettings] = Field(min_length=1, description="trained one after the other")
     eval: SftEvalSettings = SftEvalSettings()
-    learner: EngineSettings = EngineSettings()
+    learner: TrainEngineSettings = TrainEngineSettings()
     checkpoints: SftSaveSettings = SftSaveSettings()
     tracking: TrackingSettings = TrackingSettings()
     cluster: LearnerPlaces = LearnerPlaces()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from reprise.actors.learner import SftStep
-from reprise.launch.curriculum import Batch, SftData
+from reprise.launch.curriculum import SftBatch, SftData
 from reprise.launch.recipe.sft_schema import SftRecipe, notes
 from reprise.launch.reporting.metrics import SFT_NAMES, is_evaluation
 from reprise.launch.reporting.opening import Opening
@@ -60,7 +60,7 @@ class SftRecorder(RunRecorder[SftSummary]):
             self.progress.note(f"Note: {note}")
             self.summary.warnings.append(note)
 
-    def step(self, batch: Batch, done: SftStep) -> None:
+    def step(self, batch: SftBatch, done: SftStep) -> None:
         """An optimiser step."""
         now = time.time()
         seconds = max(now - self._step_started, 1e-9)

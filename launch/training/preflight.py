@@ -30,7 +30,7 @@ from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.settings import LearnerPlaces
 from reprise.launch.training.prompts import check_prompts
 from reprise.learner.heads import heads_of
-from reprise.learner.settings import LOSSES, EngineSettings, SaveSettings, WarmStartSettings
+from reprise.learner.settings import LOSSES, SaveSettings, TrainEngineSettings, WarmStartSettings
 from reprise.models.policy import check_policy, policy_config, read_config
 from reprise.rewards.registry import build_verifiers
 from reprise.rollout.engine import engine_class
@@ -94,7 +94,9 @@ def check_loss(loss: str) -> None:
         policy_loss(loss)
 
 
-def check_kernel(learner: EngineSettings, places: LearnerPlaces, dtype: str, config: PreTrainedConfig | None) -> None:
+def check_kernel(
+    learner: TrainEngineSettings, places: LearnerPlaces, dtype: str, config: PreTrainedConfig | None
+) -> None:
     """Refuse a kernel that the learner's devices do not have, or that takes other numbers or narrower heads."""
     if learner.attention == "sdpa":
         return
@@ -182,7 +184,7 @@ def check_disk(recipe: Recipe, size: PolicySize | None) -> None:
     check_runs_dir(recipe.runs_dir, run_bytes(recipe.learner, recipe.checkpoints, size))
 
 
-def run_bytes(learner: EngineSettings, save: SaveSettings, size: PolicySize | None) -> float:
+def run_bytes(learner: TrainEngineSettings, save: SaveSettings, size: PolicySize | None) -> float:
     """What a run may write: its files, the final policy and checkpoints: one more than are kept, or, if none is asked
     for, the one that is written if the run ends early."""
     if size is None:

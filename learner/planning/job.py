@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from reprise.learner import attention
 from reprise.learner.activation_checkpointing.parts import decoder_layers
 from reprise.learner.packing import row_length
-from reprise.learner.settings import EngineSettings
+from reprise.learner.settings import TrainEngineSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -75,7 +75,7 @@ class PlanInput:
     """
 
     config: PreTrainedConfig
-    engine: EngineSettings
+    engine: TrainEngineSettings
     dtype: str
     row_tokens: int
     with_entropy: bool = False

@@ -16,7 +16,7 @@ from reprise.learner.rows import RowLayout
 
 
 def kernel_of(name: str, on_gpu: bool) -> Kernel:
-    """The kernel of `EngineSettings.attention`, with what it allocates on that device."""
+    """The kernel of `TrainEngineSettings.attention`, with what it allocates on that device."""
     # The others are not on this machine. They take the row as it is and keep query, key, value, output and log-sum-exp.
     kernel = KERNELS["sdpa"] if name == "sdpa" else _variable_length
     if not on_gpu or name == "flex_attention":

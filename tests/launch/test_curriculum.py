@@ -16,7 +16,7 @@ from reprise.core.errors import UserError
 from reprise.data.sft.loading import load_sources
 from reprise.data.sft.rendering import ConversationCodec
 from reprise.data.sft.settings import SftSource
-from reprise.launch.curriculum import Batch, Curriculum, Stage
+from reprise.launch.curriculum import Curriculum, SftBatch, Stage
 from reprise.launch.recipe.loading import load_as
 from reprise.launch.recipe.sft_schema import SftRecipe, StageSettings
 from reprise.models import tiny
@@ -49,7 +49,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> list[Stage]:
     return [Stage.of(s, load_sources(s.sources, codec, s.largest_context)) for s in chosen]
 
 
-def same(a: Sequence[Batch], b: Sequence[Batch]) -> bool:
+def same(a: Sequence[SftBatch], b: Sequence[SftBatch]) -> bool:
     return len(a) == len(b) and all(
         (x.step, x.stage, x.lr, x.ends_stage) == (y.step, y.stage, y.lr, y.ends_stage)
         and all(np.array_equal(d.tokens, e.tokens) for d, e in zip(x.documents, y.documents, strict=True))

@@ -34,10 +34,10 @@ def forget() -> None:
 def run(folder: Path, tokens: int, policy: Any, stage: Any, port: int) -> dict[str, int]:
     from reprise.learner.engine import Engine
     from reprise.learner.packing import document
-    from reprise.learner.settings import CheckpointingSettings, EngineSettings
+    from reprise.learner.settings import CheckpointingSettings, TrainEngineSettings
 
     checkpointing = CheckpointingSettings(policy=policy)
-    settings = EngineSettings(zero_stage=stage, token_budget=tokens, checkpointing=checkpointing)
+    settings = TrainEngineSettings(zero_stage=stage, token_budget=tokens, checkpointing=checkpointing)
     rng = np.random.default_rng(0)
     forget()
     before = resident("VmRSS")

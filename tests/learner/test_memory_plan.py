@@ -20,7 +20,7 @@ from reprise.learner.planning.job import PlanInput
 from reprise.learner.planning.measure import Measured, measure_head, measure_stack
 from reprise.learner.planning.parts import GIB, PHASES
 from reprise.learner.planning.throughput import flops, throughput
-from reprise.learner.settings import CheckpointingSettings, EngineSettings, OffloadSettings
+from reprise.learner.settings import CheckpointingSettings, OffloadSettings, TrainEngineSettings
 from reprise.models.motif2.build import config as motif2_config
 
 MIB = 2**20
@@ -42,7 +42,7 @@ def llama(**changes: Any) -> LlamaConfig:
 def job(config: Any = None, tokens: int = 512, dtype: str = "float32", on_gpu: bool = True, **engine: Any) -> PlanInput:
     return PlanInput(
         config or llama(),
-        EngineSettings(token_budget=tokens, **engine),
+        TrainEngineSettings(token_budget=tokens, **engine),
         dtype,
         tokens,
         with_entropy=True,

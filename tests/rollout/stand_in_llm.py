@@ -15,7 +15,7 @@ from reprise.core.types import Group
 from reprise.learner.publishing.settings import TRANSPORTS
 from reprise.rollout.episodes.base import Responses, SampleRequest
 from reprise.rollout.episodes.single_turn import SingleTurn
-from reprise.rollout.settings import EngineSettings, RolloutSettings
+from reprise.rollout.settings import RolloutSettings, VllmEngineSettings
 
 if TYPE_CHECKING:
     from reprise.rollout.vllm_engine import VllmEngine
@@ -114,6 +114,8 @@ def engine_on(monkeypatch: pytest.MonkeyPatch, policy: Path, llm: StandInLlm, **
         return llm
 
     monkeypatch.setattr(module.AsyncLLM, "from_engine_args", from_engine_args)
-    rollout = RolloutSettings(group_size=2, max_response_tokens=16, engine=EngineSettings(max_model_len=64, **settings))
+    rollout = RolloutSettings(
+        group_size=2, max_response_tokens=16, engine=VllmEngineSettings(max_model_len=64, **settings)
+    )
     engine = module.VllmEngine(rollout, policy, dtype="float32", transport=TRANSPORTS["shared_memory"], seed=0)
     return Played(engine, SingleTurn(rollout, policy, seed=0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reprise.rollout.settings import EngineSettings
+from reprise.rollout.settings import VllmEngineSettings
 
 
 @pytest.mark.parametrize(
@@ -20,5 +20,5 @@ from reprise.rollout.settings import EngineSettings
 def test_graphs_and_large_steps_are_for_gpus_unless_the_recipe_says_so(
     settings: dict, gpus: bool, eager: bool, batched: int | None
 ) -> None:
-    made = EngineSettings(**settings).on(gpus)
+    made = VllmEngineSettings(**settings).on(gpus)
     assert (made.enforce_eager, made.max_num_batched_tokens) == (eager, batched)

@@ -19,7 +19,7 @@ from reprise.rollout.engine import Completion, Sampling
 from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 from reprise.rollout.episodes.single_turn import SingleTurn
 from reprise.rollout.seeds import request_seed
-from reprise.rollout.settings import EngineSettings, RolloutSettings
+from reprise.rollout.settings import RolloutSettings, VllmEngineSettings
 
 TASK = Task("t", "1+2=", "sums", "exact", answer="3")
 
@@ -45,7 +45,7 @@ def policy(tmp_path: Path) -> Path:
 
 
 def single_turn(policy: Path, max_response_tokens: int = 16, max_model_len: int = 64, seed: int = 7) -> SingleTurn:
-    engine = EngineSettings(max_model_len=max_model_len)
+    engine = VllmEngineSettings(max_model_len=max_model_len)
     settings = RolloutSettings(group_size=2, temperature=0.7, max_response_tokens=max_response_tokens, engine=engine)
     return SingleTurn(settings, policy, seed)
 

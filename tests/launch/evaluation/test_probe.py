@@ -11,11 +11,11 @@ from stand_ins import StandInEngine, StandInFleet, StandInLearner, single_turn
 from reprise.core.errors import RunError
 from reprise.core.types import Task
 from reprise.launch.evaluation.probe import MismatchError, probe
-from reprise.rollout.settings import EngineSettings, RolloutSettings
+from reprise.rollout.settings import RolloutSettings, VllmEngineSettings
 
 TASKS = [Task(str(n), "?", "sums", "mine") for n in range(8)]
 LONG = Task("long", "?" * 600, "sums", "mine")
-SETTINGS = RolloutSettings(max_response_tokens=300, engine=EngineSettings(max_model_len=400))
+SETTINGS = RolloutSettings(max_response_tokens=300, engine=VllmEngineSettings(max_model_len=400))
 
 
 def fleet() -> StandInFleet:

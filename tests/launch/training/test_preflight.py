@@ -30,7 +30,7 @@ from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.settings import LearnerPlaces
 from reprise.launch.reporting.run_folder import RunFolder
 from reprise.launch.training import preflight
-from reprise.learner.settings import EngineSettings
+from reprise.learner.settings import TrainEngineSettings
 from reprise.models.motif2.build import build
 from reprise.models.policy import policy_config
 
@@ -418,7 +418,7 @@ def test_a_gpu_kernel_is_refused_on_cpu(capsys) -> None:
 def test_a_kernel_is_refused_for_what_it_cannot_compute(
     attention: str, dtype: str, width: int, said: str | None
 ) -> None:
-    learner, places = EngineSettings(attention=attention), LearnerPlaces(learner_gpus=1)
+    learner, places = TrainEngineSettings(attention=attention), LearnerPlaces(learner_gpus=1)
     config = Qwen3Config(num_attention_heads=4, num_key_value_heads=2, head_dim=width)
     if said is None:
         preflight.check_kernel(learner, places, dtype, config)
@@ -434,7 +434,7 @@ def test_a_kernel_s_package_is_missed_on_a_machine_with_gpus(
     """Elsewhere a dry run may plan for machines that have it."""
     monkeypatch.setattr(preflight, "local_nodes", lambda: [Node(96, gpus, 1500 * GIB)])
     monkeypatch.setattr(preflight, "find_spec", lambda name: SimpleNamespace() if installed else None)
-    asked = (EngineSettings(attention="flash_attention_2"), LearnerPlaces(learner_gpus=1), "bfloat16", None)
+    asked = (TrainEngineSettings(attention="flash_attention_2"), LearnerPlaces(learner_gpus=1), "bfloat16", None)
     if refused:
         with pytest.raises(UserError, match=r"needs the package flash-attn, which is not installed on this machine"):
             preflight.check_kernel(*asked)

@@ -12,9 +12,9 @@ from recipe_files import PLAIN_TEMPLATE, write_policy_folder
 from reprise.core.errors import UserError
 from reprise.core.types import Task
 from reprise.launch.training.prompts import check_prompts
-from reprise.rollout.settings import EngineSettings, RolloutSettings
+from reprise.rollout.settings import RolloutSettings, VllmEngineSettings
 
-SETTINGS = RolloutSettings(max_response_tokens=8, engine=EngineSettings(max_model_len=64))
+SETTINGS = RolloutSettings(max_response_tokens=8, engine=VllmEngineSettings(max_model_len=64))
 
 
 def task(prompt: Any, name: str = "t") -> Task:

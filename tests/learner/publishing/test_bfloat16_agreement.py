@@ -24,12 +24,12 @@ from reprise.learner.publishing.settings import PublishSettings
 from reprise.learner.publishing.shared_memory import SharedMemory
 from reprise.learner.rows import pack
 from reprise.models import smollm2
-from reprise.rollout.settings import EngineSettings, RolloutSettings
+from reprise.rollout.settings import RolloutSettings, VllmEngineSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.engines]
 
 SETTINGS = RolloutSettings(
-    max_response_tokens=16, engine=EngineSettings(max_model_len=128, max_num_seqs=16, kv_cache_gb=0.25)
+    max_response_tokens=16, engine=VllmEngineSettings(max_model_len=128, max_num_seqs=16, kv_cache_gb=0.25)
 )
 
 
