@@ -103,13 +103,13 @@ def _run(args: argparse.Namespace, sft: bool) -> None:
     quiet_libraries()
     start: Callable[[], None]
     if isinstance(recipe, SftRecipe):
-        from reprise.launch.training import sft as supervised
+        from reprise.launch.training.sft import train as fine_tune
 
-        start = partial(supervised.train, recipe, resumed, opening)
+        start = partial(fine_tune, recipe, resumed, opening)
     else:
-        from reprise.launch.training import rl
+        from reprise.launch.training.rl import train
 
-        start = partial(rl.train, recipe, resumed, opening)
+        start = partial(train, recipe, resumed, opening)
     # A cluster ends a job with SIGTERM: stop as cleanly as on Ctrl-C, with the report written.
     signal.signal(signal.SIGTERM, interrupt_on_sigterm)
     start()
