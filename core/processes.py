@@ -95,12 +95,14 @@ class Child:
         """End it at once. May be called from any thread."""
         self._process.kill()
 
-    def end(self, grace_s: float) -> int:
-        """Ask it to end, kill it if it has not in `grace_s` seconds, and reap it. Its exit code."""
+    def end(self, grace_s: float) -> int | None:
+        """Ask it to end, kill it if it has not in `grace_s` seconds, and reap it. Its exit code; None if killed."""
         self.close()
-        if self.exit_code(grace_s) is None:
+        code = self.exit_code(grace_s)
+        if code is None:
             self.kill()
-        return self._process.wait()
+            self._process.wait()
+        return code
 
 
 def die_with(parent: int) -> None:

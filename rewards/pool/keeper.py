@@ -46,7 +46,6 @@ class Keeper:
     note: Callable[[str], None]
     health: Health
     checks: Checks
-    restarts: int = 0
     notes: Sequence[str] = ()
     started: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -107,7 +106,7 @@ class Keeper:
                 if self.health.given_up or isinstance(error, UserError):
                     raise error from None
                 traceback = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
-                self._restarted(f"did not start ({shortly(error)}): it is restarted.{traceback}")
+                self.note(f"{self.what} did not start ({shortly(error)}): it is restarted.{traceback}")
                 await self._back_off()
         self.health.started()
         loop = asyncio.get_running_loop()
@@ -152,11 +151,7 @@ class Keeper:
         self.host.kill()
         self.health.died(by_itself=why is Loss.DIED)
         if words:  # else it was well, and made room for a fresh one
-            self._restarted(f"{words}; it is restarted, and what it had is verified again.")
-
-    def _restarted(self, words: str) -> None:
-        self.restarts += 1
-        self.note(f"{self.what} {words}")
+            self.note(f"{self.what} {words}; it is restarted, and what it had is verified again.")
 
     async def _back_off(self) -> None:
         await asyncio.sleep(self.health.back_off_s)

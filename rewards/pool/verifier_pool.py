@@ -100,14 +100,14 @@ class VerifierPool:
         self._keepers: list[Keeper] = []
         self._turns: dict[Hashable, asyncio.Future[Keeper]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._scored = self._rejudged = 0
-        self._last = PoolCounts()
+        self._scored = 0
+        self._counts, self._held_back = PoolCounts(), 0
 
     def start(self) -> None:
         """Create every host and begin to start it; `started` waits for them."""
         for number in range(self._settings.workers):
             what, health = f"verifier {self.name} {number}", Health(self._patience)
-            callbacks = self._create, self._dispatch, self._pump, self._note
+            callbacks = self._create, self._dispatch, self._pump, self._lost
             self._keepers.append(Keeper(what, number, self._settings, *callbacks, health, self._checks))
             self._spawn(self._keep(self._keepers[-1]))
 
@@ -139,11 +139,10 @@ class VerifierPool:
 
     def counts(self) -> PoolCounts:
         """What happened since the last call."""
-        restarts = sum(keeper.restarts for keeper in self._keepers)
-        now = PoolCounts(restarts, self._rejudged, self._dispatch.ever_held_back)
-        before, self._last = self._last, now
-        since = PoolCounts(*map(operator.sub, astuple(now), astuple(before)))
-        return replace(since, waiting=self._dispatch.waiting)
+        held_back = self._dispatch.ever_held_back
+        counts = replace(self._counts, held_back=held_back - self._held_back, waiting=self._dispatch.waiting)
+        self._counts, self._held_back = PoolCounts(), held_back
+        return counts
 
     async def close(self, grace_s: float) -> None:
         """Verify and restart nothing more. Hosts have `grace_s` seconds to close and are then killed."""
@@ -173,7 +172,7 @@ class VerifierPool:
                 return batch.verified(outcome.verdicts, asked + outcome.seconds)
             case.lost(outcome)
             scored, enter = self._scored, self._dispatch.again
-            self._rejudged += 0 if case.alone else len(batch.answers)
+            self._counts += PoolCounts(rejudged=0 if case.alone else len(batch.answers))
         await self._verify_alone(batch, case)
         verdicts = case.verdicts(witness=self._scored > scored)
         self._failed(collected(self.name, [verdicts[number] for number in case.given_up]))
@@ -185,7 +184,7 @@ class VerifierPool:
             keeper = await self._turn(batch, self._dispatch.alone)
             try:
                 while (number := case.next) is not None:
-                    self._rejudged += 1
+                    self._counts += PoolCounts(rejudged=1)
                     outcome = await self._ask(keeper, [batch.answers[number]])
                     if isinstance(outcome, Loss):
                         case.lost(outcome)
@@ -230,6 +229,10 @@ class VerifierPool:
                 self._keepers[step.actor].kill(Loss.KILLED)
             elif not (turn := self._turns[step.batch]).done():
                 turn.set_result(self._keepers[step.actor])
+
+    def _lost(self, what: str) -> None:
+        self._counts += PoolCounts(restarts=1)
+        self._note(what)
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What verifiers with a `WorkerPool` share: requests that fit into a pipe, and no blame for what the task does."""
+"""What verifiers with a `WorkerPool` share: requests that fit into a channel, and no blame for what the task does."""
 
 from __future__ import annotations
 

@@ -35,6 +35,13 @@ def handle(request: dict[str, Any]) -> Any:
                 os.write(fd, b'{"value": "fake"}\n{"value": "again"}\n')
             except OSError:
                 continue
+    if what == "babble and stay":
+        for fd in range(3, 1024):
+            try:
+                os.write(fd, b"nonsense")
+            except OSError:
+                continue
+        time.sleep(1000)
     if what == "raise":
         raise KeyError("no such thing")
     return None

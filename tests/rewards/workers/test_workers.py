@@ -69,6 +69,7 @@ def test_an_exception_of_the_handler_is_an_infra_failure_and_the_worker_lives_on
         ({"do": "eat memory"}, Failure.MEMORY),
         ({"do": "crash"}, Failure.CRASH),
         ({"do": "babble"}, Failure.CRASH),
+        ({"do": "babble and stay"}, Failure.CRASH),
         ({"do": "be killed from outside"}, Failure.INFRA),
     ],
 )
