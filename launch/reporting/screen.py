@@ -46,6 +46,7 @@ class Screen(ABC):
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
             TextColumn("{task.fields[text]}", markup=False, table_column=Column()),  # it may take several lines
+            console=self._console,
             expand=True,
         )
         self._task = self._bar.add_task("", text="")
