@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import ray
@@ -23,6 +23,7 @@ from reprise.learner.publishing.settings import PublishSettings
 from reprise.learner.settings import LearnerSettings, SaveSettings, TrainEngineSettings, WarmStartSettings
 
 if TYPE_CHECKING:
+    from reprise.learner.checkpoints.client_state import State
     from reprise.learner.engine import Engine
     from reprise.learner.packing import Document
     from reprise.learner.train_engine import OptimizerStep, TrainEngine
@@ -165,17 +166,18 @@ class LearnerActor(ThreadedActor):
         """Hold the policy in this folder for the KL term."""
         await self._run(lambda: self._learner.hold_reference(folder))
 
-    async def keep_checkpoints(self, folder: Path, settings: SaveSettings, resume: Path | None) -> Any:
+    async def keep_checkpoints(self, folder: Path, settings: SaveSettings, resume: Path | None) -> State | None:
         """Be ready to `save`; with `resume` go on from that checkpoint, and answer what the driver had given for it."""
 
-        def work() -> Any:
+        def work() -> State | None:
             self._engine.keep_checkpoints(folder, settings)
             if resume is None:
                 return None
             state = self._engine.load(resume)
             if hasattr(self, "_learner"):
                 self._learner.load_state(state["learner"])
-            return state["driver"]
+            driver: State = state["driver"]
+            return driver
 
         return await self._run(work)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import ray
 from ray.exceptions import RayError
@@ -22,6 +22,7 @@ from reprise.learner.publishing.settings import PublishSettings
 from reprise.learner.settings import SaveSettings, TrainEngineSettings, WarmStartSettings
 
 if TYPE_CHECKING:
+    from reprise.learner.checkpoints.client_state import State
     from reprise.learner.packing import Document
 
 P = ParamSpec("P")
@@ -81,7 +82,7 @@ class LearnerGroup:
         """Hold the policy in this folder for the KL term."""
         await self._call(LearnerActor.hold_reference, folder)
 
-    async def keep_checkpoints(self, folder: Path, settings: SaveSettings, resume: Path | None = None) -> Any:
+    async def keep_checkpoints(self, folder: Path, settings: SaveSettings, resume: Path | None = None) -> State | None:
         """Be ready to `save`; with `resume` go on from that checkpoint: what was given to `save` for it."""
         return await self._call(LearnerActor.keep_checkpoints, folder, settings, resume)
 

@@ -21,8 +21,10 @@ _BOOTSTRAP = (
     "from {module} import {function}; {function}(**start)"
 )
 
+Message = dict[str, Any]  # a JSON object
 
-def python_command(main: str, arguments: Mapping[str, Any], *flags: str) -> list[str]:
+
+def python_command(main: str, arguments: Mapping[str, object], *flags: str) -> list[str]:
     """The command line of an interpreter that calls `module:function` with JSON values as keyword arguments.
 
     A fresh one is neither forked, which is unsafe beside the threads of Ray, torch or vLLM, nor multiprocessing's
@@ -65,7 +67,7 @@ class Child:
         """OSError if it is gone."""
         socket.send_fds(self._channel, [message], descriptors)
 
-    def receive(self, timeout_s: float) -> dict[str, Any] | None:
+    def receive(self, timeout_s: float) -> Message | None:
         """The next message; None if there is none in time. OSError or EOFError if it is gone, or sends nonsense."""
         readable = select.poll()
         readable.register(self._channel, select.POLLIN)

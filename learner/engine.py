@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from reprise.learner import (  # ranks comes before deepspeed: it sets what Deep
 from reprise.learner import ranks
 from reprise.learner.attention import Attend, Whole, kernel
 from reprise.learner.checkpoints import Checkpointer, load
+from reprise.learner.checkpoints.client_state import State
 from reprise.learner.heads import check_degree
 from reprise.learner.optim import attach, build_optimizer, deepspeed_config
 from reprise.learner.packing import Document, Plan, document, imbalance, padding_share, plan
@@ -220,7 +221,7 @@ class Engine(TrainEngine):
         if self._checkpointer is not None:
             self._checkpointer.wait()
 
-    def load(self, path: Path) -> dict[str, Any]:
+    def load(self, path: Path) -> State:
         state = load(self.engine, path)
         self.optimizer_steps = state.pop("engine", state.get("learner"))["optimizer_steps"]  # as in version 0.1.0
         return state

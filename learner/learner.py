@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from reprise.core.types import Float32, Group
 from reprise.learner.batch import PolicyDocument, policy_documents
+from reprise.learner.checkpoints.client_state import State
 from reprise.learner.losses import PolicyTokens, normaliser, policy_loss
 from reprise.learner.metrics import PolicyTally, step_metrics
 from reprise.learner.optim import rl_schedule
@@ -114,7 +115,7 @@ class Learner:
         """What must be saved beside the engine's: the random state of the minibatches' order."""
         return {"order": self._order.bit_generator.state}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: State) -> None:
         self._order.bit_generator.state = state["order"]
 
 

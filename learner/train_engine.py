@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 
 from reprise.core.types import Float32, Int32
+from reprise.learner.checkpoints.client_state import State
 from reprise.learner.packing import Document
 from reprise.learner.sequence_parallel import SumOverRanks
 from reprise.learner.settings import SaveSettings, TrainEngineSettings
@@ -161,7 +162,7 @@ class TrainEngine(Protocol):
         """Return when the last checkpoint is complete; RunError if it will not be."""
         ...
 
-    def load(self, path: Path) -> dict[str, Any]:
+    def load(self, path: Path) -> State:
         """Go on from a checkpoint; the `state` that was saved with it."""
         ...
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from reprise.core.types import Int32
-from reprise.learner.engine import Engine, OptimizerStep
+from reprise.learner.engine import Engine
 from reprise.learner.metrics import step_metrics
 from reprise.learner.optim import set_betas, set_weight_decay, warm_start_schedule
 from reprise.learner.packing import document
 from reprise.learner.settings import WarmStartSettings
 from reprise.learner.sft import sft_step
+from reprise.learner.train_engine import OptimizerStep
 
 
 class WarmStart:

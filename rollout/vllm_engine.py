@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from vllm import SamplingParams
@@ -14,6 +14,7 @@ from vllm.config.weight_transfer import WeightTransferConfig
 from vllm.distributed.weight_transfer.base import WeightTransferInitRequest, WeightTransferUpdateRequest
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import tokens_input
+from vllm.logprobs import FlatLogprobs, Logprob
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
@@ -142,7 +143,7 @@ class VllmEngine:
         parameters = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
         ids = [int(i) for i in token_ids]
         output = await self._finish(ids, parameters)
-        rows: Any = output.prompt_logprobs
+        rows = cast(list[dict[int, Logprob]], output.prompt_logprobs)
         return np.asarray([row[i].logprob for row, i in zip(rows[1:], ids[1:], strict=True)], dtype=np.float32)
 
     async def init_weights(self, message: Message) -> None:
@@ -193,7 +194,7 @@ def _now() -> float:
 
 def _completion(output: CompletionOutput) -> Completion:
     ids = np.asarray(output.token_ids, dtype=np.int32)
-    flat: Any = output.logprobs
+    flat = cast(FlatLogprobs, output.logprobs)
     versions = np.empty(len(ids), dtype=np.int32)
     covered = 0
     for span in output.weight_versions or ():

@@ -13,10 +13,10 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from reprise.core.printable import printable
-from reprise.core.processes import Child, ending
+from reprise.core.processes import Child, Message, ending
 from reprise.sandbox import processes
 from reprise.sandbox.base import Ending, Job, JobResult
 from reprise.sandbox.box import Box, keeper_command
@@ -247,14 +247,14 @@ class Slot:
 
     # --- talking to the zygote ----------------------------------------------------------------------------------------
 
-    def _send(self, message: Mapping[str, Any], descriptors: list[int]) -> None:
+    def _send(self, message: Mapping[str, object], descriptors: list[int]) -> None:
         assert self._keeper is not None
         try:
             self._keeper.send(json.dumps(message).encode(), descriptors)
         except OSError as error:
             self._died(error)
 
-    def _receive(self, timeout_s: float) -> dict[str, Any] | None:
+    def _receive(self, timeout_s: float) -> Message | None:
         """The next message; None if there is none within the time. SlotFailure if the box is gone."""
         assert self._keeper is not None
         try:

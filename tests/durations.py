@@ -46,12 +46,12 @@ class Durations:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         folder = str(PurePosixPath(report.nodeid.split("::")[0]).parent)
         self.folders["wall"][folder] += report.duration
-        told = dict(report.user_properties)
-        if report.when == "teardown" and "cpu" in told:
+        noted: dict[str, str] = {key: str(value) for key, value in report.user_properties}
+        if report.when == "teardown" and "cpu" in noted:
             self.tests += 1
-            self.folders["cpu"][folder] += float(told["cpu"])
-        if "lane" in told:
-            self.lanes[str(told["lane"])] += report.duration
+            self.folders["cpu"][folder] += float(noted["cpu"])
+        if "lane" in noted:
+            self.lanes[noted["lane"]] += report.duration
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.record:

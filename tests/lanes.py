@@ -79,7 +79,7 @@ def pytest_xdist_node_collection_finished(ids: list[str]) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadGroupScheduling
 
-    class Lanes(LoadGroupScheduling):
+    class Lanes(LoadGroupScheduling):  # type: ignore[misc]
         def remove_node(self, node: Any) -> str | None:
             """The test that killed its process has failed. xdist would run it again, until every process is dead."""
             units = self.assigned_work.pop(node)

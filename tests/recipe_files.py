@@ -64,7 +64,12 @@ def build_windowed(out_dir: Path, seed: int) -> Path:
 def _windowed() -> Any:
     from transformers import Qwen3Config
 
-    shape = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    shape: dict[str, Any] = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     return Qwen3Config(**shape, use_sliding_window=True, sliding_window=64, max_window_layers=0)
 
 

@@ -32,7 +32,7 @@ from reprise.learner.publishing.control import EngineCallError
 from reprise.learner.sequence_parallel import SumOverRanks
 from reprise.learner.settings import SaveSettings
 from reprise.learner.settings import TrainEngineSettings as TrainEngineSettings
-from reprise.learner.train_engine import LossOf, OptimizerStep, Share, TrainEngine
+from reprise.learner.train_engine import FrozenPolicy, LossOf, OptimizerStep, Share, TrainEngine
 from reprise.models.tiny import character_tokenizer
 from reprise.rewards.pool.verifier_pool import Verified
 from reprise.rollout.engine import Completion, Dtype, EngineStats, RolloutEngine, Sampling
@@ -203,7 +203,7 @@ class StandInTrainEngine(TrainEngine):
             table = self.policy(temperature).numpy()
         return [table[d.tokens[d.targets]] for d in documents]
 
-    def frozen(self, folder: Path) -> StandInTrainEngine:
+    def frozen(self, folder: Path) -> FrozenPolicy:
         raise NotImplementedError
 
     def named_weights(self) -> Iterator[tuple[str, torch.Tensor]]:

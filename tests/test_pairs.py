@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Hashable
 from itertools import product
 
 import pytest
 from pairs import covering, every_pair, pairs_of
 
-CASES = {
+CASES: dict[str, list[tuple[Hashable, ...]]] = {
     "two factors": list(product("ab", "xyz")),
     "layouts, stages, packings and objectives": list(product([(1, 1), (2, 1), (1, 2)], [1, 2, 3], [32, 4096], "ab")),
     "some combinations only": [

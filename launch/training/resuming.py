@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from reprise.core.errors import UserError
-from reprise.data.stream import TaskStream
+from reprise.data.stream import StreamState, TaskStream
 from reprise.data.tasks import TaskSets
 from reprise.launch.recipe.either import load_either
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.run_folder import RunFolder
+from reprise.learner.checkpoints.client_state import State
 from reprise.learner.checkpoints.folder import Metadata, read_metadata
 from reprise.models.policy import prepare_policy
 from reprise.models.weights import tensor_shapes
@@ -52,12 +53,13 @@ def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
 def check_same_tasks(run: RunFolder, recipe: Recipe, tasks: TaskSets) -> None:
     """Refuse to go on with other tasks, or another mixture of them, than the run was started with. `UserError`."""
     metadata = read_metadata(run.last_checkpoint(recipe.checkpoints.every))
-    TaskStream(tasks.train, tasks.weights, recipe.seed).restore(_place(metadata))
+    TaskStream(tasks.train, tasks.weights, recipe.seed).restore(cast(StreamState, _place(metadata)))
 
 
-def _place(metadata: Metadata) -> Any:
+def _place(metadata: Metadata) -> State:
     """The checkpoint's place in the data, of either kind of run."""
-    return cast(dict[str, Any], metadata["client_state"])["driver"]["stream"]
+    place: State = cast(State, metadata["client_state"])["driver"]["stream"]
+    return place
 
 
 def policy_folder(recipe: Recipe | SftRecipe, run: RunFolder, resumed: bool) -> Path:

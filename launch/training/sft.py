@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import ray
 
 from reprise.actors.remote import Ref, passed
-from reprise.launch.curriculum import Curriculum, SftData, as_document
+from reprise.launch.curriculum import Curriculum, CurriculumState, SftData, as_document
 from reprise.launch.placement.nodes import Plan, local_nodes, on_a_cluster
 from reprise.launch.placement.reservation import ray_nodes
 from reprise.launch.recipe.sft_schema import SftRecipe
@@ -75,7 +76,7 @@ async def _train(
         checkpoint = recorder.checkpoint
         cursor = await learner.keep_checkpoints(run.checkpoints, recipe.checkpoints, checkpoint)
         if cursor is not None:
-            curriculum.load_state(cursor)
+            curriculum.load_state(cast(CurriculumState, cursor))
         saving = Saving(learner, recipe.checkpoints, curriculum.done, recorder.progress.note)
         documents: Ref[dict[str, list[Document]]] = ray.put(held_out)
 

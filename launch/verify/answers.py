@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from reprise.core.errors import UserError
 from reprise.core.files import check_may_be_reached
@@ -93,7 +93,7 @@ def _parse(line: bytes, where: str) -> Answer:
     return _answer(parse_line(line, where, f"write one object a line: {_RIGHT}"), where)
 
 
-def _answer(record: Any, where: str) -> Answer:
+def _answer(record: object, where: str) -> Answer:
     if not isinstance(record, dict):
         raise UserError(f"{where}: an answer is an object: {_RIGHT}")
     if unknown := sorted(set(record) - set(_FIELDS)):

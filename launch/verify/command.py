@@ -6,13 +6,12 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
-from reprise.launch.arguments import EXIT_CODES, add_set, command
+from reprise.launch.arguments import EXIT_CODES, Commands, add_set, command
 from reprise.launch.signals import interrupt_on_sigterm
 
 
-def add_verify(commands: Any) -> None:
+def add_verify(commands: Commands) -> None:
     verify = command(
         commands,
         "verify",

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.files import replacing
@@ -26,7 +25,7 @@ class Origin:
 
     answers: int
     sha256: str
-    verifiers: Mapping[str, Any]
+    verifiers: Mapping[str, object]
 
     def write(self, verdicts: Path) -> None:
         """Put it beside the file of verdicts, whole or not at all."""
@@ -46,7 +45,7 @@ def read(verdicts: Path) -> Origin | None:
         raise UserError(f"{place} cannot be read; delete it to go on with {verdicts} as it is") from None
 
 
-def check(verdicts: Path, origin: Origin, digests: Mapping[int, str], verifiers: Mapping[str, Any]) -> None:
+def check(verdicts: Path, origin: Origin, digests: Mapping[int, str], verifiers: Mapping[str, object]) -> None:
     """Refuse to go on with verdicts of other answers, or of verifiers with other settings.
 
     digests    SHA-256 of the first n answers' lines as they are now, for n = `origin.answers` if there are so many

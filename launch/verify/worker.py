@@ -15,7 +15,6 @@ import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from reprise.core.errors import UserError
 from reprise.core.printable import printable_lines
@@ -80,7 +79,7 @@ def _plain(verdict: Verdict) -> Verdict:
     return Verdict(verdict.status, None if verdict.score is None else float(verdict.score), detail)
 
 
-def json_or_repr(value: Any) -> Any:
+def json_or_repr(value: object) -> object:
     """A JSON value as it is, anything else (also NaN, which is none) as its `repr`."""
     try:
         return json.loads(json.dumps(value, allow_nan=False))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from typing import Any
 
 import numpy as np
 
 _ARRAY = "__array__"
+
+State = dict[str, Any]  # JSON values and numpy arrays
 
 
 def encode(value: object) -> object:

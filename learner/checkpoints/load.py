@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 from reprise.core.errors import UserError
 from reprise.learner.checkpoints import client_state, random_states
+from reprise.learner.checkpoints.client_state import State
 from reprise.learner.checkpoints.folder import Metadata, read_metadata
 from reprise.learner.checkpoints.layout import FlatGroup, flat_groups, optimizer_kind, parameter_shapes, spread_masters
 from reprise.learner.checkpoints.shards import MASTER, Shards
@@ -37,7 +38,7 @@ def check_architecture(path: str | Path, parameters: Mapping[str, Sequence[int]]
     return metadata
 
 
-def load(ds_engine: DeepSpeedEngine, path: str | Path) -> dict[str, Any]:
+def load(ds_engine: DeepSpeedEngine, path: str | Path) -> State:
     """Put a checkpoint's weights, optimiser state and random states into an engine; its client_state (collective).
 
     World size, ZeRO stage, sequence parallelism, offload and dtype may differ from the run that wrote it: every rank
@@ -61,7 +62,7 @@ def load(ds_engine: DeepSpeedEngine, path: str | Path) -> dict[str, Any]:
         _fill(group, shards, optimizer)
     spread_masters(ds_engine)
     random_states.restore(shards.indices[torch.distributed.get_rank() % metadata["world_size"]]["random"])
-    return cast(dict[str, Any], client_state.decode(metadata["client_state"]))
+    return cast(State, client_state.decode(metadata["client_state"]))
 
 
 def _fill(group: FlatGroup, shards: Shards, optimizer: torch.optim.Optimizer) -> None:

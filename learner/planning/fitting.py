@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import ValidationError
 
@@ -129,7 +129,7 @@ def _tried(measured: Measured, job: PlanInput, keys: dict[str, object]) -> Chang
 
 
 def _changed(job: PlanInput, keys: dict[str, object]) -> PlanInput:
-    content: dict[str, Any] = job.engine.model_dump()
+    content = job.engine.model_dump()
     for key, value in keys.items():
         *sections, name = key.split(".")
         place = content

@@ -132,7 +132,7 @@ class VllmClient:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
 
-    def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
+    def init_weight_transfer_engine(self, init_info: Message) -> None:
         """Every engine gets its own rank offset: vLLM's senders count one engine only."""
         infos = [dict(init_info) for _ in range(self._engines.count)]
         if "rank_offset" in init_info:

@@ -17,7 +17,7 @@ class Host(Protocol):
     """One verifier and what it runs in. Deadlines are `VerifierPool`'s, which may cancel any of these calls."""
 
     async def start(self) -> Sequence[str]:
-        """Start the verifier, however long that takes; its `Verifier.notes`. Any exception: it did not start."""
+        """Start the verifier, however long that takes; its `Verifier.notes`. An exception: it did not start."""
 
     async def verify(self, answers: Sequence[Answer]) -> Verification:
         """Verify a batch, as many side by side as the verifier's `concurrency`.

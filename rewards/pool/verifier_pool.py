@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Sequence
 from dataclasses import astuple, dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from reprise.core.types import Status, Verdict
 from reprise.rewards.base import Answer
@@ -99,7 +99,7 @@ class VerifierPool:
         self._dispatch = Dispatch(settings.workers, settings.concurrency, settings.queue)
         self._keepers: list[Keeper] = []
         self._turns: dict[Hashable, asyncio.Future[Keeper]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._scored = 0
         self._counts, self._held_back = PoolCounts(), 0
 
@@ -248,13 +248,13 @@ class VerifierPool:
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _ended(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # whoever waits has it; asyncio need not report it as lost where nobody does
 
 
-async def _cancel(tasks: set[Any]) -> None:
+async def _cancel(tasks: Collection[asyncio.Task[object]]) -> None:
     for task in list(tasks):
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -13,7 +13,6 @@ import resource
 import socket
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 from reprise.core.plugins import resolve
 from reprise.core.processes import die_with
@@ -22,7 +21,7 @@ EXIT_MEMORY = 77  # by this exit code the parent knows that the address space wa
 MAX_REQUEST_BYTES = 60_000  # waits in the channel of an idle worker, so sending it does not block
 
 
-def main(handler: str, warm_up: Any, fd: int, parent: int, cpu_s: float, memory_mb: int) -> None:
+def main(handler: str, warm_up: object, fd: int, parent: int, cpu_s: float, memory_mb: int) -> None:
     """Serve requests until the channel ends.
 
     handler    dotted path of the function
@@ -51,7 +50,7 @@ def main(handler: str, warm_up: Any, fd: int, parent: int, cpu_s: float, memory_
             _send(channel, _respond(handle, json.loads(request)))
 
 
-def _respond(handle: Callable[[Any], Any], request: Any) -> dict[str, Any]:
+def _respond(handle: Callable[[object], object], request: object) -> dict[str, object]:
     try:
         return {"value": handle(request)}
     except MemoryError:
@@ -60,7 +59,7 @@ def _respond(handle: Callable[[Any], Any], request: Any) -> dict[str, Any]:
         return {"error": _describe(error)}
 
 
-def _send(channel: socket.socket, message: dict[str, Any]) -> None:
+def _send(channel: socket.socket, message: dict[str, object]) -> None:
     channel.send(json.dumps(message).encode())
 
 

@@ -17,7 +17,7 @@ Request = TypeVar("Request")
 _FRAME_BYTES = 2  # the quotation marks around a packed request
 
 
-def pack(value: Any) -> str:
+def pack(value: object) -> str:
     """A JSON value as a short ASCII string: written text shrinks to about half its bytes, other scripts to less."""
     return base64.b64encode(zlib.compress(json.dumps(value).encode())).decode()
 

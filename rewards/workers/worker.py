@@ -69,7 +69,7 @@ class Worker:
     The kernel ends the process with the *thread* that called `start` or `run`.
     """
 
-    def __init__(self, handler: str, warm_up: Any, limits: Limits) -> None:
+    def __init__(self, handler: str, warm_up: object, limits: Limits) -> None:
         """handler: dotted path of `handle(request) -> response`, JSON values both. Starts nothing."""
         self.served = 0  # requests that the process was ever given
         self.deaths = 0  # processes that ended, for whatever reason

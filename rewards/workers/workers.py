@@ -17,7 +17,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
 
 from reprise.rewards.workers.process import MAX_REQUEST_BYTES
 from reprise.rewards.workers.worker import Failure, Limits, NoStart, Outcome, Worker
@@ -31,7 +30,7 @@ _INTERRUPT_EVERY_S = 0.1
 class WorkerPool:
     """`processes` workers around one handler. `run` is synchronous and may be called from any thread, one at a time."""
 
-    def __init__(self, handler: str, warm_up: Any, processes: int, limits: Limits) -> None:
+    def __init__(self, handler: str, warm_up: object, processes: int, limits: Limits) -> None:
         """handler: dotted path of `handle(request) -> response`, JSON values both. Starts nothing."""
         self._limits = limits
         self._workers = [Worker(handler, warm_up, limits) for _ in range(processes)]
@@ -64,7 +63,7 @@ class WorkerPool:
         if len(causes) == len(self._workers):
             raise RuntimeError(f"no worker starts: {causes[-1]}")
 
-    def run(self, requests: Sequence[Any]) -> list[Outcome]:
+    def run(self, requests: Sequence[object]) -> list[Outcome]:
         """One outcome for each request (a JSON value of at most MAX_REQUEST_BYTES), in the order of the requests."""
         lines = {number: json.dumps(request).encode() for number, request in enumerate(requests)}
         for number, line in lines.items():

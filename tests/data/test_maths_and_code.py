@@ -161,7 +161,8 @@ def test_what_a_trace_writes_is_within_the_recipe_s_limits_and_the_policy_s_voca
     tokenizer.save_pretrained(tmp_path)
     codec = ChatCodec(tmp_path, recipe.rollout.stop)
     assert recipe.warm_start is not None
-    for trace in traces(seed=0, count=600, **recipe.warm_start.args):
+    args: dict[str, Any] = recipe.warm_start.args
+    for trace in traces(seed=0, count=600, **args):
         prompt, response = codec.prompt_ids(trace.task), codec.response_ids(trace.response)
         assert tokenizer.unk_token_id not in {*prompt, *response}
         assert len(response) < recipe.rollout.max_response_tokens  # and the end-of-sequence token

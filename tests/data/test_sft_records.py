@@ -53,7 +53,7 @@ def test_a_whole_conversation_with_tools_is_kept_as_it_is() -> None:
     assert record["tools"] == TOOLS  # a null inside a schema is a value
     assert record["id"] == "r1"
     assert record["messages"][2] == {"role": "assistant", "content": "", "tool_calls": [CALL]}
-    assert record["messages"][3:] == WITH_TOOLS["messages"][3:]  # type: ignore[index]
+    assert record["messages"][3:] == WITH_TOOLS["messages"][3:]
     assert "source" not in record
 
 

@@ -19,7 +19,7 @@ from reprise.rewards.settings import RewardSettings
 
 NAMES = ("exact", "code", "math")
 VERIFIERS = build_verifiers(RewardSettings.model_validate({"verifiers": {name: {"use": name} for name in NAMES}}))
-GOOD = {"id": "a", "prompt": "1+1=", "domain": "sums", "verifier": "exact", "answer": "2"}
+GOOD: dict[str, Any] = {"id": "a", "prompt": "1+1=", "domain": "sums", "verifier": "exact", "answer": "2"}
 
 
 def jsonl(path: Path, *records: dict[str, Any] | str) -> str:
@@ -42,7 +42,7 @@ def not_tasks() -> list[str]:
 
 
 def test_a_file_gives_its_tasks_in_order_blank_lines_skipped(tmp_path: Path) -> None:
-    chat = {**GOOD, "id": "b", "prompt": [{"role": "user", "content": "hi"}], "metadata": {"level": 2}}
+    chat: dict[str, Any] = {**GOOD, "id": "b", "prompt": [{"role": "user", "content": "hi"}], "metadata": {"level": 2}}
     sets = check([{"path": jsonl(tmp_path / "t.jsonl", GOOD, "", chat)}])
     assert sets.train == ((Task(**GOOD), Task(**chat)),)
 

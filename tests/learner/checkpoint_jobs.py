@@ -124,7 +124,7 @@ def writing_held_back() -> Iterator[threading.Event]:
         assert release.wait(30)
         write(*args)
 
-    Snapshot.write = held_back  # type: ignore[method-assign]
+    Snapshot.write = held_back  # type: ignore[method-assign, assignment]
     try:
         yield release
     finally:
@@ -148,7 +148,7 @@ def fail_to_write(
         checkpointer.wait()
         write = Snapshot.write
         if rank == failing:
-            Snapshot.write = refuse  # type: ignore[method-assign]
+            Snapshot.write = refuse  # type: ignore[method-assign, assignment]
         checkpointer.save(made, 2, {})
         Snapshot.write = write  # type: ignore[method-assign]
         started, told = time.monotonic(), ""
@@ -183,7 +183,7 @@ def fail_unseen(
             Checkpointer(own, 2, True, rank, world_size)
         except UserError as error:
             told["start"] = str(error)
-        patched, Checkpointer._refuse_unseen = Checkpointer._refuse_unseen, lambda _: None  # type: ignore[method-assign]
+        patched, Checkpointer._refuse_unseen = Checkpointer._refuse_unseen, lambda _: None  # type: ignore[method-assign, assignment]
         try:
             checkpointer = Checkpointer(own, 2, True, rank, world_size, deadline_s=1000)
             checkpointer.save(made, 1, {})

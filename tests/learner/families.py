@@ -97,7 +97,7 @@ class Outcome:
 def survey(family: str) -> Outcome:
     """Hold the family against the checks before a start, and, built tiny, against those when the learner starts."""
     also = _ALSO.get(family, {})
-    layers = {"num_hidden_layers": len(also["layer_types"])} if "layer_types" in also else {}
+    layers: dict[str, Any] = {"num_hidden_layers": len(also["layer_types"])} if "layer_types" in also else {}
     with suppress(Exception):  # some defaults are no configuration: what is tiny may be one
         if refused := _refusal(lambda: check_architecture(CONFIG_MAPPING[family](**also, **layers))):
             return Outcome(family, "refused", f"before the start: {refused}")

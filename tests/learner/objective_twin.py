@@ -29,6 +29,7 @@ def items(batch: Sequence[Group]) -> list[Item]:
     return [
         (trajectory, float(advantage))
         for group in batch
+        if group.advantages is not None and group.weighted is not None
         for trajectory, advantage, weighted in zip(group.trajectories, group.advantages, group.weighted)
         if weighted and trajectory.trainable.any()
     ]

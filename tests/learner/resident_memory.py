@@ -54,8 +54,8 @@ def run(folder: Path, tokens: int, policy: Any, stage: Any, port: int) -> dict[s
     engine.engine.step = step
     for length in (32, tokens):  # the first makes the moments
         documents = [
-            document(*np.split(rng.integers(0, 8000, length + 1).astype(np.int32), [length - length // 8]))
-            for _ in range(2)
+            document(ids[: length - length // 8], ids[length - length // 8 :])
+            for ids in rng.integers(0, 8000, (2, length + 1)).astype(np.int32)
         ]
         forget()
         engine.optimizer_step(documents, 1e-4, lambda share, logprobs, entropies: -logprobs.sum(), with_entropy=True)

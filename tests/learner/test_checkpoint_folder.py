@@ -30,7 +30,8 @@ from reprise.learner.checkpoints import folder as folders
 def write(folder: Path, step: int, keep: int = 2) -> None:
     partial = folders.begin(folder, step)
     (partial / "rank-00000.safetensors").write_text(str(step))
-    folders.commit(partial, {"format": 1, "step": step})
+    metadata: Any = {"format": 1, "step": step}
+    folders.commit(partial, metadata)
     folders.retain(folder, keep, step)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -33,9 +34,9 @@ class Bare(PreTrainedModel):
     config_class = PreTrainedConfig
 
     def __init__(self, block: Callable[..., torch.nn.Module], mlp: Callable[[], torch.nn.Module]) -> None:
-        super().__init__(PreTrainedConfig(num_hidden_layers=2))
+        super().__init__(PreTrainedConfig())
         self.config.num_hidden_layers = 2
-        self.tower = torch.nn.ModuleDict({"blocks": torch.nn.ModuleList(block(mlp()) for _ in range(2))})
+        self.tower: Any = torch.nn.ModuleDict({"blocks": torch.nn.ModuleList(block(mlp()) for _ in range(2))})
         self.other = torch.nn.ModuleList(torch.nn.Identity() for _ in range(2))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

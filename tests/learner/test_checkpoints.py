@@ -89,6 +89,7 @@ def test_other_ranks_and_stages_go_on_from_exactly_what_was_saved(
     before, after = (settings(optimizer, stage) for stage in stages)
     straight, *_ = pools[ranks[0]].run(jobs.save_and_go_on, settings=before, folder=tmp_path / "a", dtype=dtype)
     path = latest(tmp_path / "a")
+    assert path is not None
     resumed, *_ = pools[ranks[1]].run(jobs.load_and_go_on, settings=after, path=path, dtype=dtype, again=tmp_path / "b")
     assert jobs.same_in_any_layout(path, resumed["again"]) == []
     tolerance = 1e-5 if dtype == "float32" else 0.05

@@ -83,9 +83,10 @@ def test_flash_attention_is_told_where_documents_begin_and_end(monkeypatch: pyte
         assert causal
         parts = [
             torch.nn.functional.scaled_dot_product_attention(
-                *(x[a:b].transpose(0, 1)[None] for x in (q, k, v)), is_causal=True, scale=softmax_scale, enable_gqa=True
+                query, key, value, is_causal=True, scale=softmax_scale, enable_gqa=True
             )[0].transpose(0, 1)
             for a, b in zip(ends[:-1].tolist(), ends[1:].tolist())
+            for query, key, value in [[x[a:b].transpose(0, 1)[None] for x in (q, k, v)]]
         ]
         return torch.cat(parts)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -183,7 +184,7 @@ def test_sft_is_the_summed_negative_log_likelihood() -> None:
 
 def share(tokens: PolicyTokens, mine: torch.Tensor, across: Callable[[torch.Tensor], torch.Tensor]) -> PolicyTokens:
     per_token = ("logprobs", "proximal", "behaviour", "advantages", "trajectories", "reference")
-    return replace(tokens, **{name: getattr(tokens, name)[mine] for name in per_token}, across=across)  # type: ignore[arg-type]
+    return replace(tokens, **{name: getattr(tokens, name)[mine] for name in per_token}, across=across)
 
 
 def on_two_ranks(loss: str, tokens: PolicyTokens, is_second: torch.Tensor, chosen: LearnerSettings) -> list[LossSum]:
@@ -216,7 +217,7 @@ def test_tokens_split_over_two_ranks_give_the_same_loss_and_gradient(
     """In float64, so that equal means exact; a part of zero leaves one rank without tokens."""
     batch, chosen = batch_of(seed, positions), settings(loss, kl_coef=0.2)
     whole = batch.tokens(batch.proximal + 0.2, with_reference=True)
-    doubled = {
+    doubled: dict[str, Any] = {
         name: value.double()
         for name in PolicyTokens.__dataclass_fields__
         if isinstance(value := getattr(whole, name), torch.Tensor) and value.is_floating_point()
@@ -318,9 +319,8 @@ def test_the_kl_term_pulls_towards_the_reference_and_weighs_a_token_as_the_loss_
 
 
 def test_a_kl_between_close_policies_survives_float32() -> None:
-    tokens = PolicyTokens(
-        torch.tensor([-1e-3]), *[torch.zeros(1)] * 3, torch.zeros(1, dtype=torch.long), torch.ones(1), torch.zeros(1)
-    )
+    nothing, place = torch.zeros(1), torch.zeros(1, dtype=torch.long)
+    tokens = PolicyTokens(torch.tensor([-1e-3]), nothing, nothing, nothing, place, torch.ones(1), nothing)
     kl = policy_loss("grpo").compute(tokens, settings("grpo", kl_coef=1.0)).kl
     assert kl is not None
     assert kl.item() == pytest.approx(math.exp(-1e-3) * (math.exp(1e-3) - 1 - 1e-3), rel=1e-3)

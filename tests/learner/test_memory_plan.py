@@ -51,7 +51,7 @@ def job(config: Any = None, tokens: int = 512, dtype: str = "float32", on_gpu: b
 
 
 def policy(name: str, **more: Any) -> CheckpointingSettings:
-    return CheckpointingSettings(policy=name, **more)  # type: ignore[arg-type]
+    return CheckpointingSettings(policy=name, **more)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_shared_heads_allocate_what_ulysses_does(monkeypatch: pytest.MonkeyPatch
     for name, stand_in in (("get_world_size", size), ("get_rank", lambda group=None: 0)):
         monkeypatch.setattr(deepspeed.comm, name, stand_in)
     monkeypatch.setattr(deepspeed.comm, "all_gather", lambda *args, **kwargs: None)
-    group = SimpleNamespace(group_name="of four")
+    group: Any = SimpleNamespace(group_name="of four")
     monkeypatch.setattr(measure, "SharedHeads", lambda *_: Ulysses(KERNELS["sdpa"], asked.config, group))
     theirs = measure_stack(asked, policy("block"), 128, 4, 2)
 

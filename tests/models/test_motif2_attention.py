@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import Any
 
 import motif2_naive as naive  # beside this file
 import pytest
@@ -15,7 +17,7 @@ from reprise.models.motif2.attention import Motif2Attention, pad_queries, rotary
 from reprise.models.motif2.configuration import lambda_init
 
 
-def configuration(groups: int, signal: int, width: int, hidden: int = 24, **changes: object) -> Motif2Config:
+def configuration(groups: int, signal: int, width: int, hidden: int = 24, **changes: Any) -> Motif2Config:
     return Motif2Config(
         hidden_size=hidden,
         intermediate_size=32,
@@ -81,7 +83,7 @@ def test_gradients_agree_with_the_naive_layer(kind: str) -> None:
     out = naive.attention(x[0], dict(zip(names, parameters)), 3, 2, 8, 1e6, config.attn_rms_norm_eps)
     theirs = torch.autograd.grad(out, parameters, upstream[0])
     for name, one, other in zip(names, ours, theirs):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4, msg=partial("{}: {}".format, name))
 
 
 def test_a_query_lies_in_the_half_of_its_kind_of_head() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import motif2_naive as naive  # beside this file
 import pytest
@@ -18,7 +20,7 @@ from reprise.models.motif2.build import build, config
 IDS = torch.tensor([[7, 3, 99, 41, 41, 0, 12, 58, 33, 2, 105]])
 
 
-def model_of(preset: str = "tiny", **changes: object) -> Motif2ForCausalLM:
+def model_of(preset: str = "tiny", **changes: Any) -> Motif2ForCausalLM:
     torch.manual_seed(0)
     model = Motif2ForCausalLM(config(preset=preset, **changes))
     for parameter in model.parameters():  # norms, PolyNorm and λ away from their beginnings
@@ -56,7 +58,7 @@ def test_gradients_are_those_of_the_naive_model() -> None:
     for name, one, other in zip(names, ours, torch.autograd.grad(out, doubles, upstream[0].double())):
         scale = other.abs().max().item()
         torch.testing.assert_close(
-            one.double(), other, rtol=1e-3, atol=1e-4 * scale, msg=lambda text, name=name: f"{name}: {text}"
+            one.double(), other, rtol=1e-3, atol=1e-4 * scale, msg=partial("{}: {}".format, name)
         )
 
 
@@ -64,9 +66,8 @@ def test_saved_and_loaded_by_transformers_auto_classes_the_logits_are_the_same(t
     model = model_of()
     model.save_pretrained(tmp_path)
     assert isinstance(AutoConfig.from_pretrained(tmp_path), Motif2Config)
-    loaded, report = AutoModelForCausalLM.from_pretrained(
-        tmp_path, attn_implementation="sdpa", output_loading_info=True
-    )
+    both: Any = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="sdpa", output_loading_info=True)
+    loaded, report = both
     assert isinstance(loaded, Motif2ForCausalLM)
     assert not any(report.values()), report
     assert torch.equal(loaded(IDS).logits, model(IDS).logits)
@@ -82,7 +83,7 @@ def test_padded_rows_and_positions_give_each_document_its_own_logits() -> None:
 
 
 def test_decoding_with_a_cache_gives_the_logits_of_the_whole_sequence() -> None:
-    model = model_of()
+    model: Any = model_of()
     whole = model(IDS).logits
     cache, steps = None, []
     for piece in IDS.split([5, 1, 1, 4], dim=1):
@@ -134,7 +135,8 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
 def test_a_thousand_random_steps_keep_every_gradient_finite_and_lambda_moving(dtype: torch.dtype) -> None:
     """In bfloat16 as DeepSpeed's engine trains: the optimiser steps float32 masters, the model holds them rounded."""
     torch.manual_seed(0)
-    model = Motif2ForCausalLM(config()).to(dtype).train()
+    model = Motif2ForCausalLM(config()).train()
+    torch.nn.Module.to(model, dtype)
     model.set_attn_implementation("sdpa")
     names, parameters = zip(*model.named_parameters())
     masters = [parameter.detach().float().clone() for parameter in parameters]
@@ -161,7 +163,8 @@ def test_bfloat16_logits_are_close_to_the_exact_ones() -> None:
     model = model_of()
     rounded = {name: value.to(torch.bfloat16) for name, value in model.state_dict().items()}
     exact = naive.logits(IDS[0].tolist(), rounded, model.config)
-    got = model.to(torch.bfloat16)(IDS).logits[0].double()
+    torch.nn.Module.to(model, torch.bfloat16)
+    got = model(IDS).logits[0].double()
     assert (got - exact).abs().mean() < 0.02 * exact.abs().mean()
 
 
@@ -175,7 +178,7 @@ def test_a_layer_of_the_published_shapes_runs_forward_and_backward_on_fake_tenso
         hidden.sum().backward()
     assert hidden.shape == (1, 8192, 4096)
     assert hidden.dtype == torch.bfloat16
-    assert {parameter.grad.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert {parameter.grad is not None and parameter.grad.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
 def test_what_a_layer_keeps_for_the_backward_pass_is_in_bfloat16() -> None:

@@ -65,6 +65,7 @@ def test_bfloat16_is_computed_in_float32_and_rounded(norm: torch.nn.Module) -> N
     if isinstance(norm, PolyNorm):
         exact = naive.poly_norm(x.double(), norm.weight.double(), norm.bias.double())
     else:
+        assert isinstance(norm, RMSNorm)
         exact = naive.rms_norm(x.double(), norm.weight.double(), 1e-5)
     assert got.dtype == torch.bfloat16
     torch.testing.assert_close(got.double(), exact, rtol=2**-7, atol=2**-8)

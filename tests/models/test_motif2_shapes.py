@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -86,7 +87,7 @@ def test_the_tiny_preset_is_padded_to_heads_that_vllm_takes_on_cpu() -> None:
 
 
 def test_a_configuration_is_made_without_weights_and_is_the_built_one(tmp_path: Path) -> None:
-    made = build.config(preset="tiny8", num_hidden_layers=1)
+    made = config(preset="tiny8", num_hidden_layers=1)
     settings = PolicySettings(
         build="reprise.models.motif2.build:build", build_args={"preset": "tiny8", "num_hidden_layers": 1}
     )
@@ -103,7 +104,7 @@ def test_a_configuration_is_made_without_weights_and_is_the_built_one(tmp_path: 
 
 def test_presets_are_not_changed_by_what_is_made_of_them() -> None:
     before = json.dumps(PRESETS)
-    config(preset="tiny").rope_parameters["rope_theta"] = 3
+    (config(preset="tiny").rope_parameters or {})["rope_theta"] = 3
     config(preset="tiny", max_position_embeddings=512)
     assert json.dumps(PRESETS) == before
 
@@ -125,7 +126,7 @@ def test_presets_are_not_changed_by_what_is_made_of_them() -> None:
         ({"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, "Motif-2 has rope_type default, or yarn"),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_a_line(arguments: dict[str, object], said: str) -> None:
+def test_what_cannot_be_built_is_refused_in_a_line(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         config(**arguments)
 
@@ -149,6 +150,7 @@ def test_older_and_published_keys_are_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(published))
     read = AutoConfig.from_pretrained(tmp_path)
     assert isinstance(read, Motif2Config)
+    assert read.rope_parameters is not None
     assert read.rope_parameters["rope_type"] == "yarn"
     assert read.rope_parameters["rope_theta"] == 500_000.0
     assert read.dtype == torch.bfloat16

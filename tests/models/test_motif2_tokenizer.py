@@ -29,7 +29,7 @@ from reprise.rollout.chat import ChatCodec
 
 USER = {"role": "user", "content": "1+2="}
 ADD = {"function": {"name": "add", "arguments": {"a": 1, "text": 'é"\n'}}}
-TOOLS = [{"name": "add", "parameters": {"type": "object"}}, {"name": "sub"}]
+TOOLS: list[dict[str, Any]] = [{"name": "add", "parameters": {"type": "object"}}, {"name": "sub"}]
 
 
 def assistant(content: str | None, **more: Any) -> dict[str, Any]:
@@ -127,7 +127,9 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_built_policy_ends_at_both_end_tokens_and_knows_its_ids(policy: Path) -> None:
-    turn, text, begin = small_tokenizer().convert_tokens_to_ids(["<|endofturn|>", "<|endoftext|>", "<|beginoftext|>"])
+    turn, text, begin = map(
+        small_tokenizer().convert_tokens_to_ids, ["<|endofturn|>", "<|endoftext|>", "<|beginoftext|>"]
+    )
     assert GenerationConfig.from_pretrained(policy).eos_token_id == [turn, text]
     made = config()
     assert (made.eos_token_id, made.pad_token_id, made.bos_token_id) == ([turn, text], text, begin)
@@ -138,7 +140,7 @@ def test_a_built_policy_ends_at_both_end_tokens_and_knows_its_ids(policy: Path) 
 def turns(policy: Path, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None = None) -> list[str]:
     """The text of each run of trainable tokens, once the whole is seen to be the template's."""
     encoded = ConversationCodec(policy).encode(check_record({"messages": messages, "tools": tools}, ""))
-    tokenizer = AutoTokenizer.from_pretrained(policy)
+    tokenizer: Any = AutoTokenizer.from_pretrained(policy)
     assert encoded.ids.tolist() == tokenizer.apply_chat_template(messages, tools=tools, return_dict=False)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], encoded.trainable.astype(int), [0]])))
     return [tokenizer.decode(encoded.ids[a:b]) for a, b in zip(edges[::2], edges[1::2])]
@@ -164,7 +166,7 @@ def test_every_turn_of_a_conversation_is_trained_on_from_after_the_opening_to_it
 def test_a_demo_conversation_is_token_by_token_what_the_warm_start_makes_of_the_trace(policy: Path) -> None:
     rl, sft = ChatCodec(policy), ConversationCodec(policy)
     unknown = AutoTokenizer.from_pretrained(policy).unk_token_id
-    sizes = {"addition": {"digits": [1, 3]}, "code": {"steps": [1, 2], "tests": 2}}
+    sizes: dict[str, dict[str, object]] = {"addition": {"digits": [1, 3]}, "code": {"steps": [1, 2], "tests": 2}}
     for trace in traces(0, 40, sizes, {"clean": 1, "direct": 1}, 0.2):
         prompt, response = rl.prompt_ids(trace.task), rl.response_ids(trace.response)
         encoded = sft.encode(check_record(record(trace), ""))
@@ -201,10 +203,12 @@ def published(tmp_path: Path) -> Published:
 
 def test_a_published_tokenizer_is_copied_and_its_vocabulary_rounded_up(published: Published, tmp_path: Path) -> None:
     folder = published()
-    arguments = {"preset": "tiny8", "tokenizer": folder, "num_hidden_layers": 1}
+    arguments: dict[str, Any] = {"preset": "tiny8", "tokenizer": folder, "num_hidden_layers": 1}
     built = build(tmp_path / "policy", 0, **arguments)
     made = policy_config(PolicySettings(path=str(built)))
     described = policy_config(PolicySettings(build="reprise.models.motif2.build:build", build_args=arguments))
+    assert made is not None
+    assert described is not None
     assert made.vocab_size == described.vocab_size == 256
     assert made.eos_token_id == described.eos_token_id == [2, 0]
     copied, original = (AutoTokenizer.from_pretrained(path) for path in (built, folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -27,12 +28,12 @@ WIDTHS = {"q": 10, "k": 4, "v": 4}
 
 
 @pytest.fixture
-def model(monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
+def model(monkeypatch: pytest.MonkeyPatch) -> Any:
     # Outside an engine there is no tensor-parallel group to ask.
     monkeypatch.setattr("vllm.model_executor.parameter.get_tensor_model_parallel_rank", lambda: 0)
     monkeypatch.setattr("vllm.model_executor.parameter.get_tensor_model_parallel_world_size", lambda: 1)
     with set_current_vllm_config(VllmConfig()):
-        layer = QKVParallelLinear(3, 2, 5, 2, bias=False, prefix="layers.7.qkv_proj", disable_tp=True)
+        layer: Any = QKVParallelLinear(3, 2, 5, 2, bias=False, prefix="layers.7.qkv_proj", disable_tp=True)
     layer.weight.data.fill_(7)
     refuse_half_filled(layer, ("q", "k", "v"))
     whole = torch.nn.ModuleDict({"qkv_proj": layer})
@@ -41,13 +42,13 @@ def model(monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
     return whole
 
 
-def first_column(model: torch.nn.Module) -> list[float]:
+def first_column(model: Any) -> list[float]:
     """Of the weight that the layer computes from, which no parameter need hold any more."""
     return model["qkv_proj"](torch.tensor([[1.0, 0.0, 0.0]]))[0][0].tolist()
 
 
 def test_a_vector_that_an_update_leaves_out_keeps_its_values() -> None:
-    vectors = torch.nn.ModuleDict({name: Vector(3) for name in ("lambda_q1", "lambda_k1")})
+    vectors: Any = torch.nn.ModuleDict({name: Vector(3) for name in ("lambda_q1", "lambda_k1")})
     for vector in vectors.values():
         vector.weight.data.fill_(7)
     record_metadata_for_reloading(vectors)
@@ -58,7 +59,7 @@ def test_a_vector_that_an_update_leaves_out_keeps_its_values() -> None:
     assert [vector.weight.tolist() for vector in vectors.values()] == [[5, 5, 5], [7, 7, 7]]
 
 
-def update(model: torch.nn.Module, shards: Sequence[str]) -> None:
+def update(model: Any, shards: Sequence[str]) -> None:
     initialize_layerwise_reload(model)
     parameter = model["qkv_proj"].weight
     for shard in shards:
@@ -97,15 +98,16 @@ def test_engine_and_learner_turn_by_the_same_angles_up_to_the_longest_context(ro
 
 
 def test_vllm_s_parsers_take_a_response_apart_as_our_verifiers_do() -> None:
-    tokenizer = small_tokenizer()
+    tokenizer: Any = small_tokenizer()
     function = {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}
-    asked = ChatCompletionRequest(
+    asked: Any = ChatCompletionRequest(
         messages=[{"role": "user", "content": "?"}], model="m", tools=[{"type": "function", "function": function}]
     )
     call = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
     reasoning = ReasoningParserManager.get_reasoning_parser("deepseek_r1")(tokenizer)
     thought, content = reasoning.extract_reasoning(f"carry 1</think>so\n{call}", asked)
     assert thought == "carry 1"
+    assert content is not None
     tools = ToolParserManager.get_tool_parser("hermes")(tokenizer, asked.tools)
     (made,) = tools.extract_tool_calls(content, asked).tool_calls
     assert (made.function.name, json.loads(made.function.arguments)) == ("add", {"a": 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -59,7 +60,7 @@ def test_the_saved_tokenizer_round_trips_and_keeps_the_reasoning_marks(folder: P
 
 
 def test_the_generation_prompt_is_the_beginning_of_the_whole_conversation(folder: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     question = [{"role": "user", "content": "1+2="}]
     prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, tokenize=False)
     whole = tokenizer.apply_chat_template([*question, {"role": "assistant", "content": "3"}], tokenize=False)

@@ -57,8 +57,8 @@ def test_code_that_is_not_copied_is_not_named(qwen3: Path, tmp_path: Path) -> No
     model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     save_policy(model, tokenizer, tmp_path / "ours")
-    for file in (tmp_path / "ours").glob("*.json"):
-        assert "auto_map" not in json.loads(file.read_text()), file.name
+    for path in (tmp_path / "ours").glob("*.json"):
+        assert "auto_map" not in json.loads(path.read_text()), path.name
     AutoModelForCausalLM.from_pretrained(tmp_path / "ours", trust_remote_code=True)
     AutoTokenizer.from_pretrained(tmp_path / "ours", trust_remote_code=True)
 

@@ -26,7 +26,7 @@ def part(word: str, starts: bool = True, **more: Any) -> dict[str, Any]:
     return {"use": "composed_parts:Says", "args": {"word": word, "starts": starts}, **more}
 
 
-def compose(**parts: dict[str, Any]) -> ComposeVerifier:
+def compose(**parts: Any) -> ComposeVerifier:
     return ComposeVerifier(parts=parts)
 
 
@@ -205,7 +205,7 @@ def test_parts_that_have_started_are_closed_if_another_cannot_start() -> None:
 
 
 def test_a_gated_composition_keeps_the_contract() -> None:
-    parts = {
+    parts: dict[str, Any] = {
         "format": {"use": "format", "gate": 1.0},
         "right": {"use": "exact", "weight": 0.9},
         "small": {"use": "exact", "args": {"casefold": True}, "weight": 0.1},

@@ -10,7 +10,7 @@ import pytest
 
 from reprise.core.types import Status, Task, Verdict
 from reprise.rewards.base import Answer, Verifier
-from reprise.rewards.composition import ComposeVerifier
+from reprise.rewards.composition import ComposeVerifier, Part
 from reprise.rewards.infra_errors import KINDS, InfraError, InfraErrors
 from reprise.rewards.scoring import Scorer, Verification
 
@@ -137,7 +137,7 @@ def test_an_answers_text_is_reported_only_where_the_exception_says_it() -> None:
         (1.0, "verify returned a float, not a list; return one Verdict per answer"),
         (None, "verify returned None; return one Verdict per answer"),
         (np.ones(2), "verify returned a ndarray, not a list"),
-        ((v for v in ()), "verify returned a generator, not a list"),
+        ((v for v in [RIGHT]), "verify returned a generator, not a list"),
         ([RIGHT, 1.0], "verify returned a list of Verdict and float"),
         ([RIGHT], "verify returned 1 verdict for 2 answers; return one Verdict per answer, in the order of the "),
         ([], "verify returned 0 verdicts for 2 answers"),
@@ -168,7 +168,7 @@ class Raises(Verifier):
 
 
 def test_the_traceback_of_a_part_is_reported_by_the_composition() -> None:
-    whole = ComposeVerifier(parts={"right": {"use": "test_infra_errors:Raises"}})
+    whole = ComposeVerifier(parts={"right": Part(use="test_infra_errors:Raises")})
     verification = Scorer({"graded": whole}, retries=1).verify([Answer(Task("t", "?", "d", "graded", "5"), "x")])
     [failure] = verification.failures
     assert failure.what.startswith("right: verifier 'right' raised KeyError: 'x'")

@@ -113,7 +113,7 @@ def engine_on(monkeypatch: pytest.MonkeyPatch, policy: Path, llm: StandInLlm, **
         llm.arguments = arguments
         return llm
 
-    monkeypatch.setattr(module.AsyncLLM, "from_engine_args", from_engine_args)
+    monkeypatch.setattr("reprise.rollout.vllm_engine.AsyncLLM.from_engine_args", from_engine_args)
     rollout = RolloutSettings(
         group_size=2, max_response_tokens=16, engine=VllmEngineSettings(max_model_len=64, **settings)
     )

@@ -139,7 +139,7 @@ def test_an_opening_that_is_no_single_token_is_seen_too(saved: Saved, ids: Ids) 
 
 
 def test_a_response_is_closed_as_the_template_closes_a_turn(saved: Saved) -> None:
-    turn, text = small_tokenizer().convert_tokens_to_ids(["<|endofturn|>", "<|endoftext|>"])
+    turn, text = map(small_tokenizer().convert_tokens_to_ids, ["<|endofturn|>", "<|endoftext|>"])
     tokenizer = small_tokenizer()
     tokenizer.eos_token = "<|endoftext|>"
     codec = saved(tokenizer, generation_config={"eos_token_id": [text, turn]})

@@ -86,7 +86,7 @@ def outside(user: int | None) -> set[str]:
         rows = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]
         found |= {f"{kind} {row.split()[0]}" for row in rows if int(row.split()[0]) == 0x7E97}
     cgroup = own_cgroup(Path("/proc/self"))
-    return found | {str(path) for path in cgroup.glob(f"reprise-{os.getpid()}-*") if cgroup is not None}
+    return found | {str(path) for path in (cgroup.glob(f"reprise-{os.getpid()}-*") if cgroup else ())}
 
 
 @pytest.mark.parametrize("backend", STRONGEST_FIRST)

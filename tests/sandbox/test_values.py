@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter, OrderedDict, namedtuple
+from collections import Counter, OrderedDict
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -53,6 +53,11 @@ class Colour(IntEnum):
     RED = 3
 
 
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
 class Liar(int):
     def __eq__(self, other: object) -> bool:
         return True
@@ -67,7 +72,7 @@ class Liar(int):
         (Liar(7), 7),
         (Counter("aab"), {"a": 2, "b": 1}),
         (OrderedDict(a=1), {"a": 1}),
-        (namedtuple("Point", "x y")(1, 2), (1, 2)),
+        (Point(1, 2), (1, 2)),
         (np.int64(5), 5),
         (np.float32(0.5), 0.5),
         (np.array([[1, 2]]), [[1, 2]]),

@@ -32,6 +32,8 @@ _NAMES_THEM = re.compile(r"(?<![a-z])(is|pos|neg|plus|minus)?_?(nan|inf|infinity
 _READS_NUMBERS = re.compile(r"\b(float|complex|Decimal|literal_eval|loads|float64|array)\b")
 _WRITTEN = re.compile(r"(?<![a-z])(nan|inf|infinity)(?![a-z])|\de\+?\d{3}", re.IGNORECASE)
 
+_Said = list[Any]  # of the tester's program: a word or a key, and what belongs to it
+
 
 @dataclass(frozen=True, slots=True)
 class Tested:
@@ -76,7 +78,7 @@ class _Test:
             return end.tested
 
     def _result(self) -> Tested:
-        foreseen: deque[list[Any]] = deque()
+        foreseen: deque[_Said] = deque()
         at_a_time = 0
         while True:
             outcome, *rest = self._tested()
@@ -101,7 +103,7 @@ class _Test:
 
     # --- the tester ---------------------------------------------------------------------------------------------------
 
-    def _tested(self) -> list[Any]:
+    def _tested(self) -> _Said:
         """["passed"], ["failed", why], ["wavers"] or ["call", key, name, args, kwargs]."""
         self._traffic += self._bytes
         if self._traffic > _TRAFFIC * self._candidate.limits.output_bytes:
@@ -114,7 +116,7 @@ class _Test:
         ending = tester.ending if self._answers and tester.ending is not Ending.OK else Ending.INFRA
         raise _Ended(ending, f"the test itself ended with {tester.ending}: {tester.explanation}")
 
-    def _foreseen(self, truth: bool) -> list[list[Any]]:
+    def _foreseen(self, truth: bool) -> list[_Said]:
         """Calls that the test seems to make; none if that is not clear."""
         said = self._ask("foresee", truth, MAX_CALLS).value
         return said if isinstance(said, list) else []

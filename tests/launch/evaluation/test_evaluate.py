@@ -31,9 +31,12 @@ class Fleet:
         self._verdicts = iter(verdicts)
 
     async def sample(self, request: SampleRequest) -> Sampled:
+        nothing: Any = None
         numbers = range(request.group_size)
         texts = tuple(f"{request.task.id}, response {i}" for i in numbers)
-        return Sampled(None, Responses(texts, tuple(i % 2 == 1 for i in numbers), tuple(1 + i for i in numbers), 0.0))
+        return Sampled(
+            nothing, Responses(texts, tuple(i % 2 == 1 for i in numbers), tuple(1 + i for i in numbers), 0.0)
+        )
 
     async def verify(self, task: Task, responses: Responses) -> Verified:
         assert all(text.startswith(f"{task.id}, ") for text in responses.texts)
@@ -116,13 +119,14 @@ def test_a_curve_has_the_tasks_of_its_smallest_evaluation(
 
 def test_tasks_whose_prompts_do_not_fit_are_left_out() -> None:
     class TooSmall(Fleet):
+        too_long = ("3", "4")
+
         async def sample(self, request: SampleRequest) -> Sampled:
             if request.task.id in self.too_long:
                 raise TaskDoesNotFit("no room")
             return await super().sample(request)
 
     fleet: Any = TooSmall([RIGHT] * 10)
-    fleet.too_long = {"3", "4"}
     result = asyncio.run(evaluate(fleet, TASKS, samples=1, at_once=8, version=0))
     assert (result.results.domains["sums"].tasks, result.unverified) == (8, {"sums": (2, 10)})
     fleet.too_long = {task.id for task in TASKS["sums"]}

@@ -10,7 +10,6 @@ import pytest
 from whole_runs import DEMO
 
 from reprise.core.errors import UserError
-from reprise.launch.placement import machine
 from reprise.launch.placement.machine import MIB, check_shared_memory, check_temporary_folder, shared_memory_needed
 from reprise.launch.placement.nodes import Node, local_nodes
 from reprise.launch.placement.plan import plan
@@ -63,7 +62,7 @@ def test_a_temporary_folder_in_which_sockets_have_too_long_paths_is_refused(
 
 def test_a_short_folder_for_ray_alone_leaves_vllms_sockets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")
-    monkeypatch.setattr(machine.tempfile, "gettempdir", lambda: "/s" * 36)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/s" * 36)
     with pytest.raises(UserError, match="has 72 bytes and may have 70"):
         check_temporary_folder()
 
@@ -71,5 +70,5 @@ def test_a_short_folder_for_ray_alone_leaves_vllms_sockets(monkeypatch: pytest.M
 def test_the_usual_folder_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.delenv("TMPDIR", raising=False)
-    monkeypatch.setattr(machine.tempfile, "gettempdir", lambda: "/tmp")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/tmp")
     check_temporary_folder()

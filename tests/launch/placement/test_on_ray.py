@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from reprise.launch.placement.nodes import Actor, Plan
 from reprise.launch.placement.plan import place
 from reprise.launch.placement.reservation import Reservation, ray_nodes, reserve
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.engines, pytest.mark.slow, pytest.mark.timeout(240)]
 
 GIB = 2**30
 HERE = Path(__file__).parent
@@ -54,7 +55,7 @@ def cluster() -> Iterator[Cluster]:
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         made.add_node(num_cpus=1)
-        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
         yield made
     finally:
         ray.shutdown()

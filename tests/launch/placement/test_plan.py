@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -232,7 +233,7 @@ def test_memory_counts_weights_gradients_and_moments_as_zero_shards_them(recipe)
 
 def test_a_cache_smaller_than_one_sequence_is_refused(recipe) -> None:
     small = recipe("rollout.engine.kv_cache_gb=0.01", "rollout.engine.max_model_len=8192")
-    heads = {"num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 10}
+    heads: dict[str, Any] = {"num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 10}
     check_cache_holds_a_sequence(small, Qwen3Config(num_hidden_layers=15, **heads))
     with pytest.raises(UserError, match=r"max_model_len 8192 x 4,000 bytes a token = 0\.0305 GiB; raise"):
         check_cache_holds_a_sequence(small, Qwen3Config(num_hidden_layers=50, **heads))

@@ -24,8 +24,8 @@ def sentences(source: str) -> list[str]:
     """The texts of a module that are neither docstrings nor names: sentences, for people."""
     tree = ast.parse(source)
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-    return [node.value for node in texts if id(node) not in docs and " " in node.value]
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docs]
+    return [node.value for node in texts if isinstance(node.value, str) and " " in node.value]
 
 
 def is_key(name: str) -> bool:

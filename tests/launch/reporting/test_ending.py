@@ -6,6 +6,7 @@ import errno
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recipe_files import write_recipe
@@ -36,12 +37,13 @@ def end(run: RunFolder, tmp_path: Path, error: BaseException, verified_again: in
     """A run whose learner did step 3 of which nothing else is recorded; then `error`."""
     recipe = load(write_recipe(tmp_path, tracking={"wandb": "disabled"}))
     counts = TrajectoryBuffer(recipe.buffer, 0, 1).counters()
-    batch = TakenBatch(None, BatchInfo(True, dict.fromkeys(CORE, 0.5), counts), 0.0)
+    no_groups: Any = None
+    batch = TakenBatch(no_groups, BatchInfo(True, dict.fromkeys(CORE, 0.5), counts), 0.0)
     with suppress(type(error)), Recorder(recipe, run) as recorder:
         recorder.training_begins()
         if verified_again:
             evaluation = Evaluation.of([EvalRecord("sums", "1", 0, True, True, False, 9)])
-            engine = EngineStats(busy=[], tokens=0, recomputed_tokens=0)
+            engine = EngineStats(busy=(), tokens=0, recomputed_tokens=0)
             fleet = FleetStats([engine], PoolCounts(rejudged=verified_again))
             recorder.evaluated(2, Evaluated(evaluation, None, [], {}), fleet)
         recorder.trained(3, batch, Trained({"policy/entropy": 1.5, "optim/skipped": 0}, 0.0, 1.0))
@@ -63,7 +65,8 @@ def test_what_was_verified_again_before_the_last_step_is_counted_once(run: RunFo
 def test_the_command_that_goes_on_is_shown_where_there_is_a_checkpoint(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    commit(begin(run.checkpoints, 3), {"format": 1})
+    metadata: Any = {"format": 1}
+    commit(begin(run.checkpoints, 3), metadata)
     end(run, tmp_path, KeyboardInterrupt())
     assert "resume   reprise train --resume runs/small   (from step 3)" in capsys.readouterr().out
     assert json.loads(run.summary.read_text())["resume"] == "reprise train --resume runs/small"

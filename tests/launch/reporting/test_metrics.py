@@ -71,7 +71,7 @@ def test_an_evaluation_alone_needs_no_core_names():
 def test_each_step_is_one_line_and_on_disk_when_written(tmp_path):
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
         log.write(0, {"eval/pass_at_1/all": 0.25})
-        log.write(1, full_step(reward__mean=np.float32(0.5), reward__addition=1))
+        log.write(1, full_step(reward__mean=float(np.float32(0.5)), reward__addition=1))
         first, second = lines(log.path)  # before the file is closed
     assert first == {"step": 0, "eval/pass_at_1/all": 0.25}
     assert second["step"] == 1

@@ -31,7 +31,7 @@ from reprise.rollout.engine import EngineStats
 
 TRACE = "Traceback (most recent call last):\n  File \"bad_reward.py\", line 7, in judge\nKeyError: 'x'"
 RAISED = InfraError("mine KeyError", "verifier 'mine' raised KeyError: 'x' (bad_reward.py:7)", TRACE, 4, True)
-FLEET = FleetStats([EngineStats(busy=[], tokens=0, recomputed_tokens=0)], PoolCounts())
+FLEET = FleetStats([EngineStats(busy=(), tokens=0, recomputed_tokens=0)], PoolCounts())
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_the_phases_of_a_run_are_those_that_it_will_have(
     data = {"train": [{"generator": "recipe_files:tasks"}]} | (
         {"held_out": [{"path": "held_out.jsonl"}]} if held_out else {}
     )
-    start = {"warm_start": {"traces": "recipe_files:no_traces", "steps": 50}} if warm else {}
+    start: dict[str, Any] = {"warm_start": {"traces": "recipe_files:no_traces", "steps": 50}} if warm else {}
     expected = phases(load(write_recipe(tmp_path, data=data, **start)), resumed)
     assert expected[0] == "set-up"
     assert ("warm start" in expected) == (warm and not resumed)

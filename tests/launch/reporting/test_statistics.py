@@ -159,9 +159,9 @@ def test_one_lost_verdict_leaves_the_comparison_paired():
 def test_of_many_domains_hardly_one_has_fallen_by_chance():
     rng, named, alone = np.random.default_rng(5), 0, 0
     for _ in range(200):
-        both = [counted({f"d{d}": rng.random(40) < 0.5 for d in range(10)}) for _ in range(2)]
-        named += bool(fallen(*both))
-        alone += any(c.high < 0 for c in changes(*both).values())
+        one, other = (counted({f"d{d}": rng.random(40) < 0.5 for d in range(10)}) for _ in range(2))
+        named += bool(fallen(one, other))
+        alone += any(c.high < 0 for c in changes(one, other).values())
     assert named <= 10 < alone  # at most 5% of 200
 
 
@@ -206,9 +206,9 @@ def test_all_is_over_every_task_and_keeps_tasks_of_different_domains_apart():
 
 
 def test_before_and_after_are_compared_over_the_tasks_that_were_verified_in_both():
-    before, after = records("maths", singles(5, 10)), records("maths", singles(5, 10))
+    rows = records("maths", singles(5, 10))
     # The policy has not changed, but right answers could not be verified before, and wrong ones after.
-    before, after = Evaluation.of(before[2:], {"maths": 10}), Evaluation.of(after[:7], {"maths": 10})
+    before, after = Evaluation.of(rows[2:], {"maths": 10}), Evaluation.of(rows[:7], {"maths": 10})
     assert before.pass_at_1["maths"] < after.pass_at_1["maths"]
     before, after = compared(before, after)
     assert (before.pass_at_1, before.domains["all"].tasks, before.domains["all"].asked) == (after.pass_at_1, 5, 10)

@@ -165,7 +165,7 @@ def test_odd_terminals_show_it_all(tmp_path: Path, environment: dict[str, str]) 
 
 
 def _read(descriptor: int) -> str:
-    parts = []
+    parts: list[bytes] = []
     while True:
         try:
             part = os.read(descriptor, 65536)

@@ -61,7 +61,8 @@ def printed(what: RenderableType, width: int = 200) -> str:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_names_and_intervals_are_whole_at_every_width(width: int) -> None:
     text = printed(summary().table(), width)
-    row = summary().as_dict()["pass_at_1_interval"]["after"]["addition"]
+    values: Any = summary().as_dict()
+    row = values["pass_at_1_interval"]["after"]["addition"]
     assert "–".join(f"{end:.2f}" for end in row) in text
     change = summary().changes["addition"]
     assert f"{100 * change.low:+.1f} … {100 * change.high:+.1f}" in text

@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
 
 from reprise.launch.recipe.settings import TrackingSettings
 from reprise.launch.reporting import recorder, run_recorder, sft_recorder

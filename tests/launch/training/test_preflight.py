@@ -235,7 +235,9 @@ def test_the_repository_has_recipes_for_gpus() -> None:
 def test_every_recipe_for_gpus_passes_all_checks_that_need_no_weights(capsys, file: Path) -> None:
     recipe = load_either(file)
     rl = isinstance(recipe, Recipe)
-    gpus = recipe.learner.world_size + (recipe.rollout.engines * recipe.engine_gpus if rl else 0)
+    gpus: float = recipe.learner.world_size
+    if isinstance(recipe, Recipe):
+        gpus += recipe.rollout.engines * recipe.engine_gpus
     nodes = ["--nodes", str(math.ceil(gpus / 8)), *H100_NODES]
     assert main(["train" if rl else "sft", str(file), "--dry-run", *nodes]) == 0, capsys.readouterr().err
     out = capsys.readouterr().out
@@ -246,7 +248,9 @@ def test_every_recipe_for_gpus_passes_all_checks_that_need_no_weights(capsys, fi
 def test_a_cache_too_small_for_a_sequence_is_refused_though_the_policy_is_not_there_yet(capsys) -> None:
     arguments = ["train", str(MOTIF2 / "rl_64k.yaml"), "--dry-run", "--nodes", "4", *H100_NODES]
     enough = load(MOTIF2 / "rl_64k.yaml", ["rollout.engine.kv_cache_gb=5"])  # each of four GPUs has a quarter of 20 GiB
-    check_cache_holds_a_sequence(enough, policy_config(enough.policy))
+    config = policy_config(enough.policy)
+    assert config is not None
+    check_cache_holds_a_sequence(enough, config)
     assert main([*arguments, "--set", "rollout.engine.kv_cache_gb=1"]) == 2
     assert capsys.readouterr().err == (
         "reprise: rollout.engine.kv_cache_gb 1 is too little memory for the engine's cache: one sequence of "

@@ -153,7 +153,7 @@ def was_interrupted(run: Run) -> None:
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A run of which one of two verifiers raises, and the policy's head is its embedding, after Ctrl-C."""
     raising = {"rewards.verifiers.rules.use": "tests.launch.tried_verifiers:RaisesLater"}
-    run = Run(tmp_path_factory.mktemp("interrupted"), ENDLESS | TIED | raising)
+    run = Run(tmp_path_factory.mktemp("interrupted"), {**ENDLESS, **TIED, **raising})
     try:
         run.wait_for("RL (", 400)
         time.sleep(2)

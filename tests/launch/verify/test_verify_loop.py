@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import virtual_time
@@ -124,7 +125,7 @@ def test_no_more_answers_are_read_than_the_window_holds() -> None:
     virtual_time.run(test())
 
 
-def hosts_of(texts: list[str], **chosen: int) -> tuple[list[FakeHost], list[Verdict]]:
+def hosts_of(texts: list[str], **chosen: Any) -> tuple[list[FakeHost], list[Verdict]]:
     hosts: list[FakeHost] = []
 
     def create(name: str) -> FakeHost:

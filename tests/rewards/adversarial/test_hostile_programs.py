@@ -70,13 +70,13 @@ def outside(pool: SandboxPool, tmp_path_factory: pytest.TempPathFactory) -> Iter
     segment = libc.shmget(0, 4096, 0o1666)
     sockets = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
     path, abstract = str(tmp_path_factory.mktemp("s") / "s"), f"\0reprise-adversary-{os.getpid()}"
-    for each, address in zip(sockets, (path, abstract), strict=True):
-        each.bind(address)
+    for end, address in zip(sockets, (path, abstract), strict=True):
+        end.bind(address)
     os.chmod(path, 0o777)
     given = {"canary": str(canary.path), "owner": os.getpid(), "segment": segment, "socket": path, "abstract": abstract}
     yield Outside(canary, segment, sockets, json.dumps(given).encode())
-    for each in sockets:
-        each.close()
+    for end in sockets:
+        end.close()
     assert libc.shmctl(segment, 0, 0) == 0, "the segment is still there, to be removed"
 
 

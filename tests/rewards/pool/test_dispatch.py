@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -132,7 +134,7 @@ class AnyOrder(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.dispatch = up(3, concurrency=2, queue=1)
-        self.running: dict[int, int] = {}
+        self.running: dict[Any, int] = {}
         self.lost: list[int] = []
         self.wants_alone: set[int] = set()
         self.starting: set[int] = set()

@@ -37,7 +37,8 @@ class StandIn:
 
     async def verify(self, answers: Sequence[Answer]) -> Verification:
         work = asyncio.ensure_future(self._verify(answers))
-        await asyncio.wait({work, self.dead}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {work, self.dead}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if self.dead.done():
             raise HostDied("a signal")
         return work.result()

@@ -9,6 +9,7 @@ from reprise.core.errors import UserError
 from reprise.core.types import Status, Task, Verdict
 from reprise.rewards.base import Answer, Verifier
 from reprise.rewards.contract import check_contract
+from reprise.rewards.parsing import Extraction
 from reprise.rewards.verifiers.exact import ExactVerifier
 from reprise.rewards.verifiers.rules import RulesVerifier
 
@@ -82,7 +83,7 @@ HOSTILE += [
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("extract", ["tag", "boxed", "text", "code"])
-def test_hostile_answers_are_scored_or_unparseable(extract: str) -> None:
+def test_hostile_answers_are_scored_or_unparseable(extract: Extraction) -> None:
     verifier = ExactVerifier(extract=extract, casefold=True)
     verdicts = [verify(verifier, "6", text) for text in HOSTILE]
     verdicts += [verify(RulesVerifier(partial=True), RULES, text) for text in HOSTILE]

@@ -276,7 +276,8 @@ def test_a_limit_that_does_not_fit_the_deadline_is_refused() -> None:
 
 def test_the_recipes_deadline_reaches_the_verifier_that_is_a_part_too() -> None:
     task = answer(PRINTED, "", time_limit_s=3).task
-    for use, args in (("code", {}), ("compose", {"parts": {"tests": {"use": "code"}}})):
+    uses: dict[str, dict[str, object]] = {"code": {}, "compose": {"parts": {"tests": {"use": "code"}}}}
+    for use, args in uses.items():
         within = build_verifier("v", VerifierSettings(use=use, args=args, deadline_s=16))
         within.check_task(task)
         short = build_verifier("v", VerifierSettings(use=use, args=args, deadline_s=15))
@@ -332,7 +333,7 @@ def test_a_prelude_runs_before_each_program() -> None:
 
 
 def test_other_languages_run_by_their_command() -> None:
-    languages = {"Bash": {"file": "main.sh", "argv": ["bash", "main.sh"]}}
+    languages: dict[str, dict[str, object]] = {"Bash": {"file": "main.sh", "argv": ["bash", "main.sh"]}}
     verifier = CodeVerifier(languages=languages, sandbox={"backend": "oneshot", "slots": 1})
     try:
         right = answer(PRINTED, "read x; echo $((x * 2))", language="bash")

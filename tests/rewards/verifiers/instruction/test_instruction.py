@@ -20,7 +20,7 @@ from reprise.core.errors import UserError
 from reprise.core.types import Task
 from reprise.rewards.base import Answer
 from reprise.rewards.verifiers.instruction.checkers import registry
-from reprise.rewards.verifiers.instruction.constraints import CONSTRAINTS, IFBENCH, IFEVAL, constraints_of
+from reprise.rewards.verifiers.instruction.constraints import CONSTRAINTS, IFBENCH, IFEVAL, Followed, constraints_of
 from reprise.rewards.verifiers.instruction.language import STOP_WORDS, pos_tag, sentence_tokenizer, word_tokenize
 from reprise.rewards.verifiers.instruction.verifier import InstructionVerifier
 from reprise.rewards.verifiers.instruction.worker import handle, loose_variants
@@ -38,7 +38,7 @@ def answer(text: str, *constraints: Any, truncated: bool = False) -> Answer:
     return Answer(task(*constraints), text, truncated)
 
 
-def followed(name: str, kwargs: dict[str, Any], text: str) -> dict[str, Any]:
+def followed(name: str, kwargs: dict[str, Any], text: str) -> Followed:
     [found] = handle(pack({"text": text, "constraints": [[name, kwargs]]}))
     return found
 

@@ -12,7 +12,7 @@ from reprise.core.errors import UserError
 from reprise.core.types import Task
 from reprise.data.settings import DataSettings
 from reprise.data.tasks import check_sources
-from reprise.rewards.composition import ComposeVerifier
+from reprise.rewards.composition import ComposeVerifier, Part
 from reprise.rewards.verifiers.maths import MathsVerifier
 from reprise.rewards.workers.workers import Limits, WorkerPool
 
@@ -120,6 +120,6 @@ def test_the_message_names_file_line_and_task(tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_composition_is_asked_too() -> None:
-    composed = ComposeVerifier(parts={"right": {"use": "math", "weight": 1.0}})
+    composed = ComposeVerifier(parts={"right": Part(use="math", weight=1.0)})
     [(place, why)] = composed.check_tasks(tasks(["1", "1/0"]), print).items()
     assert (place, why[:13]) == (1, "part 'right':")

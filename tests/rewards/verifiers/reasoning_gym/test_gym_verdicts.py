@@ -30,7 +30,7 @@ class ScriptedSandbox:
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
         self.jobs += jobs
-        return [self.script[job.call.args[2]] for job in jobs if job.call]
+        return [self.script[str(job.call.args[2])] for job in jobs if job.call]
 
 
 def scripted(script: dict[str, JobResult], **args: Any) -> tuple[ReasoningGymVerifier, ScriptedSandbox]:
