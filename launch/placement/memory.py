@@ -1,20 +1,20 @@
-"""How much memory a policy asks of the actors that hold it: arithmetic over headers and configuration alone."""
+"""How much host memory a policy asks of the actors that hold it; a learner rank's as `learner.planning` counts it."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.learner.heads import heads_of
-from reprise.models.weights import tensor_shapes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
+
+    from reprise.learner.planning.job import PlanInput
 
 GIB = 2**30
 _BYTES = {"float32": 4, "bfloat16": 2}
@@ -22,14 +22,53 @@ _BYTES = {"float32": 4, "bfloat16": 2}
 
 @dataclass(frozen=True, slots=True)
 class PolicySize:
-    """A policy's parameters, however many bytes each takes."""
+    """What a policy needs of its actors.
+
+    parameters   however many bytes each takes
+    rank         host memory of one learner rank, bytes by part: as `reprise plan` counts it, without activations
+    """
 
     parameters: int
+    rank: Mapping[str, int] = field(default_factory=dict)
 
 
-def policy_size(folder: Path) -> PolicySize:
-    """Read from the headers of the folder's weights. Raises `UserError` naming the file that cannot be read."""
-    return PolicySize(sum(map(math.prod, tensor_shapes(folder).values())))
+def policy_size(recipe: Recipe | SftRecipe, config: PreTrainedConfig) -> PolicySize:
+    """Counted on a model without storage. Activations, which take seconds to measure, are `reprise plan`'s to count."""
+    from reprise.learner.planning.budget import without_activations
+    from reprise.learner.planning.job import Shapes
+
+    on_gpu = bool(recipe.cluster.learner_gpus)
+    job = plan_input(recipe, config, on_gpu, fixed_gb=0.0)
+    shape = Shapes(config, recipe.policy.dtype).counted
+    whole = without_activations(job, shape)
+    phase = whole.peak_phase
+    held = [part for part in whole.parts if (part.host if on_gpu else phase in part.phases)]
+    kinds = dict.fromkeys(part.kind for part in held)
+    return PolicySize(shape.parameters, {kind: sum(part.size for part in held if part.kind == kind) for kind in kinds})
+
+
+def plan_input(recipe: Recipe | SftRecipe, config: PreTrainedConfig, on_gpu: bool, fixed_gb: float) -> PlanInput:
+    """What one learner rank of the recipe does; `fixed_gb` is what it takes without a model, GiB."""
+    from reprise.learner.planning.job import PlanInput
+
+    job = PlanInput(
+        config=config,
+        engine=recipe.learner,
+        dtype=recipe.policy.dtype,
+        row_tokens=recipe.learner.token_budget,
+        on_gpu=on_gpu,
+        fixed_bytes=round(fixed_gb * GIB),
+    )
+    if isinstance(recipe, SftRecipe):
+        return job
+    learner = recipe.learner
+    ahead = learner.proximal == "recompute" and learner.steps_per_batch > 1
+    return replace(
+        job,
+        with_entropy=True,
+        reference=learner.kl_coef > 0,
+        extra_forwards=(ahead + (learner.kl_coef > 0)) / learner.epochs,
+    )
 
 
 def engine_parts(recipe: Recipe, size: PolicySize | None) -> dict[str, float]:
@@ -43,20 +82,10 @@ def engine_parts(recipe: Recipe, size: PolicySize | None) -> dict[str, float]:
     return parts
 
 
-def rank_parts(recipe: Recipe | SftRecipe, size: PolicySize | None) -> dict[str, float]:
-    """Host memory of one learner rank, bytes by part; activations are not counted (`reprise plan` does)."""
-    learner, places = recipe.learner, recipe.cluster
-    parts = {"libraries": places.process_memory_gb * GIB}
-    if size is not None:
-        width = _BYTES[recipe.policy.dtype]
-        parts["weights"] = size.parameters * width / (learner.world_size if learner.zero_stage >= 3 else 1)
-        moments = {"adamw": 8, "muon": 8, "sgd": 0}[learner.optimizer]
-        master = 4 if width < 4 else 0
-        if not places.learner_gpus or learner.offload.optimizer:
-            parts["optimiser"] = size.parameters * (moments + master) / learner.world_size
-        if not places.learner_gpus:
-            parts["gradients"] = size.parameters * width / (learner.world_size if learner.zero_stage >= 2 else 1)
-    return parts
+def rank_parts(recipe: Recipe | SftRecipe, size: PolicySize | None) -> Mapping[str, float]:
+    """Host memory of one learner rank, bytes by part."""
+    libraries = {"libraries": recipe.cluster.process_memory_gb * GIB}
+    return libraries if size is None else libraries | size.rank
 
 
 def cache_per_token(config: PreTrainedConfig) -> int:

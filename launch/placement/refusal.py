@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from reprise.launch.placement.demand import together
-from reprise.launch.placement.memory import GIB, PolicySize, engine_parts, gib
+from reprise.launch.placement.memory import GIB, PolicySize, engine_parts, gib, rank_parts
 from reprise.launch.placement.nodes import Actor, Node
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
@@ -43,9 +43,10 @@ class _Short(NamedTuple):
 
 
 def refusal(recipe: Recipe | SftRecipe, wanted: Sequence[Actor], nodes: Sequence[Node], size: PolicySize | None) -> str:
-    """The message for a run that cannot be placed: one engine's cache, one actor, the bound actors, or all together."""
-    short = isinstance(recipe, Recipe) and _cache_too_large(recipe, nodes, size)
-    what, fix = short or _shortage(wanted, nodes, together(recipe))
+    """The message for a run that cannot be placed: one engine's cache, one learner rank, any one actor, the bound ones,
+    or all together."""
+    short = _cache_too_large(recipe, nodes, size) if isinstance(recipe, Recipe) else None
+    what, fix = short or _rank_too_large(recipe, nodes, size) or _shortage(wanted, nodes, together(recipe))
     return f"{what}; {fix}"
 
 
@@ -72,12 +73,27 @@ def _cache_too_large(recipe: Recipe, nodes: Sequence[Node], size: PolicySize | N
     most = (largest - (needed - parts["cache"])) / recipe.rollout.engine.tensor_parallel
     tenths = int(most / GIB * 10) / 10
     fix = f"lower rollout.engine.kv_cache_gb to at most {tenths:g}" if tenths > 0 else "use a larger machine"
-    sums = " + ".join(f"{gib(part)} {name}" for name, part in parts.items())
     return _Short(
-        f"too little memory for the engine's cache: one engine needs {sums} = {gib(needed)}, "
+        f"too little memory for the engine's cache: one engine needs {_terms(parts)} = {gib(needed)}, "
         f"{_largest(nodes)} {gib(largest)}",
         fix,
     )
+
+
+def _rank_too_large(recipe: Recipe | SftRecipe, nodes: Sequence[Node], size: PolicySize | None) -> _Short | None:
+    parts = rank_parts(recipe, size)
+    needed, largest = sum(parts.values()), max(node.memory for node in nodes)
+    if needed <= largest or size is None:
+        return None
+    return _Short(
+        f"too little memory for a learner rank: one needs {_terms(parts)} = {gib(needed)} beside its activations, "
+        f"{_largest(nodes)} {gib(largest)}",
+        "try a higher learner.zero_stage over more learner.world_size, or larger nodes; `reprise plan` says what fits",
+    )
+
+
+def _terms(parts: Mapping[str, float]) -> str:
+    return " + ".join(f"{gib(part)} {name}" for name, part in parts.items())
 
 
 def _single(wanted: Sequence[Actor], nodes: Sequence[Node]) -> _Short | None:

@@ -1,17 +1,14 @@
-"""From a recipe, for RL or for SFT, to what `learner.planning` plans."""
+"""What a recipe, for RL or for SFT, trains on, and the configuration of its policy."""
 
 from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
-from reprise.learner.planning.job import PlanInput
-from reprise.learner.planning.parts import GIB
 from reprise.models.policy import check_policy, policy_config, prepare_policy, read_config
 from reprise.models.settings import PolicySettings
 
@@ -25,29 +22,6 @@ class BatchTokens:
 
     tokens: int
     how: str
-
-
-def job_of(recipe: Recipe | SftRecipe, on_gpu: bool, reserve_gb: float) -> PlanInput:
-    """What one learner rank of the recipe does. Raises UserError for a policy without a configuration."""
-    fixed = reserve_gb if on_gpu else recipe.cluster.process_memory_gb
-    job = partial(
-        PlanInput,
-        config=config_of(recipe.policy),
-        engine=recipe.learner,
-        dtype=recipe.policy.dtype,
-        row_tokens=recipe.learner.token_budget,
-        on_gpu=on_gpu,
-        fixed_bytes=round(fixed * GIB),
-    )
-    if isinstance(recipe, SftRecipe):
-        return job()
-    learner = recipe.learner
-    ahead = learner.proximal == "recompute" and learner.steps_per_batch > 1
-    return job(
-        with_entropy=True,
-        reference=learner.kl_coef > 0,
-        extra_forwards=(ahead + (learner.kl_coef > 0)) / learner.epochs,
-    )
 
 
 def batch_of(recipe: Recipe | SftRecipe) -> BatchTokens:

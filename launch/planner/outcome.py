@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reprise.launch.placement.fit import check_fit
+from reprise.launch.placement.memory import plan_input
 from reprise.launch.placement.nodes import local_nodes
-from reprise.launch.planner.jobs import BatchTokens, batch_of, job_of
+from reprise.launch.planner.jobs import BatchTokens, batch_of, config_of
 from reprise.launch.recipe.either import load_either
 from reprise.learner.planning.budget import Budget, budget, longest_row
 from reprise.learner.planning.fitting import Change, by_policy, proposals
@@ -81,7 +82,8 @@ def plan_recipe(path: str | Path, overrides: Sequence[str], machine: Machine) ->
     """Read, measure, add up. Raises UserError for bad input; what does not fit is an outcome."""
     recipe = load_either(path, overrides)
     on_gpu = bool(recipe.cluster.learner_gpus) or machine.gpu_memory_gb is not None
-    job = job_of(recipe, on_gpu, machine.reserve_gb)
+    fixed = machine.reserve_gb if on_gpu else recipe.cluster.process_memory_gb
+    job = plan_input(recipe, config_of(recipe.policy), on_gpu, fixed)
     check_fit(recipe, job.config)
     measured = Measured(job)
 

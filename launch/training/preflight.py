@@ -131,7 +131,7 @@ def check_folder(recipe: Recipe, nodes: Sequence[Node], folder: Path, tasks: Tas
     config = read_config(folder)
     check_fit(recipe, config)
     check_engine(recipe, config)
-    size = policy_size(folder)
+    size = policy_size(recipe, config)
     placed = plan(recipe, nodes, size)
     check_shared_memory(recipe, placed, size.parameters * (2 if recipe.policy.dtype == "bfloat16" else 4))
     check_disk(recipe, size)

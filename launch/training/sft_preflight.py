@@ -31,7 +31,7 @@ def check(recipe: SftRecipe, nodes: Sequence[Node]) -> Plan:
     check_kernel(recipe.learner, recipe.cluster, recipe.policy.dtype, config)
     for source in _sources(recipe):
         files_of(source)
-    size = None if recipe.policy.path is None else policy_size(Path(recipe.policy.path))
+    size = None if recipe.policy.path is None or config is None else policy_size(recipe, config)
     placed = plan(recipe, nodes, size)
     rank_0 = placed.nodes[placed.of("learner")[0].node]
     if recipe.cluster.learner_port is not None and rank_0.host == nodes[0].host:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from reprise.learner.optim import deepspeed_config
-from reprise.learner.planning.job import PlanInput
+from reprise.learner.planning.job import ModelShape, PlanInput
 from reprise.learner.planning.measure import Measured
 from reprise.learner.planning.parts import GIB, PHASES, Buckets, Part, Phase, count_of, static_parts
 
@@ -47,10 +47,14 @@ class Budget:
 
 def budget(measured: Measured, job: PlanInput) -> Budget:
     """The parts of a rank's memory; `measured` is of the same model, dtype and kernel."""
-    shape = measured.shape
+    states = without_activations(job, measured.shape)
+    return Budget(job, (*states.parts, *_activations(measured, job), *_moments(measured, job)))
+
+
+def without_activations(job: PlanInput, shape: ModelShape) -> Budget:
+    """The parts that do not depend on the tokens of a row: known at once, for every model."""
     buckets = Buckets.of(deepspeed_config(job.engine, job.dtype, shape.parameters, shape.hidden))
-    fixed = static_parts(job, shape, buckets)
-    return Budget(job, (*fixed, *_activations(measured, job), *_moments(measured, job)))
+    return Budget(job, tuple(static_parts(job, shape, buckets)))
 
 
 def _activations(measured: Measured, job: PlanInput) -> Iterator[Part]:

@@ -18,13 +18,18 @@ from reprise.launch.placement.memory import (
     cache_per_token,
     check_cache_holds_a_sequence,
     engine_parts,
+    policy_size,
     rank_parts,
 )
 from reprise.launch.placement.nodes import Node, local_nodes
 from reprise.launch.placement.plan import bundles, plan, split_rows
+from reprise.launch.planner.outcome import Machine, plan_recipe
 from reprise.launch.recipe.loading import load, validate
 from reprise.launch.recipe.schema import Recipe
+from reprise.learner.planning.budget import ACTIVATIONS, WORK
+from reprise.learner.planning.parts import PHASES
 from reprise.models.motif2.configuration import PRESETS, Motif2Config
+from reprise.models.policy import read_config
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -220,15 +225,60 @@ def test_no_node_is_ever_given_more_than_it_has(ranks, engines, workers, cpus, n
     assert len(bound) == 1
 
 
-def test_memory_counts_weights_gradients_and_moments_as_zero_shards_them(recipe) -> None:
-    size = PolicySize(parameters=10**9)
-    one = rank_parts(recipe(), size)
-    assert (one["weights"], one["gradients"], one["optimiser"]) == (4e9, 4e9, 8e9)
-    sharded = rank_parts(recipe("learner.world_size=2", "learner.zero_stage=3"), size)
-    assert (sharded["weights"], sharded["gradients"], sharded["optimiser"]) == (2e9, 2e9, 4e9)
-    half = rank_parts(recipe("policy.dtype=bfloat16"), size)
-    assert (half["weights"], half["gradients"], half["optimiser"]) == (2e9, 2e9, 12e9)
-    assert engine_parts(recipe("policy.dtype=bfloat16"), size)["weights"] == 2e9
+QWEN = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4, "head_dim": 16}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A policy's configuration alone."""
+    Qwen3Config(num_hidden_layers=2, num_key_value_heads=2, tie_word_embeddings=False, **QWEN).save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("policy.dtype=bfloat16", "learner.kl_coef=0.1"),
+        ("learner.world_size=2", "learner.zero_stage=3", "learner.optimizer=muon"),
+        ("learner.world_size=2", "learner.zero_stage=2", "learner.optimizer=sgd"),
+        ("weights.transport=nccl", "cluster.learner_gpus=1", "cluster.engine_gpus=1", "learner.offload.optimizer=true"),
+    ],
+)
+def test_a_learner_rank_takes_what_the_planner_says_without_activations(recipe, folder, tmp_path, overrides) -> None:
+    chosen = [f"policy.path={folder}", *overrides]
+    size = policy_size(recipe(*chosen), read_config(folder))
+    whole = plan_recipe(write_recipe(tmp_path), chosen, Machine()).budget
+    measured = {ACTIVATIONS, WORK, "logits and loss", "fixed overhead"}
+    states = [part for part in whole.parts if part.kind not in measured]
+    on_host = sum(part.size for part in states if part.host)
+    by_phase = [sum(part.size for part in states if phase in part.phases) for phase in PHASES]
+    assert sum(size.rank.values()) == (on_host if "cluster.learner_gpus=1" in overrides else max(by_phase)) > 0
+    assert sum(rank_parts(recipe(*chosen), size).values()) == sum(size.rank.values()) + 1.5 * GIB
+
+
+def test_memory_counts_weights_gradients_and_moments_as_zero_shards_them(recipe, folder) -> None:
+    config = read_config(folder)
+    one = policy_size(recipe(), config)
+    count = one.parameters
+    assert count == 2 * 512 * 64 + 2 * (2 * 64 * 64 + 2 * 32 * 64 + 2 * 16 + 3 * 64 * 64 + 2 * 64) + 64
+    # The step: gradients whole, of this rank, and flat; master weights, moments and AdamW's temporaries.
+    assert one.rank == {"parameters": 4 * count, "gradients": 8 * count, "optimiser": 20 * count}
+    sharded = policy_size(recipe("learner.world_size=2", "learner.zero_stage=3"), config)
+    assert sharded.rank["optimiser"] == 12 * count / 2
+    assert sharded.rank["parameters"] < 0.6 * one.rank["parameters"]
+    assert engine_parts(recipe("policy.dtype=bfloat16"), PolicySize(10**9))["weights"] == 2e9
+
+
+def test_a_learner_rank_that_is_too_large_is_refused_with_its_parts(recipe) -> None:
+    size = PolicySize(10**9, {"parameters": 4 * GIB, "optimiser": 12 * GIB})
+    with pytest.raises(UserError) as refused:
+        plan(recipe(), [LAPTOP], size)
+    assert str(refused.value) == (
+        "too little memory for a learner rank: one needs 1.5 GiB libraries + 4 GiB parameters + 12 GiB optimiser = "
+        "17.5 GiB beside its activations, the machine has 16 GiB; try a higher learner.zero_stage over more "
+        "learner.world_size, or larger nodes; `reprise plan` says what fits"
+    )
 
 
 def test_a_cache_smaller_than_one_sequence_is_refused(recipe) -> None:

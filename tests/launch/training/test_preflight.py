@@ -22,7 +22,7 @@ from reprise.core.errors import UserError
 from reprise.core.types import Task
 from reprise.launch.cli import main
 from reprise.launch.placement.fit import check_fit
-from reprise.launch.placement.memory import GIB, PolicySize, check_cache_holds_a_sequence, policy_size
+from reprise.launch.placement.memory import GIB, check_cache_holds_a_sequence, policy_size
 from reprise.launch.placement.nodes import Node
 from reprise.launch.recipe.either import load_either
 from reprise.launch.recipe.loading import load
@@ -32,7 +32,7 @@ from reprise.launch.reporting.run_folder import RunFolder
 from reprise.launch.training import preflight
 from reprise.learner.settings import TrainEngineSettings
 from reprise.models.motif2.build import build
-from reprise.models.policy import policy_config
+from reprise.models.policy import policy_config, read_config
 
 NODES = [Node(cpus=4, gpus=0, memory=16 * GIB)]
 TASK = {"id": "1", "prompt": "1+1=", "domain": "addition", "verifier": "exact", "answer": "2"}
@@ -60,11 +60,15 @@ def test_a_good_recipe_gives_its_tasks_and_its_plan(tmp_path: Path) -> None:
 
 
 def test_a_policy_folder_counts_in_the_plan(tmp_path: Path) -> None:
-    folder = write_policy_folder(tmp_path / "policy", layers=0, vocabulary=10**6)
-    parameters = 64 * 10**6 + 64  # embedding, last norm
-    assert policy_size(folder) == PolicySize(parameters)
-    checked = preflight.check(load(write_recipe(tmp_path, policy={"path": str(folder)})), NODES)
+    folder = write_policy_folder(tmp_path / "policy", layers=1, vocabulary=10**6)
+    layer = 2 * 64 * 128 + 2 * 64 * 64 + 2 * 32 + 3 * 64 * 64 + 2 * 64  # attention and its norms, MLP, norms
+    parameters = 64 * 10**6 + 64 + layer  # embedding, last norm
+    recipe = load(write_recipe(tmp_path, policy={"path": str(folder)}))
+    size = policy_size(recipe, read_config(folder))
+    assert size.parameters == parameters
+    checked = preflight.check(recipe, NODES)
     assert checked.plan.of("engine")[0].memory == 2.5 * GIB + 4 * parameters
+    assert checked.plan.of("learner")[0].memory == 1.5 * GIB + sum(size.rank.values()) > 1.5 * GIB + 16 * parameters
 
 
 @pytest.mark.parametrize(
