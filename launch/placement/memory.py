@@ -85,7 +85,7 @@ def engine_parts(recipe: Recipe, size: PolicySize | None) -> dict[str, float]:
 def rank_parts(recipe: Recipe | SftRecipe, size: PolicySize | None) -> Mapping[str, float]:
     """Host memory of one learner rank, bytes by part."""
     libraries = {"libraries": recipe.cluster.process_memory_gb * GIB}
-    return libraries if size is None else libraries | size.rank
+    return libraries if size is None else {**libraries, **size.rank}
 
 
 def cache_per_token(config: PreTrainedConfig) -> int:
