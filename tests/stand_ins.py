@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -279,11 +279,18 @@ class _Method:
         self._method = method
 
     def remote(self, *arguments: Any, **more: Any) -> Any:
-        answer = asyncio.ensure_future(self._call(*arguments, **more))
+        answer = self._future(self._call(*arguments, **more))
         parts = getattr(self._method, "__ray_num_returns__", 1)
         if parts == 1:
             return answer
-        return tuple(asyncio.ensure_future(self._part(answer, i)) for i in range(parts))
+        return tuple(self._future(self._part(answer, i)) for i in range(parts))
+
+    @staticmethod
+    def _future(work: Coroutine[Any, Any, Any]) -> asyncio.Future[Any]:
+        """As with Ray, nobody has to await what a call came to."""
+        future = asyncio.ensure_future(work)
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return future
 
     async def _call(self, *arguments: Any, **more: Any) -> Any:
         return await self._method(*[await a if isinstance(a, asyncio.Future) else a for a in arguments], **more)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import ray
+from stand_ins import local
 
 from reprise.actors.errors import ActorFailure
-from reprise.actors.remote import Actor
 from reprise.core.errors import RunError, UserError
 from reprise.launch.placement.nodes import Node, Placement, Plan
 from reprise.launch.training import actor_set
@@ -21,11 +21,6 @@ NAMES = ("engine 0", "learner 0")
 PLAN = Plan((Node(2, 0, 1),), (Placement("engine", 0), Placement("learner", 0)))
 
 
-class Method:
-    def __init__(self, call: Callable[[], Awaitable[None]]) -> None:
-        self.remote = call
-
-
 class StandIn:
     """An actor that starts when it may, and lives until `dies` has an error."""
 
@@ -33,11 +28,12 @@ class StandIn:
         loop = asyncio.get_running_loop()
         self.starts, self.dies = loop.create_future(), loop.create_future()
         self.starts.set_result(None)
-        self.alive = Method(lambda: self.dies)
-        self.close = Method(self._close)
         self._name, self._events = name, events
 
-    async def _close(self) -> None:
+    async def alive(self) -> None:
+        await self.dies
+
+    async def close(self) -> None:
         self._events.append(f"{self._name} closes")
 
 
@@ -47,11 +43,12 @@ class Actors(ActorSet):
         self._events = events
 
     def _begin(self) -> None:
-        self._actors = {name: Actor(StandIn(name, self._events)) for name in NAMES}
-        self._started = {name: actor.handle.starts for name, actor in self._actors.items()}
+        self.stand_ins = {name: StandIn(name, self._events) for name in NAMES}
+        self._actors = {name: local(actor) for name, actor in self.stand_ins.items()}
+        self._started = {name: actor.starts for name, actor in self.stand_ins.items()}
 
-    def __getitem__(self, name: str) -> Any:
-        return self._actors[name].handle
+    def __getitem__(self, name: str) -> StandIn:
+        return self.stand_ins[name]
 
 
 @pytest.fixture
