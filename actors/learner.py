@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import ray
@@ -20,11 +20,10 @@ from reprise.actors.threaded import ThreadedActor
 from reprise.core.types import Float32, Group, Int32
 from reprise.learner.publishing.report import PublishReport
 from reprise.learner.publishing.settings import PublishSettings
-from reprise.learner.settings import LearnerSettings, SaveSettings, TrainEngineSettings, WarmStartSettings
+from reprise.learner.settings import LearnerSettings, SaveSettings, TrainEngineSettings
 
 if TYPE_CHECKING:
     from reprise.learner.checkpoints.client_state import State
-    from reprise.learner.engine import Engine
     from reprise.learner.packing import Document
     from reprise.learner.train_engine import OptimizerStep, TrainEngine
 
@@ -122,23 +121,9 @@ class LearnerActor(ThreadedActor):
         (logprobs,) = self._engine.logprobs([(tokens[:1], tokens[1:])], temperature=1.0)
         return logprobs
 
-    async def warm_start(
-        self, settings: WarmStartSettings, traces: Sequence[tuple[Int32, Int32]], last: bool
-    ) -> dict[str, float]:
-        """Supervised steps on `traces`, a part of the warm start; `last` closes it."""
-        return await self._run(lambda: self._warm_start(settings, traces, last))
-
-    def _warm_start(
-        self, settings: WarmStartSettings, traces: Sequence[tuple[Int32, Int32]], last: bool
-    ) -> dict[str, float]:
-        from reprise.learner.warm_start import WarmStart
-
-        if not hasattr(self, "_warm"):
-            self._warm = WarmStart(cast("Engine", self._engine), settings)
-        metrics = self._warm.sft_steps(traces)
-        if last:
-            self._warm.finish()
-        return metrics
+    async def begin_stage(self, settings: TrainEngineSettings) -> None:
+        """Go on with a fresh optimiser of these settings; see `TrainEngine.begin_stage`."""
+        await self._run(lambda: self._engine.begin_stage(settings))
 
     async def sft_step(self, documents: Sequence[Document], lr: float) -> SftStep:
         """One supervised optimiser step."""

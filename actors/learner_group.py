@@ -19,7 +19,7 @@ from reprise.core.types import Float32, Group, Int32
 from reprise.learner.publishing.control import PublishError
 from reprise.learner.publishing.report import PublishReport
 from reprise.learner.publishing.settings import PublishSettings
-from reprise.learner.settings import SaveSettings, TrainEngineSettings, WarmStartSettings
+from reprise.learner.settings import SaveSettings, TrainEngineSettings
 
 if TYPE_CHECKING:
     from reprise.learner.checkpoints.client_state import State
@@ -64,11 +64,9 @@ class LearnerGroup:
         master = await self._meeting_point()
         await self._unhurried(LearnerActor.connect, settings, engines, workers_per_engine, master)
 
-    async def warm_start(
-        self, settings: WarmStartSettings, traces: Sequence[tuple[Int32, Int32]], last: bool
-    ) -> dict[str, float]:
-        """Supervised steps; see `learner.warm_start`."""
-        return await self._call(LearnerActor.warm_start, settings, traces, last)
+    async def begin_stage(self, settings: TrainEngineSettings) -> None:
+        """Go on with a fresh optimiser of these settings: their `STAGE_KEYS` count, the rest is as it was started."""
+        await self._call(LearnerActor.begin_stage, settings)
 
     async def sft_step(self, documents: Sequence[Document], lr: float) -> SftStep:
         """One supervised optimiser step; every rank gets all documents."""

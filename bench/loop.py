@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=SECTIONS, help="measure this part only; may be repeated")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: to see that it works, not to compare")
     parser.add_argument(
-        "--policy", type=Path, metavar="FOLDER", help="policy for `steps`; without it a short warm start makes one"
+        "--policy", type=Path, metavar="FOLDER", help="policy for `steps`; without it some supervised steps make one"
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write rows, details and seconds a part here")
     return parser

@@ -28,7 +28,7 @@ _WARM_UP = 5  # batches before the clock starts: Ray starts processes and fills 
 
 async def measure(folder: Path, quick: bool) -> list[Row]:
     """Wall time a trajectory with the recipe's groups in flight, and CPU time of all processes together."""
-    overrides = ["warm_start=null", "rollout.group_size=8"]
+    overrides = ["before=null", "rollout.group_size=8"]
     async with stack(folder, overrides, RolloutActor=InstantRolloutActor, LearnerActor=InstantLearnerActor) as running:
         await running.cluster.learner_ready()
         await running.cluster.engines_ready()

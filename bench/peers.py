@@ -40,6 +40,7 @@ from reprise.launch.recipe.loading import load
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.training.quiet import quiet_libraries
 from reprise.launch.training.rl import train
+from reprise.rewards.loading import verifiable
 from reprise.rewards.registry import build_verifiers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,7 +63,7 @@ class CheckpointingLearner(LearnerGroup):
 
 
 def warm_policy(args: argparse.Namespace) -> Path:
-    """The folder both start from: the recipe's policy after its warm start."""
+    """The folder both start from: the recipe's policy as RL begins."""
     policy = args.out / "policy"
     if not policy.exists():
         _train(args, "warm", ["steps=1", "eval.final_tasks_per_domain=1"])
@@ -129,9 +130,7 @@ def trl_settings(args: argparse.Namespace, recipe: Recipe, policy: Path) -> dict
 def run_reprise(args: argparse.Namespace, policy: Path) -> list[dict[str, Any]]:
     """The metrics of our steps."""
     if not (args.out / "reprise" / "summary.json").exists():
-        _train(
-            args, "reprise", [f"policy.path={policy.absolute()}", "warm_start=null", "eval.final_tasks_per_domain=30"]
-        )
+        _train(args, "reprise", [f"policy.path={policy.absolute()}", "before=null", "eval.final_tasks_per_domain=30"])
     lines = (args.out / "reprise" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [metrics for metrics in map(json.loads, lines) if "time/step" in metrics]
 
@@ -188,7 +187,7 @@ def main() -> None:
     args = _parser().parse_args()
     quiet_libraries()
     recipe = load(args.recipe, args.set)
-    tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
+    tasks = check_sources(recipe.data, partial(verifiable, build_verifiers(recipe.rewards)))
     if subprocess.run([args.trl_python, "-c", "import trl"], capture_output=True).returncode:
         raise UserError(
             f"{args.trl_python} cannot import trl: see the head of requirements/bench.txt, and --trl-python"
@@ -219,7 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "demo.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the recipe")
-    parser.add_argument("--policy", type=Path, help="folder to start from (default: warm-started by the recipe)")
+    parser.add_argument("--policy", type=Path, help="folder to start from (default: what the recipe makes before RL)")
     parser.add_argument("--trl-python", default=sys.executable, metavar="PATH", help="interpreter that has TRL")
     parser.add_argument("--seconds", type=float, default=170.0, help="TRL's training time")
     parser.add_argument("--checkpoint-every", type=float, default=10.0, metavar="S", help="seconds between checkpoints")

@@ -46,7 +46,7 @@ async def _size(name: str, folder: Path, repetitions: int) -> Row:
     policy = _policy(folder / name.replace(" ", ""), **SIZES[name])
     overrides = [
         f"policy.path={policy}",
-        "warm_start=null",
+        "before=null",
         "rollout.engine.kv_cache_gb=0.25",
         "rollout.engine.max_num_seqs=8",
     ]

@@ -13,7 +13,7 @@ from reprise.actors.engine_control import RayEngineControl
 from reprise.actors.learner import LearnerActor, Trained
 from reprise.actors.rollout import RolloutActor
 from reprise.core.types import Group
-from reprise.rollout.chat import ChatCodec
+from reprise.data.sft.rendering import ConversationCodec
 
 ANSWER = "42"
 _REASONING = "<think>3+9+0=12,1+2+1=04,</think>"  # with the answer 41 characters, of which marks are one token
@@ -29,14 +29,21 @@ class InstantRolloutActor(RolloutActor):
         await super().start()
 
 
+def _tokens(codec: ConversationCodec, response: str) -> list[int]:
+    """What the policy would write."""
+    said = [{"role": "user", "content": "?"}, {"role": "assistant", "content": response}]
+    encoded = codec.encode({"messages": said})
+    return encoded.ids[encoded.trainable].tolist()
+
+
 class InstantLlm:
     """Answers every request at once: right and wrong in turn, so that each group has variance."""
 
     errored = False
 
     def __init__(self, policy_dir: str) -> None:
-        codec = ChatCodec(Path(policy_dir))
-        self._responses = [codec.response_ids(f"{_REASONING}<ans>{a}</ans>").tolist() for a in (ANSWER, "41")]
+        codec = ConversationCodec(Path(policy_dir))
+        self._responses = [_tokens(codec, f"{_REASONING}<ans>{answer}</ans>") for answer in (ANSWER, "41")]
         self._version = "0"
 
     @classmethod

@@ -30,9 +30,10 @@ from reprise.actors.remote import Actor
 from reprise.actors.rollout import RolloutActor
 from reprise.actors.sampler import Finished, Sampler, TakenBatch
 from reprise.data.stream import TaskStream
-from reprise.launch.training.warm_start import warm_start
+from reprise.launch.reporting.progress import Progress
+from reprise.launch.reporting.run_folder import RunFolder
+from reprise.launch.training.before import train_before
 from reprise.rollout.admission import Admission
-from reprise.rollout.chat import ChatCodec
 from reprise.rollout.episodes.base import SampleRequest
 
 AIM = Aim(at_most=1.25)
@@ -59,9 +60,9 @@ async def measure(folder: Path, policy: Path | None, quick: bool) -> list[Row]:
     warm_steps, count = 300, 4 if quick else 8
     overrides = ["learner.lr=1e-12", "learner.schedule=constant", "learner.decay_steps=null", "learner.warmup_steps=0"]
     if policy is not None:
-        overrides += [f"policy.path={policy.absolute()}", "warm_start=null"]
+        overrides += [f"policy.path={policy.absolute()}", "before=null"]
     else:
-        overrides += [f"warm_start.steps={warm_steps}"]
+        overrides += [f"before.sft.stages.0.steps={warm_steps}"]
     async with stack(folder, overrides) as running:
         await _ready(running)
         recipe = running.recipe
@@ -72,7 +73,7 @@ async def measure(folder: Path, policy: Path | None, quick: bool) -> list[Row]:
         synchronous = await _steps(running, 0, 1000, count)
     limit = max(generate, learn)
     detail = {
-        "policy": str(policy or f"warm start of {warm_steps} steps"),
+        "policy": str(policy or f"{warm_steps} supervised steps"),
         "asynchronous": _plain(asynchronous),
         "synchronous": _plain(synchronous),
         "generate_alone_s": generate,
@@ -101,12 +102,11 @@ async def measure(folder: Path, policy: Path | None, quick: bool) -> list[Row]:
 
 
 async def _ready(running: Stack) -> None:
-    """As `launch/training/rl.py` does: the warm start runs while the engine starts, then version 0 is published."""
+    """As `launch/training/rl.py` does: what precedes RL runs while the engine starts, then version 0 is published."""
     recipe, cluster = running.recipe, running.cluster
+    run = RunFolder(running.policy_dir.parent)
+    await train_before(recipe, cluster, running.policy_dir, run, Progress("steps"))
     await cluster.learner_ready()
-    if recipe.warm_start is not None:
-        codec = ChatCodec(running.policy_dir, recipe.rollout.stop)
-        await warm_start(recipe.warm_start, recipe.seed, cluster.learner, codec, lambda done, text: None)
     await cluster.engines_ready()
     await cluster.learner.publish(0)
 

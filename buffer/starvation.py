@@ -109,11 +109,11 @@ class Streak:
         if self._groups[Reason.ZERO_VARIANCE] * 2 >= self._groups.total() and not unread:
             return (
                 "Try tasks that the policy solves sometimes but not always (easier ones if the mean score is low, "
-                "harder ones if it is high), a larger rollout.group_size, or a longer warm_start."
+                "harder ones if it is high), a larger rollout.group_size, or more supervised training before RL."
             )
         if self._trajectories["truncated"] * 2 >= total:
             return "Try a larger rollout.max_response_tokens, or buffer.truncated: keep."
-        return "Try a longer warm_start in the answer format that the verifiers read, or tasks that state it."
+        return "Try supervised training before RL in the answer format that the verifiers read, or tasks that state it."
 
     def state(self) -> StreakState:
         """A plain dictionary for `restore`."""

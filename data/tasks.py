@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -13,9 +13,6 @@ from reprise.core.json_lines import check_unicode, lines_of, parse_line
 from reprise.core.plugins import resolve
 from reprise.core.types import Task
 from reprise.data.settings import DataSettings, TaskSource
-from reprise.rewards.base import Verifier
-from reprise.rewards.loading import check_tasks
-from reprise.rewards.registry import check_task
 
 _FIELDS = {f.name for f in fields(Task)}
 _REQUIRED = ("id", "prompt", "domain", "verifier")
@@ -55,24 +52,24 @@ class TaskSets:
         return {domain: tasks[:limit] for domain, tasks in domains.items()}
 
 
-def check_sources(settings: DataSettings, verifiers: Mapping[str, Verifier]) -> TaskSets:
+def check_sources(settings: DataSettings, verifiable: Callable[[Sequence[tuple[str, Task]]], None]) -> TaskSets:
     """Reads and checks every source. Raises UserError naming the file and line (or generator and task) at fault.
 
-    Refused: a line that is not a JSON object, a missing, unknown or ill-typed field, a repeated id, a task whose
-    verifier is not in `verifiers` or could never verify it, and a training source with nothing left to train on.
+    Refused: a line that is not a JSON object, a missing, unknown or ill-typed field, a repeated id, a training source
+    with nothing left to train on, and what `verifiable` refuses: it is given all tasks, each with where it stands.
     """
     held_out: list[Task] = []
     where_held: dict[str, str] = {}
     placed: list[tuple[str, Task]] = []
     for source in settings.held_out:
-        held_out += _read_checked(source, verifiers, where_held)
+        held_out += _read_checked(source, where_held)
     placed += zip(where_held.values(), held_out, strict=True)
     prompts = {_prompt_key(task) for task in held_out}
 
     train, excluded = [], 0
     where_trained: dict[str, str] = {}
     for source in settings.train:
-        tasks = _read_checked(source, verifiers, where_trained)
+        tasks = _read_checked(source, where_trained)
         placed += ((where_trained[task.id], task) for task in tasks)
         kept = tuple(t for t in tasks if t.id not in where_held and _prompt_key(t) not in prompts)
         if not kept:
@@ -82,23 +79,19 @@ def check_sources(settings: DataSettings, verifiers: Mapping[str, Verifier]) -> 
             )
         train.append(kept)
         excluded += len(tasks) - len(kept)
-    check_tasks(verifiers, placed)
+    verifiable(placed)
     total = sum(source.weight for source in settings.train)
     weights = tuple(source.weight / total for source in settings.train)
     return TaskSets(tuple(train), weights, tuple(held_out), excluded)
 
 
-def _read_checked(source: TaskSource, verifiers: Mapping[str, Verifier], seen: dict[str, str]) -> list[Task]:
+def _read_checked(source: TaskSource, seen: dict[str, str]) -> list[Task]:
     """The source's tasks; `seen` maps each id to the place it was met, over all sources of one side."""
     tasks = []
     for where, task in _read_jsonl(Path(source.path)) if source.path is not None else _generate(source):
         if task.id in seen:
             raise UserError(f"{where}: id {task.id!r} was already used at {seen[task.id]}; give every task its own id")
         check_unicode([task.id, task.prompt], where)
-        try:
-            check_task(verifiers, task)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
         seen[task.id] = where
         tasks.append(task)
     return tasks

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 def show(
     recipe: Recipe | SftRecipe,
     plan: Plan,
-    notes: Sequence[str],
     found: Sequence[str],
     console: Console,
     data: RenderableType | None = None,
@@ -41,7 +40,7 @@ def show(
         console.print(data)
     console.rule("Plan")
     console.print(Fitted(plan_table(plan)))
-    for note in (*notes, *split_rows(plan, recipe.learner.sequence_parallel), *found):
+    for note in [*recipe.notes(), *split_rows(plan, recipe.learner.sequence_parallel), *found]:
         console.print(Text(f"Note: {printable_lines(note)}"))
     console.print("All checks passed. Nothing was started.", highlight=False)
 

@@ -33,7 +33,7 @@ def add_train(commands: Commands) -> None:
 examples:
   reprise train recipes/demo.yaml
   reprise train recipes/demo.yaml --set seed=1 --set learner.lr=5e-4 --name lr5e-4
-  reprise train recipes/demo.yaml --set policy.path=/models/my-policy --set warm_start=null
+  reprise train recipes/demo.yaml --set policy.path=/models/my-policy --set before=null
   reprise train recipes/demo.yaml --set rollout.max_staleness=0        synchronous training, for comparison
   reprise train --resume runs/demo                                     continue after Ctrl-C, a failure or a crash
   reprise train recipes/demo.yaml --dry-run --nodes 2 --node-cpus 8    plan for another cluster, of two nodes
@@ -124,23 +124,23 @@ def _dry_run(args: argparse.Namespace, recipe: Recipe | SftRecipe, opening: Open
     from reprise.launch.reporting.layout import Fitted, console
 
     if isinstance(recipe, Recipe):
-        from reprise.launch.recipe.schema import notes
         from reprise.launch.training import preflight
         from reprise.launch.training.trial import try_verifiers
 
         with planning(args) as (nodes, assumed):
             checked = preflight.check(recipe, nodes)
         found = [*checked.tasks.notes, *assumed, *try_verifiers(recipe.rewards, checked.tasks)]
-        show(recipe, checked.plan, [*notes(recipe)], found, console())
+        show(recipe, checked.plan, found, console())
         return
-    from reprise.launch.recipe import sft_schema
+    from reprise.data.sft.reading import check_records
     from reprise.launch.training import sft_preflight
+    from reprise.launch.training.conversations import load
 
     with planning(args) as (nodes, assumed):
         plan = sft_preflight.check(recipe, nodes)
-        sft_preflight.check_records(recipe)
+        check_records(recipe.sources)
     # Conversations are tokenised if the policy is there; one that a builder would make is not built.
-    data = None if recipe.policy.path is None else sft_preflight.load(recipe, Path(recipe.policy.path))
+    data = None if recipe.policy.path is None else load(recipe, Path(recipe.policy.path))
     later = "Read and tokenised once the policy, and with it the tokenizer, has been built."
     found = [*assumed, *(data.notes if data else ())]
-    show(recipe, plan, sft_schema.notes(recipe), found, console(), Fitted(data_table(data)) if data else later)
+    show(recipe, plan, found, console(), Fitted(data_table(data)) if data else later)

@@ -21,7 +21,7 @@ from reprise.learner.attention import Attend, Whole, kernel
 from reprise.learner.checkpoints import Checkpointer, load
 from reprise.learner.checkpoints.client_state import State
 from reprise.learner.heads import check_degree
-from reprise.learner.optim import attach, build_optimizer, deepspeed_config
+from reprise.learner.optim import attach, build_optimizer, deepspeed_config, set_hyperparameters
 from reprise.learner.packing import Document, Plan, document, imbalance, padding_share, plan
 from reprise.learner.policy import Policy, load_model
 from reprise.learner.reference import Reference
@@ -87,7 +87,7 @@ class Engine(TrainEngine):
             self.policy.share_head()
         degree = settings.sequence_parallel
         self_check(self.policy, self.engine, f"policy {policy_dir}", dtype, self.device, rank % degree, degree)
-        self.reset_optimizer()
+        self.begin_stage(settings)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -145,8 +145,9 @@ class Engine(TrainEngine):
             torch.distributed.all_reduce(broken, op=torch.distributed.ReduceOp.MAX)
             self._skipped.skipped(NotFinite(int(broken)), self.optimizer_steps)
 
-    def reset_optimizer(self) -> None:
-        """Forget the optimiser's moments and the step count, as if training began here."""
+    def begin_stage(self, settings: TrainEngineSettings) -> None:
+        """Train on as if training began here: no moments, no steps, and the `STAGE_KEYS` of these settings."""
+        set_hyperparameters(self.engine.basic_optimizer, settings)
         self.engine.basic_optimizer.state.clear()
         self.optimizer_steps = 0
 

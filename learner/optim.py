@@ -11,7 +11,7 @@ import torch
 from reprise.core.errors import UserError
 from reprise.learner import ranks  # noqa: F401 - sets what DeepSpeed reads when imported
 from reprise.learner.muon import Muon
-from reprise.learner.settings import LearnerSettings, TrainEngineSettings, WarmStartSettings
+from reprise.learner.settings import LearnerSettings, TrainEngineSettings
 
 from deepspeed.ops.adam import DeepSpeedCPUAdam  # isort: skip
 from deepspeed.runtime import bf16_optimizer  # isort: skip
@@ -74,12 +74,6 @@ def rl_schedule(settings: LearnerSettings) -> Schedule:
     return sft_schedule(settings.lr, settings.warmup_steps, settings.schedule, total, settings.decay_fraction)
 
 
-def warm_start_schedule(settings: WarmStartSettings) -> Schedule:
-    start = round(settings.steps * (1 - settings.decay_fraction))
-    shape = "linear" if start < settings.steps else "constant"
-    return Schedule(settings.lr, settings.warmup_steps, shape, start, settings.steps)
-
-
 # Every optimiser step is given its learning rate.
 _SET_BY_STEP = 1e-3
 
@@ -113,7 +107,7 @@ def build_optimizer(module: torch.nn.Module, settings: TrainEngineSettings, on_g
         optimizer = DeepSpeedCPUAdam(groups, lr=_SET_BY_STEP, betas=betas, eps=eps, adamw_mode=True)
     else:
         optimizer = torch.optim.AdamW(groups, _SET_BY_STEP, betas, eps, fused=on_gpu or None)
-    set_weight_decay(optimizer, settings.weight_decay)
+    set_hyperparameters(optimizer, settings)
     return optimizer
 
 
@@ -141,17 +135,15 @@ def _hidden_matrices(module: torch.nn.Module) -> list[torch.nn.Parameter]:
     return [p for p in module.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in ends]
 
 
-def set_weight_decay(optimizer: torch.optim.Optimizer, weight_decay: float) -> None:
-    """Decoupled weight decay, on matrices only."""
-    for group in optimizer.param_groups:
-        group["weight_decay"] = weight_decay if group["decays"] else 0.0
-
-
-def set_betas(optimizer: torch.optim.Optimizer, betas: tuple[float, float]) -> None:
-    """AdamW's decay rates, wherever the optimiser has them: Muon for some of its groups, SGD for none."""
+def set_hyperparameters(optimizer: torch.optim.Optimizer, settings: TrainEngineSettings) -> None:
+    """Whatever of `STAGE_KEYS` the optimiser has: Muon has betas for some of its groups, SGD for none. Weight decay is
+    decoupled, and on matrices only."""
     for group in optimizer.param_groups:
         if "betas" in group:
-            group["betas"] = betas
+            group |= {"betas": settings.betas, "eps": settings.eps}
+        if group["muon"]:
+            group["momentum"] = settings.muon_momentum
+        group["weight_decay"] = settings.weight_decay if group["decays"] else 0.0
 
 
 DeepSpeedConfig = dict[str, Any]  # JSON, by DeepSpeed's schema

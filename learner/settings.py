@@ -39,6 +39,10 @@ class CheckpointingSettings(BaseModel):
     )
 
 
+# The keys of `TrainEngineSettings` that a new stage may change on an engine that is there (`TrainEngine.begin_stage`).
+STAGE_KEYS = ("betas", "eps", "muon_momentum", "weight_decay")
+
+
 class TrainEngineSettings(BaseModel):
     """How a policy is held and stepped: ranks, memory, packing and optimiser. The same for SFT and RL."""
 
@@ -239,34 +243,6 @@ class SaveSettings(BaseModel):
     every: int = Field(20, ge=0, description="RL batches between two checkpoints; 0: none but at an early end")
     keep: int = Field(2, ge=1, description="checkpoints kept: the last ones")
     asynchronous: bool = Field(True, description="files are written during training")
-
-
-class WarmStartSettings(BaseModel):
-    """A minimal supervised stage on verified traces before RL, on the same engine with its own optimiser state."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    traces: str = Field(description="Dotted path (package.module:callable) of the generator of training traces.")
-    args: dict[str, object] = Field(default_factory=dict, description="Keyword arguments of the generator.")
-    steps: int = Field(ge=1, description="Optimiser steps.")
-    batch_size: int = Field(32, ge=1, description="Traces per optimiser step, over all ranks.")
-    lr: float = Field(3e-3, gt=0, description="Peak learning rate.")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay rates of the two moments, in [0, 1).")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay, on matrices only.")
-    warmup_steps: int = Field(20, ge=0, description="Steps over which the learning rate rises linearly to `lr`.")
-    decay_fraction: float = Field(
-        0.5, ge=0, le=1, description="Last part of the steps, over which the learning rate falls linearly to zero."
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        _check_betas(self.betas)
-        if self.warmup_steps + self.decay_fraction * self.steps > self.steps:
-            raise ValueError(
-                f"warmup_steps ({self.warmup_steps}) and decay_fraction ({self.decay_fraction}) leave no room in "
-                f"steps ({self.steps}): warmup_steps + decay_fraction x steps must be at most steps"
-            )
-        return self
 
 
 def _check_betas(betas: tuple[float, float]) -> None:

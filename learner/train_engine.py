@@ -114,6 +114,10 @@ class TrainEngine(Protocol):
         """
         ...
 
+    def begin_stage(self, settings: TrainEngineSettings) -> None:
+        """Train on as if training began here: no moments, no steps, and the `STAGE_KEYS` of these settings."""
+        ...
+
     # ---- log-probabilities and weights -------------------------------------------------------------------------------
 
     def logprobs(self, sequences: Sequence[tuple[Int32, Int32]], temperature: float | None = None) -> list[Float32]:

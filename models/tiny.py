@@ -46,7 +46,7 @@ def config(
 
     `rope_theta` is small because contexts are: a large one leaves most rotary frequencies unused within `max_tokens`
     positions. `init_std` suits the small width: with the usual 0.02, which suits widths near 1000, AdamW needs several
-    times the warm-start steps.
+    times the supervised steps.
     """
     tokenizer = character_tokenizer()
     return Qwen3Config(

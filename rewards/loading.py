@@ -9,9 +9,23 @@ from collections.abc import Callable, Mapping, Sequence
 from reprise.core.errors import UserError
 from reprise.core.types import Task
 from reprise.rewards.base import Verifier
+from reprise.rewards.registry import check_task
 
 _SHOWN = 10  # problems in one message
 _EVERY_S = 10.0  # between two lines about progress
+
+
+def verifiable(verifiers: Mapping[str, Verifier], placed: Sequence[tuple[str, Task]]) -> None:
+    """Refuse tasks, each with where it stands, that name no verifier, or whose verifier could never verify them.
+
+    UserError for the first that can be told from the task alone; else for the first ten of `check_tasks`.
+    """
+    for where, task in placed:
+        try:
+            check_task(verifiers, task)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+    check_tasks(verifiers, placed)
 
 
 def check_tasks(verifiers: Mapping[str, Verifier], placed: Sequence[tuple[str, Task]]) -> None:

@@ -28,6 +28,14 @@ SMALL: dict[str, Any] = {
     },
 }
 
+STAGE: dict[str, Any] = {
+    "name": "imitation",
+    "sources": [{"name": "sums", "generator": "recipe_files:records"}],
+    "context": 32,
+    "steps": 50,
+    "lr": 1e-3,
+}
+
 PLAIN_TEMPLATE = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
 
 
@@ -46,9 +54,14 @@ def tasks() -> list[Any]:
     return [Task(f"sum/{n}", f"{n}+1=", "addition", "exact", answer=str(n + 1)) for n in (1, 2)]
 
 
-def no_traces(seed: int, count: int) -> list[str]:
-    """What a recipe may name by mistake: it is called like a generator of traces, and gives none."""
-    return ["no trace"]
+def records() -> list[dict[str, Any]]:
+    """A conversation; a generator that an SFT recipe names."""
+    return [{"messages": [{"role": "user", "content": "1+1="}, {"role": "assistant", "content": "2"}]}]
+
+
+def no_records() -> list[str]:
+    """What a recipe may name by mistake: it is called like a generator of records, and gives none."""
+    return ["no record"]
 
 
 def build_policy(out_dir: Path, seed: int) -> Path:

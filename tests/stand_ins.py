@@ -192,6 +192,9 @@ class StandInTrainEngine(TrainEngine):
         self.optimizer_steps += 1
         return OptimizerStep(True, 1.0, lr, count, padding=0.0, imbalance=0.0)
 
+    def begin_stage(self, settings: TrainEngineSettings) -> None:
+        self.optimizer_steps = 0
+
     def logprobs(self, sequences: Sequence[tuple[Int32, Int32]], temperature: float | None = None) -> list[Float32]:
         return self._logprobs([document(*sequence) for sequence in sequences], temperature or self.temperature)
 

@@ -20,9 +20,9 @@ NAME = "reprise"
 ALLOWED: dict[str, tuple[str, ...]] = {
     "launch": ("actors", "rollout", "rewards", "sandbox", "buffer", "learner", "models", "data", "core"),
     "actors": ("rollout", "rewards", "sandbox", "buffer", "learner", "models", "data", "core"),
-    "data": ("core", "rewards"),
+    "data": ("core", "models.chat"),
     "learner": ("core", "models"),
-    "rollout": ("core", "rewards.base", "sandbox"),
+    "rollout": ("core", "rewards.base", "sandbox", "models.chat"),
     "rewards": ("core", "sandbox"),
     "buffer": ("core",),
     "models": ("core",),

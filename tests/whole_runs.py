@@ -27,7 +27,7 @@ SMALL = {
 }
 # Random weights never solve a task, so this run samples and verifies until something stops it. A few steps of imitation
 # make the first published weights others than those that the engine has loaded.
-IMITATE = {"warm_start.steps": 3, "warm_start.warmup_steps": 0}
+IMITATE = {"before.sft.stages.0.steps": 3, "before.sft.stages.0.warmup_steps": 0}
 ENDLESS = SMALL | IMITATE | {"buffer.starvation_groups": 10**9, "eval.final_tasks_per_domain": 2}
 MOTIF2 = {"policy.build": "reprise.models.motif2.build:build", "policy.build_args": "{preset: tiny}"}
 TIED = {"policy.build": "reprise.models.tiny:build", "policy.build_args": "{}"}  # a Qwen3 whose head is its embedding

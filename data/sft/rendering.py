@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import transformers
-from transformers import AutoTokenizer, GenerationConfig
 
 from reprise.core.errors import UserError
 from reprise.core.types import Bool, Int32
 from reprise.data.sft.left_out import structure
 from reprise.data.sft.records import Record
 from reprise.data.sft.settings import Turns
-from reprise.data.sft.turns import Conversation, Rendered, Span
+from reprise.data.sft.turns import Conversation, Rendered
+from reprise.models.chat import ChatTemplate, Span
 
 _TOKENIZER_SUFFIXES = (".json", ".jinja", ".model", ".txt", ".tiktoken")
 
@@ -53,17 +53,11 @@ class ConversationCodec:
 
     def __init__(self, tokenizer_folder: Path, turns: Turns = "all", rows: int | None = None) -> None:
         self.folder, self.turns, self.rows = Path(tokenizer_folder), turns, rows
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(
-            tokenizer_folder, local_files_only=True, trust_remote_code=False
-        )
-        if self._tokenizer.chat_template is None:
-            raise UserError(
-                f"{tokenizer_folder}: the tokenizer has no chat template; add chat_template.jinja to the folder"
-            )
-        self._ends = self._end_ids()
+        self._template = ChatTemplate(self.folder)
+        self._tokenizer, self._ends = self._template.tokenizer, self._template.ends
         self._left_out: dict[tuple[object, ...], str] = {}  # of conversations by their structure
         # SentencePiece-like tokenizers put a space before any text, so that pieces would not add up to the whole.
-        first = self._tokenizer.convert_ids_to_tokens(self._ids(["Hi"])[0][0])
+        first = self._tokenizer.convert_ids_to_tokens(self._template.ids(["Hi"])[0][0])
         self._in_pieces = not str(first).startswith(("▁", "Ġ"))
 
     def fingerprint(self) -> str:
@@ -86,7 +80,7 @@ class ConversationCodec:
         """Several records, each with its `where`, as `encode` does; the tokenizer works on them in parallel."""
         rendered = [self._rendered(record, where) for record, where in records]
         pieces = [piece for r in rendered for piece in self._pieces(r)]
-        tokens = iter(self._ids(pieces) if pieces else [])
+        tokens = iter(self._template.ids(pieces) if pieces else [])
         return [self._joined(r, [next(tokens) for _ in range(2 * len(r.spans) + 1)]) for r in rendered]
 
     def _rendered(self, record: Record, where: str) -> Rendered:
@@ -94,7 +88,7 @@ class ConversationCodec:
         turns = [i for i, m in enumerate(messages) if m["role"] == "assistant" and i not in untrained]
         if self.turns == "last":
             turns = turns[-1:]
-        conversation = Conversation(self._tokenizer, messages[: turns[-1] + 1], record.get("tools"), where)
+        conversation = Conversation(self._template, messages[: turns[-1] + 1], record.get("tools"), where)
         rendered = conversation.rendered(turns)
         kind = structure(record)
         if kind not in self._left_out:
@@ -158,15 +152,3 @@ class ConversationCodec:
             f"({known}), so that sampling would never stop; set eos_token in generation_config.json to the token with "
             "which the chat template ends a turn"
         )
-
-    def _end_ids(self) -> set[int]:
-        """The tokens that end a response in RL: the tokenizer's end token and those of generation_config.json."""
-        ends = {self._tokenizer.eos_token_id}
-        if (self.folder / "generation_config.json").exists():
-            eos = GenerationConfig.from_pretrained(self.folder).eos_token_id
-            ends |= set(eos) if isinstance(eos, list) else {eos}
-        return ends - {None}
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        return ids

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
-
-from transformers.utils.chat_template_utils import render_jinja_template
+from typing import NoReturn
 
 from reprise.core.errors import UserError
 from reprise.data.sft.left_out import left_out
 from reprise.data.sft.records import Message, Tool
+from reprise.models.chat import ChatTemplate, Span
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-_GENERATION = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 _WAYS_OUT = (
     "set `turns: last`, split the conversation into one record for each assistant turn, or give the tokenizer a chat "
     "template that marks assistant tokens with {% generation %}"
 )
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,44 +36,38 @@ class Rendered:
 class Conversation:
     """One record's messages, the last of which is the assistant's, and the text that the template makes of them."""
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, messages: list[Message], tools: list[Tool] | None, where: str
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._messages, self._tools, self._where = messages, tools, where
-        self._template = self._tokenizer.get_chat_template(None, tools)
-        self._marked = bool(_GENERATION.search(self._template))
+    def __init__(self, template: ChatTemplate, messages: list[Message], tools: list[Tool] | None, where: str) -> None:
+        self._template, self._messages, self._tools, self._where = template, messages, tools, where
 
     def rendered(self, turns: Sequence[int]) -> Rendered:
         """The whole text, with the turns of the assistant that these messages are, ascending, the last message among
         them. UserError if they cannot be found."""
-        text, spans = self._by_marks(turns) if self._marked else self._by_beginnings(turns)
-        return Rendered(text, spans, self._marked, self._where)
+        marked = self._template.marks_turns(self._tools)
+        text, spans = self._by_marks(turns) if marked else self._by_beginnings(turns)
+        return Rendered(text, spans, marked, self._where)
 
     def left_out(self, turns: Sequence[int]) -> str:
         """The first part of the conversation that the template leaves out, if it does (`data.sft.left_out`)."""
 
-        def render(messages: list[Message], tools: list[Tool] | None) -> str:
-            return self._render_messages(messages, tools)[0]
-
-        return left_out(self._messages, self._tools, turns, render)
+        return left_out(self._messages, self._tools, turns, self._text)
 
     def _by_beginnings(self, turns: Sequence[int]) -> tuple[str, list[Span]]:
-        text, _ = self._render(len(self._messages))
+        text = self._text(self._messages, self._tools)
         return text, [self._span(text, i) for i in turns]
 
     def _span(self, text: str, i: int) -> Span:
         """Where message i lies in the whole text."""
-        prompt, _ = self._render(i, prompt=True)
-        upto = text if i == len(self._messages) - 1 else self._render(i + 1)[0]
+        prompt = self._text(self._messages[:i], self._tools, prompt=True)
+        upto = text if i == len(self._messages) - 1 else self._text(self._messages[: i + 1], self._tools)
         if not (text.startswith(prompt) and text.startswith(upto) and upto.startswith(prompt)):
             self._rewritten(i)
         return len(prompt), len(upto)
 
     def _by_marks(self, turns: Sequence[int]) -> tuple[str, list[Span]]:
-        text, marked = self._render(len(self._messages))
+        with self._refusing():
+            text, marked = self._template.marked_text(self._messages, self._tools)
         last = len(self._messages) - 1
-        prompt, _ = self._render(last, prompt=True)
+        prompt = self._text(self._messages[:last], self._tools, prompt=True)
         if not text.startswith(prompt):
             self._rewritten(last)
         spans: list[Span] = []
@@ -106,26 +93,16 @@ class Conversation:
                 spans = [span for span in spans if span[1] <= begin or span[0] >= end]
         return text, [(begin + len(header) * text.startswith(header, begin), end) for begin, end in spans]
 
-    def _render(self, count: int, prompt: bool = False) -> tuple[str, list[Span]]:
-        """The text of the first `count` messages, and the spans that the template marks as the assistant's."""
-        return self._render_messages(self._messages[:count], self._tools, prompt)
+    def _text(self, messages: list[Message], tools: list[Tool] | None, prompt: bool = False) -> str:
+        with self._refusing():
+            return self._template.text(messages, tools, prompt)
 
-    def _render_messages(
-        self, messages: list[Message], tools: list[Tool] | None, prompt: bool = False
-    ) -> tuple[str, list[Span]]:
-        named: dict[str, Any] = {"tools": tools, **self._tokenizer.special_tokens_map}
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
         try:
-            rendered: Any = render_jinja_template(
-                conversations=[messages],
-                chat_template=self._template,
-                return_assistant_tokens_mask=self._marked,
-                add_generation_prompt=prompt,
-                **named,
-            )
+            yield
         except Exception as error:  # a template is a program and refuses messages in its own ways
             raise UserError(f"{self._where}: the chat template refuses the conversation: {error}") from error
-        texts, marked = rendered
-        return texts[0], marked[0] if marked else []
 
     def _rewritten(self, i: int) -> NoReturn:
         what = (

@@ -21,7 +21,7 @@ _PATIENCE_S = 2.0  # the learner stands still meanwhile; a full engine may be fu
 
 
 async def sampled_mismatch(
-    fleet: Fleet, learner: LearnerGroup, task: Task, *, group_size: int, version: int
+    fleet: Fleet, learner: LearnerGroup, task: Task, group_size: int, version: int
 ) -> dict[str, float]:
     """`policy/mismatch_kl` and `policy/mismatch_abs` over `group_size` short responses; see learner/metrics.py.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from reprise.core.errors import RunError
 from reprise.core.types import Task, Trajectory
 from reprise.rollout.episodes.base import SampleRequest, TaskDoesNotFit
 
+_TASKS = 8
 _RESPONSE_TOKENS = 256  # enough to see a disagreement; long responses would keep the run waiting
 
 
@@ -21,13 +23,14 @@ class MismatchError(RunError):
 
 
 async def probe(
-    fleet: Fleet, learner: LearnerGroup, tasks: Sequence[Task], *, group_size: int, version: int, limit: float
+    fleet: Fleet, learner: LearnerGroup, tasks: Iterable[Task], group_size: int, version: int, limit: float
 ) -> float:
     """Mean absolute difference, nats a token, between the engines' log-probabilities and the learner's.
 
-    Responses to `tasks` are sampled as in training, all at once and of at most 256 tokens. Raises `MismatchError` above
-    `limit`.
+    Responses to the first eight `tasks` are sampled as in training, all at once and of at most 256 tokens. Raises
+    `MismatchError` above `limit`.
     """
+    chosen = list(islice(tasks, _TASKS))
 
     async def sampled(task: Task) -> Sequence[Trajectory]:
         request = SampleRequest(task, f"{task.id}#probe", version, group_size, max_tokens=_RESPONSE_TOKENS)
@@ -36,10 +39,10 @@ async def probe(
         except TaskDoesNotFit:
             return ()  # counted by the fleet
 
-    trajectories = [t for group in await asyncio.gather(*map(sampled, tasks)) for t in group]
+    trajectories = [t for group in await asyncio.gather(*map(sampled, chosen)) for t in group]
     if not trajectories:
         raise RunError(
-            f"the prompts of {len(tasks)} tasks leave no tokens for a response in rollout.engine.max_model_len"
+            f"the prompts of {len(chosen)} tasks leave no tokens for a response in rollout.engine.max_model_len"
         )
     ours = await learner.logprobs([(t.prompt_ids, t.response_ids) for t in trajectories])
     differences = np.concatenate(

@@ -11,6 +11,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from reprise.launch.recipe.base import RunRecipe
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.yaml_tree import Keys
 
@@ -40,7 +41,7 @@ def keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[Key]:
         description = field.description or (_summary(inner) if inner else "")
         kind = {"": "section", "[]": "a list", ".*": "a mapping of names"}[suffix] if inner else takes(field)
         yield Key(path + suffix, kind, _default(field), description)
-        if inner is not None:
+        if inner is not None and not issubclass(inner, RunRecipe):  # one within another: its keys are listed by itself
             yield from keys(inner, f"{path}{suffix}.")
 
 

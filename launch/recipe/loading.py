@@ -1,8 +1,9 @@
 """From YAML files and `--set` to a `Recipe`.
 
 `extends: other.yaml` (a path relative to the file) starts from another recipe; the file's own keys are merged over it,
-mapping by mapping, and a list replaces a list. `--set a.b.c=value` is merged last. Every value remembers where it was
-written, so that an error can say so.
+mapping by mapping, and a list replaces a list. `before: {sft: other.yaml}` puts the values of that file, an SFT recipe,
+in the place of its path. `--set a.b.c=value` is merged last. Every value remembers where it was written, so that an
+error can say so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from reprise.core.errors import UserError
 from reprise.core.hints import nearest
+from reprise.launch.recipe.before import completed
 from reprise.launch.recipe.problems import explain, of_other_kind
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.secrets import refuse_secrets
@@ -28,8 +30,10 @@ INSTEAD_OF: dict[Keys, tuple[Keys, ...]] = {
     ("policy", "path"): (("policy", "build"), ("policy", "build_args")),
     ("policy", "build"): (("policy", "path"), ("policy", "build_args")),
 }
+_SFT = ("before", "sft")
 
 R = TypeVar("R", bound=BaseModel)
+Layer = tuple[Mapping[str, object], Origins]
 
 
 class _Dumper(yaml.SafeDumper):
@@ -93,15 +97,14 @@ def load_rewards(
         raise UserError("\n".join(explain(error, origins))) from None
 
 
-def _resolved(
-    chain: Sequence[tuple[Mapping[str, object], Origins]], overrides: Sequence[str]
-) -> tuple[dict[str, object], Origins]:
+def _resolved(chain: Sequence[Layer], overrides: Sequence[str] = ()) -> tuple[dict[str, object], Origins]:
     values: dict[str, object] = {}
     origins: Origins = {}
-    for layer, layer_origins in chain:
-        values = _lay(layer, layer_origins, values, origins)
+    for layer in chain:
+        values = _lay(*layer, values, origins)
     for override in overrides:
-        values = _lay(*_override(override, values), values, origins)
+        for layer in _with_stage(*_override(override, values), Path()):
+            values = _lay(*layer, values, origins)
     return values, origins
 
 
@@ -110,6 +113,13 @@ def validate(values: Mapping[str, object], origins: Origins, kind: type[R] = Rec
     if (other := of_other_kind(values, origins, kind)) is not None:
         raise UserError(other)
     refuse_secrets(values, origins)
+    if issubclass(kind, Recipe) and isinstance(sft := _get(values, _SFT), Mapping):
+        rl = _validated({**values, "before": None}, origins, kind).model_dump(mode="json")
+        values = _over(values, {"before": {"sft": completed(sft, rl)}})
+    return _validated(values, origins, kind)
+
+
+def _validated(values: Mapping[str, object], origins: Origins, kind: type[R]) -> R:
     try:
         # Read as JSON because only there does pydantic's strict mode take a list for a tuple and a word for an enum.
         return kind.model_validate_json(json.dumps(values), strict=True)
@@ -123,30 +133,42 @@ def to_yaml(recipe: BaseModel, encoding: str = "utf-8") -> str:
     return yaml.dump(recipe.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=utf_8, width=120)
 
 
-def _chain(path: Path) -> list[tuple[dict[str, object], Origins]]:
-    """The files of `extends`, the base first. The run is named after the last file unless that one names it."""
-    chain: list[tuple[dict[str, object], Origins]] = []
+def _chain(path: Path, asked_by: str = "", stage: bool = False) -> list[Layer]:
+    """The files of `extends`, the base first. The run is named after the last file unless that one names it. A `stage`
+    is the SFT recipe of another."""
+    chain: list[Layer] = []
     seen: list[Path] = []
-    asked_by = ""
     while True:
         if path.resolve() in seen:
             circle = " -> ".join(p.name for p in [*seen, path])
-            raise UserError(f"{asked_by}: `extends` goes round in a circle: {circle}; a base must not extend its heir")
+            raise UserError(f"{asked_by} goes round in a circle: {circle}; a base must not extend its heir")
         seen.append(path.resolve())
         values, origins = _read(path, asked_by)
         base = values.pop("extends", None)
         values.setdefault("name", path.stem)
-        chain.append((values, origins))
+        chain = [*([(values, origins)] if stage else _with_stage(values, origins, path.parent)), *chain]
         if base is None:
-            return chain[::-1]
-        asked_by = origins[("extends",)]
+            return chain
+        asked_by = f"{origins[('extends',)]}: `extends`"
         if not isinstance(base, str):
-            raise UserError(f"{asked_by}: `extends` takes the path of one recipe, relative to this file, not {base!r}")
+            raise UserError(f"{asked_by} takes the path of one recipe, relative to this file, not {base!r}")
         path = path.parent / base
 
 
+def _with_stage(values: Mapping[str, object], origins: Origins, folder: Path) -> list[Layer]:
+    """A layer with the SFT recipe whose path `before.sft` is, relative to `folder`, in its place: instead of all that
+    lower layers say there."""
+    if not isinstance(path := _get(values, _SFT), str):
+        return [(values, origins)]
+    at = origins[_SFT]
+    stage, stage_origins = _resolved(_chain(folder / path, f"{at}: `before.sft`", stage=True))
+    without: Layer = ({"before": None}, {("before",): at})
+    within = {(*_SFT, *keys): origin for keys, origin in stage_origins.items()}
+    return [without, (_over(values, {"before": {"sft": stage}}), origins | within)]
+
+
 def _read(path: Path, asked_by: str) -> tuple[dict[str, object], Origins]:
-    asked = f"{asked_by}: `extends`: " if asked_by else ""
+    asked = f"{asked_by}: " if asked_by else ""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

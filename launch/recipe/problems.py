@@ -26,11 +26,10 @@ REFUSED = {
         "the samples would not be the policy's own; put what should be rewarded into a verifier",
     ),
 }
-# Keys of earlier versions, and where what they said is said now.
+# Keys of earlier versions, and how what they said is said now.
 MOVED = {
-    "rewards.workers": "rewards.verifiers.<name>.workers",
-    "rewards.timeout_s": "rewards.verifiers.<name>.deadline_s",
-    "cluster.verifier_cpus": "rewards.verifiers.<name>.cpus",
+    "warm_start": "what comes before RL is an SFT recipe: write before: {sft: its_path.yaml} "
+    "(recipes/demo_before.yaml is one), or before: null for nothing",
 }
 # Keys by which one sees that a recipe is of the other kind.
 OTHER_KIND = {
@@ -42,6 +41,7 @@ HINTS = {
     "rollout.temperature": "at 0 all samples of a group would be equal, and there would be nothing to compare",
     "steps": "to have a policy evaluated, take steps=1: pass@1 is measured before the step and after it",
     "rollout.group_size": "a group of one has no other response to be compared with",
+    "before.sft": "give the path of an SFT recipe, relative to this file, or its keys",
 }
 
 
@@ -52,7 +52,8 @@ def explain(error: ValidationError, origins: Origins, root: type[BaseModel] = Re
         kind, context = detail["type"], detail.get("ctx", {})
         if kind == "contradiction":
             for found in context["found"]:
-                yield _line(_blamed([tuple(key.split(".")) for key in found.keys], origins), found.message, origins)
+                blamed = _blamed([(*path, *_path_of(key)) for key in found.keys], origins)
+                yield _line(blamed, f"{dotted(path)}: {found.message}" if path else found.message, origins)
         elif kind == "extra_forbidden":
             yield _line(path, f"{dotted(path)}: {_unknown(path, root)}", origins)
         elif kind == "missing":
@@ -90,6 +91,10 @@ def _line(path: Keys, message: str, origins: Origins) -> str:
     return f"{place}: {message}" if place else message
 
 
+def _path_of(key: str) -> Keys:
+    return tuple(int(part) if part.isdecimal() else part for part in key.split("."))
+
+
 def _blamed(paths: Sequence[Keys], origins: Origins) -> Keys:
     """Of keys that contradict each other the one to point at: one that --set changed, else one that a file sets."""
     changed = (path for path in paths if where(path, origins).startswith("--set"))
@@ -103,7 +108,7 @@ def _unknown(path: Keys, root: type[BaseModel]) -> str:
     if name in REFUSED:
         return f"refused: {REFUSED[name]}"
     if dotted(path) in MOVED:
-        return f"no such key any more; each verifier has its own: {MOVED[dotted(path)]}"
+        return f"no such key any more; {MOVED[dotted(path)]}"
     model = model_at(path[:-1], root)
     siblings = list(model.model_fields) if model else []
     if (beside := nearest(name, siblings, 0.6)) is not None:

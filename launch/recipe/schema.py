@@ -1,55 +1,37 @@
-"""The recipe: every number of a run, composed of each room's own settings, and what must hold between rooms."""
+"""The RL recipe: every number of a run, composed of each package's own settings, and what must hold between them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from reprise.buffer.reuse_notes import reuse_notes
 from reprise.buffer.settings import BufferSettings
 from reprise.core.errors import UserError
 from reprise.core.transport import Places, transport_class
 from reprise.data.settings import DataSettings
+from reprise.launch.recipe.base import Contradiction, RunRecipe
+from reprise.launch.recipe.before import BeforeSettings, differences
 from reprise.launch.recipe.settings import ClusterSettings, EvalSettings, TrackingSettings
 from reprise.learner.objective_notes import objective_notes
 from reprise.learner.publishing.settings import PublishSettings
-from reprise.learner.settings import LOSSES, LearnerSettings, SaveSettings, WarmStartSettings
+from reprise.learner.settings import LOSSES, LearnerSettings, SaveSettings
 from reprise.models.policy import starts_random
-from reprise.models.settings import PolicySettings
 from reprise.rewards.settings import RewardSettings
 from reprise.rollout.settings import RolloutSettings
 
 
-class Contradiction(NamedTuple):
-    """Two rooms' settings that cannot both hold: the keys concerned, the first to blame, and what would be right."""
+class Recipe(RunRecipe):
+    """A whole RL run."""
 
-    keys: tuple[str, ...]
-    message: str
-
-
-class Recipe(BaseModel):
-    """A whole run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        max_length=200,
-        description="the run's folder below `runs_dir`; the recipe file's name if left out",
-    )
-    seed: int = Field(0, ge=0, lt=2**31, description="seeds task order, sampling, warm start and initial weights")
     steps: int = Field(ge=1, description="RL batches; each publishes one policy version")
-    runs_dir: str = Field("runs", min_length=1, description="folder of all runs; relative to the working directory")
-    policy: PolicySettings
     data: DataSettings
     rewards: RewardSettings
     buffer: BufferSettings
     rollout: RolloutSettings = RolloutSettings()
     learner: LearnerSettings = LearnerSettings()
-    warm_start: WarmStartSettings | None = Field(None, description="a supervised stage before RL; null: none")
+    before: BeforeSettings | None = Field(None, description="supervised stages before RL, in the same run; null: none")
     weights: PublishSettings = PublishSettings()
     checkpoints: SaveSettings = SaveSettings()
     eval: EvalSettings = EvalSettings()
@@ -63,26 +45,21 @@ class Recipe(BaseModel):
 
     @property
     def learner_settings(self) -> LearnerSettings:
-        """The learner's, with what it leaves to other rooms filled in."""
+        """The learner's, with what it leaves to other sections filled in."""
         learner = self.learner
         if learner.max_length is None and (learner.loss == "dr_grpo" or learner.loss not in LOSSES):
             return learner.model_copy(update={"max_length": self.rollout.max_response_tokens})
         return learner
 
-    @model_validator(mode="after")
-    def _rooms_agree(self) -> Self:
-        found = list(contradictions(self))
-        if found:
-            messages = "; ".join(c.message for c in found)
-            raise PydanticCustomError("contradiction", "{messages}", {"messages": messages, "found": found})
-        return self
+    def contradictions(self) -> Iterator[Contradiction]:
+        yield from _lengths(self)
+        yield from _batches(self)
+        yield from _devices(self)
+        if self.before is not None:
+            yield from differences(self.before.sft, self)
 
-
-def contradictions(recipe: Recipe) -> Iterator[Contradiction]:
-    """What is wrong between rooms; each room has already checked its own keys."""
-    yield from _lengths(recipe)
-    yield from _batches(recipe)
-    yield from _devices(recipe)
+    def notes(self) -> list[str]:
+        return _notes(self)
 
 
 def _lengths(recipe: Recipe) -> Iterator[Contradiction]:
@@ -152,8 +129,7 @@ def _devices(recipe: Recipe) -> Iterator[Contradiction]:
         yield from (Contradiction(*problem) for problem in transport.problems(places))
 
 
-def notes(recipe: Recipe) -> list[str]:
-    """What is allowed but worth knowing before hours are spent; shown by `--dry-run` and at the start of a run."""
+def _notes(recipe: Recipe) -> list[str]:
     learner, buffer, rollout = recipe.learner, recipe.buffer, recipe.rollout
     found = []
     if not learner.clipping_is_active:
@@ -181,8 +157,11 @@ def notes(recipe: Recipe) -> list[str]:
         )
     if recipe.data.held_out and recipe.eval.every > recipe.steps:
         found.append(f"eval.every {recipe.eval.every} is above steps {recipe.steps}: evaluated only before and after.")
-    if recipe.warm_start is None and starts_random(recipe.policy):
-        found.append("The policy is built and there is no warm_start: from random weights RL finds little to reward.")
+    if recipe.before is None and starts_random(recipe.policy):
+        found.append(
+            "The policy is built, and nothing trains it before RL (`before`): from random weights RL finds little to "
+            "reward."
+        )
     if "max_response_tokens" not in rollout.model_fields_set:
         found.append(
             f"rollout.max_response_tokens is not set: responses are cut off at {rollout.max_response_tokens} tokens, "

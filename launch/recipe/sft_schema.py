@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from reprise.data.sft.schedules import largest_context
 from reprise.data.sft.settings import Context, EvalSource, Mixture, Overlong, Turns, check_names
-from reprise.launch.recipe.schema import Contradiction
+from reprise.launch.recipe.base import Contradiction, RunRecipe
 from reprise.launch.recipe.settings import LearnerPlaces, TrackingSettings
 from reprise.learner.settings import SaveSettings, TrainEngineSettings
-from reprise.models.settings import PolicySettings
 
 
 class StageSettings(Mixture):
@@ -86,19 +84,9 @@ class SftSaveSettings(SaveSettings):
     )
 
 
-class SftRecipe(BaseModel):
+class SftRecipe(RunRecipe):
     """A whole supervised run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        max_length=200,
-        description="the run's folder below `runs_dir`; the recipe file's name if left out",
-    )
-    seed: int = Field(0, ge=0, lt=2**31, description="seeds the order of conversations and initial weights")
-    runs_dir: str = Field("runs", min_length=1, description="folder of all runs; relative to the working directory")
-    policy: PolicySettings
     temperature: float = Field(
         1.0, gt=0, description="by which logits are divided: the temperature at which RL will sample"
     )
@@ -109,47 +97,41 @@ class SftRecipe(BaseModel):
     tracking: TrackingSettings = TrackingSettings()
     cluster: LearnerPlaces = LearnerPlaces()
 
-    @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
-        found = list(contradictions(self))
-        if found:
-            messages = "; ".join(c.message for c in found)
-            raise PydanticCustomError("contradiction", "{messages}", {"messages": messages, "found": found})
-        return self
+    @property
+    def sources(self) -> list[EvalSource]:
+        """Of all conversations, held out and trained on."""
+        return [*self.eval.sources, *(source for stage in self.stages for source in stage.sources)]
 
     @property
     def largest_context(self) -> int:
         """The longest conversation of any stage, tokens."""
         return max(stage.largest_context for stage in self.stages)
 
+    def contradictions(self) -> Iterator[Contradiction]:
+        names = [stage.name for stage in self.stages]
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                yield Contradiction(("stages",), f"stages: two are called {name!r}; metrics could not tell them apart")
+        budget = self.learner.token_budget
+        for number, stage in enumerate(self.stages):
+            if stage.largest_context > budget:
+                yield Contradiction(
+                    (f"stages.{number}.context", "learner.token_budget"),
+                    f"learner.token_budget {budget} is below the context {stage.largest_context} of stage "
+                    f"{stage.name}: the longest conversation fits no row; raise the one or lower the other",
+                )
+            if stage.batch_size < self.learner.data_parallel:
+                yield Contradiction(
+                    (f"stages.{number}.batch_size", "learner.world_size"),
+                    f"batch_size {stage.batch_size} of stage {stage.name} is below the {self.learner.data_parallel} "
+                    "data-parallel ranks (learner.world_size / learner.sequence_parallel): some would have nothing to "
+                    "do",
+                )
 
-def contradictions(recipe: SftRecipe) -> Iterator[Contradiction]:
-    """What is wrong between sections; each has already checked its own keys."""
-    names = [stage.name for stage in recipe.stages]
-    for name in dict.fromkeys(names):
-        if names.count(name) > 1:
-            yield Contradiction(("stages",), f"stages: two are called {name!r}; metrics could not tell them apart")
-    budget = recipe.learner.token_budget
-    for number, stage in enumerate(recipe.stages):
-        if stage.largest_context > budget:
-            yield Contradiction(
-                (f"stages.{number}.context", "learner.token_budget"),
-                f"learner.token_budget {budget} is below the context {stage.largest_context} of stage {stage.name}: "
-                "the longest conversation fits no row; raise the one or lower the other",
-            )
-        if stage.batch_size < recipe.learner.data_parallel:
-            yield Contradiction(
-                (f"stages.{number}.batch_size", "learner.world_size"),
-                f"batch_size {stage.batch_size} of stage {stage.name} is below the {recipe.learner.data_parallel} "
-                "data-parallel ranks (learner.world_size / learner.sequence_parallel): some would have nothing to do",
-            )
-
-
-def notes(recipe: SftRecipe) -> list[str]:
-    """What is allowed but worth knowing; shown by `--dry-run` and at the start of a run."""
-    found = []
-    if not recipe.eval.sources:
-        found.append("eval.sources is empty: forgetting is not measured.")
-    if not recipe.checkpoints.every:
-        found.append("checkpoints.every is 0: a run that is killed (SIGKILL) starts from the beginning.")
-    return found
+    def notes(self) -> list[str]:
+        found = []
+        if not self.eval.sources:
+            found.append("eval.sources is empty: forgetting is not measured.")
+        if not self.checkpoints.every:
+            found.append("checkpoints.every is 0: a run that is killed (SIGKILL) starts from the beginning.")
+        return found

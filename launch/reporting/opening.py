@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import threading
 import time
 from collections.abc import Callable
 
-from reprise.core.errors import UserError
 from reprise.launch.reporting.durations import duration
 
 
@@ -36,18 +33,3 @@ class Opening:
         """The same of a command whose output is a document: beside it, and only where somebody watches."""
         if sys.stderr.isatty():
             print(text, file=sys.stderr, flush=True)
-
-
-def refuse_beside_a_loop(command: str) -> None:
-    """`UserError` where a run could not have an event loop of its own, or could not be interrupted."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        if threading.current_thread() is threading.main_thread():
-            return
-        where = "in a thread: a run is interrupted by signals, which only the main one gets"
-    else:
-        where = "where an event loop runs, as in a notebook: a run has its own"
-    raise UserError(
-        f"train() cannot be called {where}; start `{command} RECIPE` as a process (in Jupyter: !{command} …)"
-    )

@@ -56,7 +56,7 @@ class Progress(Screen):
         self._line(f"{name}{f' ({total} steps)' if total else ''}")
 
     def advance(self, done: int, text: str = "") -> None:
-        """`done` of the phase's total are done; for phases other than RL (warm-start steps, evaluated responses)."""
+        """`done` of the phase's total are done; for phases other than RL (steps before RL, evaluated responses)."""
         self._done = done
         self._bar.update(self._task, completed=done, text=text)
         if self._line_is_due(at_once=done == self._total):

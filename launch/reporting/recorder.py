@@ -11,7 +11,7 @@ from reprise.actors.fleet import FleetStats
 from reprise.actors.learner import Trained
 from reprise.actors.sampler import Finished, TakenBatch
 from reprise.data.tasks import TaskSets
-from reprise.launch.recipe.schema import Recipe, notes
+from reprise.launch.recipe.schema import Recipe
 from reprise.launch.reporting.evaluated import Evaluated
 from reprise.launch.reporting.metrics import RL_NAMES
 from reprise.launch.reporting.opening import Opening
@@ -47,7 +47,7 @@ def phases(recipe: Recipe, resumed: bool) -> list[str]:
     """Those that a run will have, in order; a resumed one starts where the first had been warmed up and evaluated."""
     once = [
         name
-        for name, wanted in (("warm start", recipe.warm_start), ("before-eval", recipe.data.held_out))
+        for name, wanted in (("warm start", recipe.before), ("before-eval", recipe.data.held_out))
         if wanted and not resumed
     ]
     return ["set-up", *once, "RL", *(["after-eval"] if recipe.data.held_out else []), "export"]
@@ -69,13 +69,12 @@ class Recorder(RunRecorder[Summary]):
             Summary(run.name),
             command="train",
             names=RL_NAMES,
-            phases=phases(recipe, resumed),
-            notes=notes(recipe),
+            phases=phases(recipe, resumed and not run.stopped_before_rl),
             resumed=resumed,
             opening=opening,
             final=recipe.steps,
         )
-        if resumed:
+        if self.checkpoint is not None:
             run.drop_samples("after")
         self._timeline = Timeline()
         self._engines = [f"engine {i}" for i in range(recipe.rollout.engines)]
@@ -123,12 +122,12 @@ class Recorder(RunRecorder[Summary]):
         self.summary.steps = step
         self.warned([f"resumed from the checkpoint of step {step}: counts and times below are of what came after it"])
 
-    def tasks(self, tasks: TaskSets) -> None:
-        """The tasks of the run, as they were read."""
+    def tasks(self, tasks: TaskSets, found: Sequence[str] = ()) -> None:
+        """The tasks of the run, as they were read, and what was found in trying their verifiers."""
         self.summary.tasks = {
             "train": sum(map(len, tasks.train)), "held_out": len(tasks.held_out), "excluded": tasks.excluded
         }  # fmt: skip
-        for note in tasks.notes:
+        for note in [*tasks.notes, *found]:
             self.progress.note(note)
 
     def trained(self, step: int, batch: TakenBatch, trained: Trained) -> None:

@@ -96,12 +96,17 @@ class RunFolder:
 
     @property
     def reference(self) -> Path:
-        """The policy as RL began, where a warm start came before and the objective has a KL term."""
+        """The policy as RL began, where supervised stages came before and the objective has a KL term."""
         return self.path / "policy-reference"
 
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    @property
+    def checkpoints_before(self) -> Path:
+        """Checkpoints of what comes before RL."""
+        return self.path / "checkpoints-before"
 
     @property
     def policy(self) -> Path:
@@ -113,16 +118,31 @@ class RunFolder:
         """One file for each actor: what it and its libraries wrote. Ray's own below `ray`, where a run has failed."""
         return self.path / "logs"
 
-    def last_checkpoint(self, every: int) -> Path:
-        """The last complete checkpoint. `UserError` if there is none; `every` is the recipe's, for its words."""
+    def latest_checkpoint(self) -> Path | None:
+        """The last complete checkpoint, of RL or else of what comes before it."""
         from reprise.learner.checkpoints.folder import latest  # imports torch, for which a report need not wait
 
-        found = latest(self.checkpoints)
+        return latest(self.checkpoints) or latest(self.checkpoints_before)
+
+    @property
+    def stopped_before_rl(self) -> bool:
+        """Whether it continues with what comes before RL: that has a checkpoint, and RL has none."""
+        found = self.latest_checkpoint()
+        return found is not None and found.parent == self.checkpoints_before
+
+    def last_checkpoint(self, every: int) -> Path:
+        """The same; `UserError` if there is none. `every` is the recipe's, for its words."""
+        found = self.latest_checkpoint()
         if found is None:
             raise UserError(
                 f"{self.path} has no complete checkpoint to go on from (checkpoints.every is {every}); start a new run"
             )
         return found
+
+    def forget_rl(self) -> None:
+        """Remove what has been told of RL, which begins anew."""
+        for file in (self.metrics, self.samples):
+            file.unlink(missing_ok=True)
 
     def add_samples(self, samples: Iterable[Sample]) -> None:
         """Append samples to `samples.jsonl`. A lone surrogate in model text becomes its JSON escape."""

@@ -20,7 +20,7 @@ from reprise.launch.reporting.report import write_report
 from reprise.launch.reporting.run_folder import RunFolder
 from reprise.launch.reporting.run_summary import RunSummary
 from reprise.launch.reporting.tracking import Tracker
-from reprise.learner.checkpoints.folder import latest, step_of
+from reprise.learner.checkpoints.folder import step_of
 
 # Seconds between two writings of summary.json during the run, or so often the time that the last one took.
 _SUMMARY_EVERY_S, _SUMMARY_SHARE = 2.0, 50
@@ -35,6 +35,7 @@ class RunRecorder(Generic[S]):
     names        of the metrics that a line may have
     final        the run's last step, if the evaluation after it is made once more by a resumed run
     checkpoint   what a resumed run continues from. Its lines that are later are removed: they will be written again.
+                 None also where RL has none yet, so that the run continues with what comes before RL
     earlier      the lines of metrics.jsonl that a resumed run keeps
     evaluated_at the step of the last evaluation during the run; -1: none yet
     """
@@ -48,7 +49,6 @@ class RunRecorder(Generic[S]):
         command: str,
         names: Names,
         phases: Sequence[str],
-        notes: Sequence[str],
         resumed: bool,
         opening: Opening | None,
         final: int | None = None,
@@ -56,6 +56,9 @@ class RunRecorder(Generic[S]):
         opening = opening or Opening()
         self.run, self.summary, self._command = run, summary, command
         refuse_if_written(run.metrics)
+        if resumed and run.stopped_before_rl:
+            run.forget_rl()
+            resumed = False
         self.checkpoint = run.last_checkpoint(recipe.checkpoints.every) if resumed else None
         resumed_at = None if self.checkpoint is None else step_of(self.checkpoint)
         self.earlier: list[dict[str, Any]] = [] if resumed_at is None else cut_after(run.metrics, resumed_at, final)
@@ -70,7 +73,7 @@ class RunRecorder(Generic[S]):
         self._tokens = 0
         self._failures: dict[str, float] = {}
         write_atomically(run.recipe, to_yaml(recipe))
-        for note in notes:
+        for note in recipe.notes():
             self.progress.note(note)
 
     def __enter__(self) -> Self:
@@ -129,7 +132,7 @@ class RunRecorder(Generic[S]):
             self.summary.finished()
         else:
             self.summary.failed(error)
-        checkpoint = latest(self.run.checkpoints) if error is not None else None
+        checkpoint = self.run.latest_checkpoint() if error is not None else None
         if checkpoint is not None:
             self.summary.resume = f"reprise {self._command} --resume {shown(self.run.path)}"
         self.progress.close()
@@ -149,4 +152,5 @@ class RunRecorder(Generic[S]):
         if self.run.report.exists():
             self.progress.print(f"report   {self.run.report}")
         if checkpoint is not None:
-            self.progress.print(f"resume   {self.summary.resume}   (from step {step_of(checkpoint)})")
+            before = " before RL" if self.run.stopped_before_rl else ""
+            self.progress.print(f"resume   {self.summary.resume}   (from step {step_of(checkpoint)}{before})")

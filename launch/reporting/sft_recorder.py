@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from reprise.actors.learner import SftStep
 from reprise.launch.curriculum import SftBatch, SftData
-from reprise.launch.recipe.sft_schema import SftRecipe, notes
+from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.metrics import SFT_NAMES, is_evaluation
 from reprise.launch.reporting.opening import Opening
 from reprise.launch.reporting.run_folder import RunFolder
@@ -30,7 +30,6 @@ class SftRecorder(RunRecorder[SftSummary]):
             command="sft",
             names=SFT_NAMES,
             phases=PHASES,
-            notes=notes(recipe),
             resumed=resumed,
             opening=opening,
         )

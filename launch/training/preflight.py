@@ -9,29 +9,30 @@ import os
 import shutil
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
 from reprise.core.files import absence, dangling
-from reprise.core.plugins import resolve
 from reprise.core.printable import printable
 from reprise.core.types import Task
 from reprise.data.tasks import TaskSets, check_sources
-from reprise.data.traces import Trace
 from reprise.launch.placement.fit import check_engine, check_fit
 from reprise.launch.placement.machine import check_shared_memory, check_temporary_folder
 from reprise.launch.placement.memory import PolicySize, gib, policy_size
-from reprise.launch.placement.nodes import Node, Plan, local_nodes
+from reprise.launch.placement.nodes import Node, Plan, local_nodes, on_a_cluster
 from reprise.launch.placement.plan import plan
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.settings import LearnerPlaces
 from reprise.launch.training.prompts import check_prompts
+from reprise.launch.training.trial import try_verifiers
 from reprise.learner.heads import heads_of
-from reprise.learner.settings import LOSSES, SaveSettings, TrainEngineSettings, WarmStartSettings
+from reprise.learner.settings import LOSSES, SaveSettings, TrainEngineSettings
 from reprise.models.policy import check_policy, policy_config, read_config
+from reprise.rewards.loading import verifiable
 from reprise.rewards.registry import build_verifiers
 from reprise.rollout.engine import engine_class
 from reprise.rollout.entry_points import check_entry_points
@@ -47,10 +48,33 @@ _FLASH_WIDTH = 256
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """A recipe that may start: its tasks, read and checked, and where its actors go."""
+    """A recipe that may start: its tasks, read and checked, where its actors go, and what was found on the way."""
 
     tasks: TaskSets
     plan: Plan
+    notes: Sequence[str] = ()
+
+
+def check_here(recipe: Recipe) -> Preflight | None:
+    """Before Ray takes its seconds: all checks, and an answer for every verifier to try it on. None on a cluster, whose
+    nodes may have what this one lacks."""
+    if on_a_cluster():
+        return None
+    ready = check(recipe, local_nodes())
+    return replace(ready, notes=try_verifiers(recipe.rewards, ready.tasks))
+
+
+def placed(recipe: Recipe, nodes: Sequence[Node], checked: Preflight | None) -> Preflight:
+    """With Ray's nodes: what was checked before, placed on them; on a cluster all checks."""
+    if checked is None:
+        return check(recipe, nodes)
+    size = None if recipe.policy.path is None else policy_size(Path(recipe.policy.path))
+    return replace(checked, plan=plan(recipe, nodes, size))
+
+
+def plan_of(recipe: Recipe, ready: Preflight, folder: Path) -> Plan:
+    """The plan now that the policy's folder is there; one that was built for the run is checked."""
+    return ready.plan if recipe.policy.path else check_folder(recipe, ready.plan.nodes, folder, ready.tasks)
 
 
 def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
@@ -63,10 +87,12 @@ def check(recipe: Recipe, nodes: Sequence[Node]) -> Preflight:
     check_engine(recipe, config)
     check_kernel(recipe.learner, recipe.cluster, recipe.policy.dtype, config)
     check_loss(recipe.learner.loss)
-    tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
+    tasks = check_sources(recipe.data, partial(verifiable, build_verifiers(recipe.rewards)))
     check_domains([*(task for source in tasks.train for task in source), *tasks.held_out])
-    if recipe.warm_start is not None:
-        check_traces(recipe.warm_start, recipe.seed)
+    if recipe.before is not None:
+        from reprise.data.sft.reading import check_records  # imports HF datasets, which takes seconds
+
+        check_records(recipe.before.sft.sources)
     placed = plan(recipe, nodes)
     rank_0 = placed.nodes[placed.of("learner")[0].node]
     if recipe.cluster.learner_port is not None and rank_0.host == nodes[0].host:
@@ -150,21 +176,6 @@ def check_domains(tasks: Sequence[Task]) -> None:
                 "slashes and control characters that is neither 'mean' nor 'all', such as "
                 f"{better if better and better not in ('mean', 'all') else domain + '_'!r}"
             )
-
-
-def check_traces(warm_start: WarmStartSettings, seed: int) -> None:
-    """Refuse a generator of traces that is not there, does not take its args, or gives something else."""
-    traces = resolve(warm_start.traces, "warm_start.traces")
-    try:
-        first = next(iter(traces(seed=seed, count=1, **warm_start.args)), None)
-    except TypeError as error:
-        raise UserError(
-            f"warm_start: {warm_start.traces} is called as traces(seed=..., count=..., **args), which fails: {error}"
-        ) from error
-    if not isinstance(first, Trace):
-        raise UserError(
-            f"warm_start.traces: {warm_start.traces} must give reprise.data.traces.Trace, not {type(first).__name__}"
-        )
 
 
 def check_port(port: int) -> None:

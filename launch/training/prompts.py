@@ -13,6 +13,7 @@ from reprise.data.sft.left_out import left_out
 from reprise.rollout.settings import RolloutSettings
 
 if TYPE_CHECKING:
+    from reprise.models.chat import Messages, Tools
     from reprise.rollout.chat import ChatCodec
 
 _TOKENIZED = 64  # prompts in which a token without an embedding is looked for that the template may have written
@@ -88,7 +89,7 @@ def _refuse_token(folder: Path, rows: int, token: str, number: int, where: str) 
 def _check_template(codec: ChatCodec, folder: Path, tasks: Sequence[Task]) -> None:
     """Refuse a template that leaves out messages of a role or at a place; each order of roles is tried once."""
 
-    def render(messages: Sequence[object], tools: Sequence[object] | None) -> str:
+    def render(messages: Messages, tools: Tools) -> str:
         try:
             return codec.prompt_text(messages)
         except Exception as error:  # in its own way, again

@@ -13,7 +13,7 @@ from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.run_folder import RunFolder
 from reprise.learner.checkpoints.client_state import State
-from reprise.learner.checkpoints.folder import Metadata, read_metadata
+from reprise.learner.checkpoints.folder import Metadata, latest, read_metadata
 from reprise.models.policy import prepare_policy
 from reprise.models.weights import tensor_shapes
 
@@ -21,6 +21,11 @@ from reprise.models.weights import tensor_shapes
 def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
     """Refuse a run without a checkpoint, or whose checkpoint is not of the recipe's policy and seed. `UserError`."""
     checkpoint = run.last_checkpoint(recipe.checkpoints.every)
+    if isinstance(recipe, Recipe) and recipe.before is None and run.stopped_before_rl:
+        raise UserError(
+            f"--resume: {run.path} was stopped before RL began, and the recipe has no `before` any more; leave it as "
+            "it was, or start a new run"
+        )
     metadata = read_metadata(checkpoint)
     if "over" not in _place(metadata):
         raise UserError(
@@ -52,8 +57,10 @@ def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
 
 def check_same_tasks(run: RunFolder, recipe: Recipe, tasks: TaskSets) -> None:
     """Refuse to go on with other tasks, or another mixture of them, than the run was started with. `UserError`."""
-    metadata = read_metadata(run.last_checkpoint(recipe.checkpoints.every))
-    TaskStream(tasks.train, tasks.weights, recipe.seed).restore(cast(StreamState, _place(metadata)))
+    checkpoint = latest(run.checkpoints)
+    if checkpoint is not None:
+        place = cast(StreamState, _place(read_metadata(checkpoint)))
+        TaskStream(tasks.train, tasks.weights, recipe.seed).restore(place)
 
 
 def _place(metadata: Metadata) -> State:
@@ -62,8 +69,8 @@ def _place(metadata: Metadata) -> State:
     return place
 
 
-def policy_folder(recipe: Recipe | SftRecipe, run: RunFolder, resumed: bool) -> Path:
+def policy_folder(recipe: Recipe | SftRecipe, run: RunFolder) -> Path:
     """The policy that the run starts from, or once did; built if the recipe says so and it has not been yet."""
-    if resumed and recipe.policy.build is not None:
+    if recipe.policy.build is not None and run.policy_start.exists():  # by the run that is resumed
         return run.policy_start
     return prepare_policy(recipe.policy, run.policy_start, recipe.seed)

@@ -15,8 +15,8 @@ from reprise.actors.buffer import Added, BufferActor
 from reprise.actors.fleet import Sampled
 from reprise.actors.sampler import Finished, Sampler, TakenBatch
 from reprise.core.types import Group, Int32, Task, Verdict
+from reprise.models.tiny import character_tokenizer
 from reprise.rollout.admission import Admission
-from reprise.rollout.chat import ChatCodec
 from reprise.rollout.engine import Completion, Sampling
 from reprise.rollout.episodes import single_turn as episode
 from reprise.rollout.episodes.base import SampleRequest, TaskDoesNotFit
@@ -28,22 +28,23 @@ SETTINGS = settings(max_uses=1, batch_groups=2, fresh_fraction=1.0, take_deadlin
 class Engine(StandInEngine):
     """Ends a group when a test says so: each response is the score that it will get."""
 
-    def __init__(self, codec: ChatCodec) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.gates: dict[str, asyncio.Future[Sequence[float]]] = {}
-        self._codec = codec
+        self._tokenizer = character_tokenizer()
 
     async def sample(self, prompt_ids: Int32, sampling: Sampling) -> list[Completion]:
         version = self.version
         task = sampling.name.removeprefix("group ").partition("#")[0]
         gate = self.gates[task] = asyncio.get_running_loop().create_future()
-        return [tokens(self._codec.response_ids(str(score)), version=version) for score in await gate]
+        end = self._tokenizer.eos_token_id
+        return [tokens([*self._tokenizer.encode(str(score)), end], version=version) for score in await gate]
 
 
 class Fleet(StandInFleet):
     def __init__(self) -> None:
         episode = single_turn(RolloutSettings())
-        self.engine = Engine(episode.codec)
+        self.engine = Engine()
         self.gates = self.engine.gates
         super().__init__(self.engine, episode, lambda text: Verdict.scored(float(text)))
 

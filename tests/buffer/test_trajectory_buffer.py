@@ -275,7 +275,7 @@ UNREAD_ZERO = Verdict.scored(0.0, "no_answer", unparseable=True)  # as rewards.u
     [
         ((UNPARSEABLE, UNPARSEABLE), [0, 1], "rollout.max_response_tokens"),
         ((INFRA_ERROR, INFRA_ERROR), [], r"rewards\.verifiers\.\*\.deadline_s"),
-        ((UNPARSEABLE, UNPARSEABLE), [], "longer warm_start"),
+        ((UNPARSEABLE, UNPARSEABLE), [], "supervised training before RL"),
         ((UNREAD_ZERO, UNREAD_ZERO), [], "0 were scored, 2 unparseable.*in the answer format that the verifiers read"),
     ],
 )

@@ -1,19 +1,18 @@
-"""The generated domains: split, reproducibility, and traces that are what they say they are."""
+"""The generated domains: split, reproducibility, and answers that are what they say they are."""
 
 from __future__ import annotations
 
 from collections import Counter
-from itertools import islice
 from random import Random
 from typing import Any
 
 import pytest
+from worked_problems import Worked, worked
 
 from reprise.core.errors import UserError
 from reprise.core.types import Status, Task
 from reprise.data.demo import addition, code, constrained, maths, reverse
-from reprise.data.demo.traces import traces
-from reprise.data.traces import Trace
+from reprise.data.demo.conversations import conversations
 from reprise.rewards.base import Answer
 from reprise.rewards.registry import build_verifier
 from reprise.rewards.settings import VerifierSettings
@@ -35,15 +34,15 @@ def make(domain: str, seed: int, count: int, split: str) -> list[Task]:
     return list(MODULES[domain].tasks(seed=seed, count=count, split=split, **WITH_PROGRAMS[domain]))
 
 
-def score(trace: Trace) -> float:
+def score(trace: Worked) -> float:
     verdict = VERIFIERS[trace.task.verifier].verify([Answer(trace.task, trace.response)])[0]
     assert verdict.status is Status.SCORED, verdict
     assert verdict.score is not None
     return verdict.score
 
 
-def traces_of(style: str) -> list[Trace]:
-    return list(traces(seed=3, count=300, domains=SIZES, styles={style: 1.0}, error_rate=0.2))
+def traces_of(style: str) -> list[Worked]:
+    return [trace for domain, sizes in SIZES.items() for trace in worked(domain, sizes, style, 100)]
 
 
 @each_domain
@@ -57,8 +56,8 @@ def test_held_out_and_train_never_share_a_task_whatever_the_seeds(domain: str) -
     held_out = {t.id for seed in range(3) for t in make(domain, seed, 200, "held_out")}
     train = [t for seed in range(3) for t in make(domain, seed, 400, "train")]
     assert not held_out & {t.id for t in train}
-    example = next(iter(traces(0, 1, {domain: WITH_PROGRAMS[domain]}, STYLES, 0.2)))
-    assert example.task.id not in held_out
+    (example,) = conversations(0, 1, domain, "train", STYLES, 0.2, WITH_PROGRAMS[domain])
+    assert example["id"] not in held_out
 
 
 @each_domain
@@ -128,15 +127,9 @@ def test_a_worked_addition_reads_as_documented() -> None:
     assert addition.solve(task, Random(0), 0.0) == ("3+2+0=05,7+9+0=16,4+0+1=05,", "565")
 
 
-def test_styles_and_domains_come_in_the_shares_asked_for() -> None:
-    drawn = list(traces(seed=0, count=3000, domains=SIZES, styles=STYLES, error_rate=0.2))
-    styles, domains = Counter(t.style for t in drawn), Counter(t.task.domain for t in drawn)
+@each_domain
+def test_styles_come_in_the_shares_asked_for(domain: str) -> None:
+    drawn = list(conversations(0, 3000, domain, "train", STYLES, 0.2, WITH_PROGRAMS[domain]))
+    styles = Counter(str(record["style"]) for record in drawn)
     assert all(abs(styles[style] / 3000 - share) < 0.03 for style, share in STYLES.items())
-    assert all(abs(domains[name] / 3000 - 1 / 3) < 0.03 for name in SIZES)
-    assert drawn[:20] == list(islice(traces(0, 3000, SIZES, STYLES, 0.2), 20))
-
-
-@pytest.mark.parametrize(("domains", "styles"), [({"sums": {}}, STYLES), (SIZES, {"neat": 1.0})])
-def test_an_unknown_domain_or_style_is_named(domains: dict[str, Any], styles: dict[str, float]) -> None:
-    with pytest.raises(UserError, match=r"names (sums|neat); there are"):
-        list(traces(0, 1, domains, styles, 0.2))
+    assert drawn[:20] == list(conversations(0, 20, domain, "train", STYLES, 0.2, WITH_PROGRAMS[domain]))

@@ -1,4 +1,4 @@
-"""The maths and code domains: right references, tests that separate right from wrong, and traces in that form."""
+"""The maths and code domains: right references, tests that separate right from wrong, and answers in that form."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from random import Random
 from typing import Any
 
 import pytest
+from worked_problems import Worked, worked
 
 from reprise.core.errors import UserError
 from reprise.core.types import Status, Task
 from reprise.data.demo import code, maths
 from reprise.data.demo.steps import EDGES, INPUTS, OPERATIONS, Step, outputs, slips
-from reprise.data.demo.traces import traces
-from reprise.data.traces import Trace
+from reprise.data.sft.loading import load_sources
+from reprise.data.sft.rendering import ConversationCodec
 from reprise.launch.recipe import loading
 from reprise.models.tiny import character_tokenizer
 from reprise.rewards.base import Answer, Verifier
 from reprise.rewards.parsing import last_boxed, last_code_block
 from reprise.rewards.registry import build_verifiers
-from reprise.rollout.chat import ChatCodec
 
 SIZES: dict[str, dict[str, Any]] = {"maths": {"numbers": (2, 9)}, "code": {"steps": (1, 3), "tests": 3}}
 STEPS = [
@@ -46,15 +46,15 @@ def steps_of(task: Task) -> list[Step]:
     return [Step(variable, operation, argument) for operation, argument in task.metadata["steps"]]
 
 
-def in_box(trace: Trace) -> Fraction:
+def in_box(trace: Worked) -> Fraction:
     """The value of a boxed answer, read without the verifier's help."""
     written = last_boxed(trace.response)
     assert written is not None
     return Fraction(re.sub(r"\\frac\{(-?\d+)\}\{(\d+)\}", r"\1/\2", written))
 
 
-def traces_of(domain: str, style: str, count: int = 300) -> list[Trace]:
-    return list(traces(3, count, {domain: SIZES[domain]}, {style: 1.0}, error_rate=0.2))
+def traces_of(domain: str, style: str, count: int = 300) -> list[Worked]:
+    return list(worked(domain, SIZES[domain], style, count))
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{step.words} ({step.variable})")
@@ -159,14 +159,16 @@ def test_what_a_trace_writes_is_within_the_recipe_s_limits_and_the_policy_s_voca
     recipe = loading.load(Path(__file__).resolve().parents[2] / "recipes" / "maths_and_code.yaml")
     tokenizer = character_tokenizer()
     tokenizer.save_pretrained(tmp_path)
-    codec = ChatCodec(tmp_path, recipe.rollout.stop)
-    assert recipe.warm_start is not None
-    args: dict[str, Any] = recipe.warm_start.args
-    for trace in traces(seed=0, count=600, **args):
-        prompt, response = codec.prompt_ids(trace.task), codec.response_ids(trace.response)
-        assert tokenizer.unk_token_id not in {*prompt, *response}
-        assert len(response) < recipe.rollout.max_response_tokens  # and the end-of-sequence token
-        assert len(prompt) + recipe.rollout.max_response_tokens <= recipe.rollout.engine.max_model_len
+    assert recipe.before is not None
+    (stage,) = recipe.before.sft.stages
+    few = [source.model_copy(update={"args": source.args | {"count": 300}}) for source in stage.sources]
+    for source in load_sources(few, ConversationCodec(tmp_path), stage.largest_context):
+        for conversation in (source[i] for i in range(len(source))):
+            response = int(conversation.trainable.sum())
+            assert tokenizer.unk_token_id not in conversation.ids
+            assert response < recipe.rollout.max_response_tokens  # the token that ends it included
+            prompt = len(conversation.ids) - response
+            assert prompt + recipe.rollout.max_response_tokens <= recipe.rollout.engine.max_model_len
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +180,7 @@ def verifiers() -> Iterator[dict[str, Verifier]]:
         verifier.close()
 
 
-def scores(verifiers: dict[str, Verifier], made: list[Trace]) -> list[float]:
+def scores(verifiers: dict[str, Verifier], made: list[Worked]) -> list[float]:
     verdicts = verifiers[made[0].task.verifier].verify([Answer(trace.task, trace.response) for trace in made])
     assert all(verdict.status is Status.SCORED for verdict in verdicts), verdicts
     return [float(verdict.score or 0) for verdict in verdicts]

@@ -1,4 +1,4 @@
-"""The demo's conversations: the warm start's traces as records, seeded and on their side of the split."""
+"""The demo's conversations: what RL will sample, seeded and on their side of the split."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worked_problems import worked
 
 from reprise.core.errors import UserError
 from reprise.data.demo.conversations import conversations, record
-from reprise.data.demo.traces import traces
 from reprise.data.sft.records import check_record
 from reprise.data.sft.rendering import ConversationCodec
 from reprise.models.characters import CHARACTERS
@@ -24,13 +24,18 @@ SIZES: dict[str, dict[str, Any]] = {
 STYLES = {"clean": 0.3, "sloppy": 0.4, "direct": 0.3}
 
 
-def test_a_demo_conversation_is_token_by_token_what_the_warm_start_makes_of_the_trace(tiny_policy: Path) -> None:
+@pytest.mark.parametrize("style", list(STYLES))
+@pytest.mark.parametrize("domain", list(SIZES))
+def test_a_demo_conversation_is_token_by_token_what_rl_samples(domain: str, style: str, tiny_policy: Path) -> None:
     rl, sft = ChatCodec(tiny_policy), ConversationCodec(tiny_policy)
-    for trace in traces(0, 60, SIZES, STYLES, 0.2):
-        prompt, response = rl.prompt_ids(trace.task), rl.response_ids(trace.response)
-        encoded = sft.encode(check_record(record(trace), ""))
+    for trace in worked(domain, SIZES[domain], style, 10):
+        prompt = rl.prompt_ids(trace.task)
+        encoded = sft.encode(check_record(record(*trace), ""))
+        response = encoded.ids[len(prompt) :]
         assert encoded.ids.tolist() == [*prompt.tolist(), *response.tolist()]
         assert encoded.trainable.tolist() == [False] * len(prompt) + [True] * len(response)
+        assert response[-1] in rl.stop_ids
+        assert rl.text(prompt, response) == trace.response
 
 
 @pytest.mark.parametrize("domain", list(SIZES))

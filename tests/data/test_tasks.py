@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from reprise.core.errors import UserError
 from reprise.core.types import Task
 from reprise.data.settings import DataSettings
 from reprise.data.tasks import TaskSets, check_sources
+from reprise.rewards.loading import verifiable
 from reprise.rewards.registry import build_verifiers
 from reprise.rewards.settings import RewardSettings
 
@@ -28,7 +30,8 @@ def jsonl(path: Path, *records: dict[str, Any] | str) -> str:
 
 
 def check(train: list[dict[str, Any]], held_out: list[dict[str, Any]] | None = None) -> TaskSets:
-    return check_sources(DataSettings.model_validate({"train": train, "held_out": held_out or []}), VERIFIERS)
+    settings = DataSettings.model_validate({"train": train, "held_out": held_out or []})
+    return check_sources(settings, partial(verifiable, VERIFIERS))
 
 
 def numbered(count: int, first: int = 0) -> Iterator[Task]:

@@ -98,7 +98,7 @@ def test_the_loss_of_extending_md_has_the_gradient_it_says() -> None:
 @pytest.mark.parametrize("shown", [0, 2])
 def test_the_key_of_extending_md_does_what_it_says(shown: int) -> None:
     run("tests/launch/test_shown.py")["test_as_many_responses_of_a_domain_are_shown_as_the_recipe_says"](shown)
-    assert "when=when,\n" in (ROOT / "launch" / "training" / "rl.py").read_text(), (
+    assert "when=when,\n" in (ROOT / "launch" / "evaluation" / "held_out.py").read_text(), (
         "the line beside which the example writes"
     )
 

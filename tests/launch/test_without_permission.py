@@ -66,11 +66,11 @@ def test_a_task_file_that_may_not_be_read(open_folder: Path) -> None:
     file.write_text("{}")
     file.chmod(0o600)
     settings = DataSettings.model_validate({"train": [{"path": str(file)}]})
-    assert refused(check_sources, settings, {}) == f"{file} cannot be read: Permission denied"
+    assert refused(check_sources, settings, print) == f"{file} cannot be read: Permission denied"
 
 
 @pytest.mark.parametrize("read", [
-    lambda file: check_sources(DataSettings.model_validate({"train": [{"path": str(file)}]}), {}),
+    lambda file: check_sources(DataSettings.model_validate({"train": [{"path": str(file)}]}), print),
     lambda file: files_of(SftSource(name="s", path=str(file))),
     lambda file: answers.check(file, {}),
 ], ids=["tasks", "conversations", "answers"])  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reprise.core.types import Group, Int32
-from reprise.learner.settings import LearnerSettings, WarmStartSettings
+from reprise.learner.settings import LearnerSettings, TrainEngineSettings
 
 Weights = dict[str, np.ndarray]
 
@@ -129,37 +129,38 @@ def skip_and_go_on(
         return {"before": before, "after": after, "metrics": skipped, "with_skip": with_skip, "without": weights(made)}
 
 
-def warm_start_then_rl(
+def fine_tune_then_rl(
     rank: int,
     world_size: int,
     port: int,
     *,
     settings: LearnerSettings,
-    warm: WarmStartSettings,
+    stage: TrainEngineSettings,
+    lr: float,
     folder: Path,
     exported: Path,
-    traces: Sequence[tuple[Int32, Int32]],
+    batches: Sequence[Sequence[tuple[Int32, Int32]]],
     batch: Sequence[Group],
 ) -> dict[str, Any]:
-    """Warm start, export, one RL batch; and the same batch on a fresh learner that starts from the export."""
+    """A supervised stage, export, one RL batch; and the same batch on a fresh learner that starts from the export."""
     from reprise.learner.export import export
-    from reprise.learner.warm_start import WarmStart
+    from reprise.learner.packing import document
+    from reprise.learner.sft import sft_step
 
     with learner(rank, world_size, port, settings, folder) as made:
-        stage = WarmStart(made.engine, warm)
-        size = warm.batch_size
-        metrics = [stage.sft_steps(traces[i * size : (i + 1) * size]) for i in range(warm.steps)]
-        stage.finish()
+        made.engine.begin_stage(stage)
+        steps = [sft_step(made.engine, [document(*pair) for pair in pairs], lr) for pairs in batches]
+        made.engine.begin_stage(settings)
         export(made.engine, exported)
-        warmed = weights(made)
-        logprobs = made.engine.logprobs(traces[:4])
+        tuned = weights(made)
+        logprobs = made.engine.logprobs(batches[0][:4])
         made.train_batch(batch, 0)
         continued = weights(made)
     with learner(rank, world_size, port, settings, exported) as made:
         made.train_batch(batch, 0)
         return {
-            "metrics": metrics,
-            "warmed": warmed,
+            "steps": steps,
+            "tuned": tuned,
             "logprobs": logprobs,
             "continued": continued,
             "fresh": weights(made),

@@ -5,8 +5,8 @@ import torch
 from pydantic import ValidationError
 
 from reprise.core.errors import UserError
-from reprise.learner.optim import Schedule, build_optimizer, rl_schedule, sft_schedule, warm_start_schedule
-from reprise.learner.settings import LearnerSettings, WarmStartSettings
+from reprise.learner.optim import build_optimizer, rl_schedule, sft_schedule
+from reprise.learner.settings import LearnerSettings
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,6 @@ from reprise.learner.settings import LearnerSettings, WarmStartSettings
 def test_what_cannot_work_is_refused_with_the_reason(changed: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         LearnerSettings(**changed)
-
-
-def test_a_warm_start_needs_room_for_warm_up_and_decay() -> None:
-    with pytest.raises(ValidationError, match="no room"):
-        WarmStartSettings(traces="a:b", steps=30, warmup_steps=20, decay_fraction=0.5)
 
 
 def test_clipping_does_nothing_with_one_step_a_batch_and_a_recomputed_proximal_policy() -> None:
@@ -63,12 +58,10 @@ def test_an_sft_stage_has_the_schedule_of_its_own_steps() -> None:
         sft_schedule(1.0, 5, "cosine", 5, 0.5)
 
 
-def test_the_warm_start_decays_linearly_over_its_last_part() -> None:
-    settings = WarmStartSettings(traces="a:b", steps=100, lr=1.0, warmup_steps=0, decay_fraction=0.5)
-    schedule = warm_start_schedule(settings)
+def test_a_stage_may_decay_linearly_over_its_last_part() -> None:
+    schedule = sft_schedule(1.0, 0, "wsd", 100, 0.5)
     assert [schedule.at(step) for step in (0, 50, 75, 99)] == pytest.approx([1.0, 1.0, 0.5, 0.02])
-    constant = warm_start_schedule(settings.model_copy(update={"decay_fraction": 0.0}))
-    assert constant == Schedule(1.0, 0, "constant", 100, 100)
+    assert all(sft_schedule(1.0, 0, "constant", 100, 0.5).at(step) == 1.0 for step in (0, 75, 99))
 
 
 def test_weight_decay_falls_on_matrices_only() -> None:

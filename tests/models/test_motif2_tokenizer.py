@@ -11,11 +11,11 @@ import jinja2
 import numpy as np
 import pytest
 from transformers import AutoTokenizer, GenerationConfig
+from worked_problems import worked
 
 from reprise.core.errors import UserError
 from reprise.core.types import Task
 from reprise.data.demo.conversations import record
-from reprise.data.demo.traces import traces
 from reprise.data.sft.records import check_record
 from reprise.data.sft.rendering import ConversationCodec
 from reprise.models.motif2.build import build, config
@@ -163,15 +163,22 @@ def test_every_turn_of_a_conversation_is_trained_on_from_after_the_opening_to_it
     ]
 
 
-def test_a_demo_conversation_is_token_by_token_what_the_warm_start_makes_of_the_trace(policy: Path) -> None:
+@pytest.mark.parametrize("style", ["clean", "direct"])
+@pytest.mark.parametrize(
+    ("domain", "sizes"), [("addition", {"digits": [1, 3]}), ("code", {"steps": [1, 2], "tests": 2})]
+)
+def test_a_demo_conversation_is_token_by_token_what_rl_samples(
+    policy: Path, domain: str, sizes: dict[str, Any], style: str
+) -> None:
     rl, sft = ChatCodec(policy), ConversationCodec(policy)
     unknown = AutoTokenizer.from_pretrained(policy).unk_token_id
-    sizes: dict[str, dict[str, object]] = {"addition": {"digits": [1, 3]}, "code": {"steps": [1, 2], "tests": 2}}
-    for trace in traces(0, 40, sizes, {"clean": 1, "direct": 1}, 0.2):
-        prompt, response = rl.prompt_ids(trace.task), rl.response_ids(trace.response)
-        encoded = sft.encode(check_record(record(trace), ""))
+    for trace in worked(domain, sizes, style, 10):
+        prompt = rl.prompt_ids(trace.task)
+        encoded = sft.encode(check_record(record(*trace), ""))
+        response = encoded.ids[len(prompt) :]
         assert encoded.ids.tolist() == [*prompt, *response]
         assert encoded.trainable.tolist() == [False] * len(prompt) + [True] * len(response)
+        assert response[-1] in rl.stop_ids
         assert unknown not in encoded.ids
         assert rl.text(prompt, response) == trace.response
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from stand_ins import StandInEngine, tokens
 from reprise.core.types import FinishReason, Group, Task
 from reprise.models.tiny import character_tokenizer
 from reprise.rewards.base import Answer
-from reprise.rollout.chat import ChatCodec
 from reprise.rollout.engine import Completion, Sampling
 from reprise.rollout.episodes.base import Responses, SampleRequest, TaskDoesNotFit
 from reprise.rollout.episodes.single_turn import SingleTurn
@@ -24,9 +22,11 @@ from reprise.rollout.settings import RolloutSettings, VllmEngineSettings
 TASK = Task("t", "1+2=", "sums", "exact", answer="3")
 
 
-def engine_of(codec: ChatCodec, texts: Sequence[str] = ()) -> StandInEngine:
+def engine_of(*texts: str) -> StandInEngine:
     """Continues every prompt with these texts, the even ones cut off at the limit."""
-    ids = [codec.response_ids(text)[: None if i % 2 else -1] for i, text in enumerate(texts)]
+    tokenizer = character_tokenizer()
+    whole = [np.asarray([*tokenizer.encode(text), tokenizer.eos_token_id], np.int32) for text in texts]
+    ids = [each[: None if i % 2 else -1] for i, each in enumerate(whole)]
 
     def respond(i: int) -> Completion:
         logprobs = -np.arange(len(ids[i]), dtype=np.float32) - i
@@ -56,7 +56,7 @@ def play(episode: SingleTurn, engine: StandInEngine, task: Task = TASK, **more: 
 
 def test_a_group_is_asked_for_once_with_its_own_noise(policy: Path) -> None:
     episode = single_turn(policy)
-    engine = engine_of(episode.codec)
+    engine = engine_of()
     play(episode, engine)
     [(prompt, sampling)] = engine.asked
     assert prompt.tolist() == episode.codec.prompt_ids(TASK).tolist()
@@ -86,14 +86,14 @@ def test_a_response_has_what_recipe_request_and_prompt_leave(
 ) -> None:
     prompt = len(single_turn(policy).codec.prompt_ids(TASK))
     episode = single_turn(policy, allowed, max_model_len=prompt + room)
-    engine = engine_of(episode.codec)
+    engine = engine_of()
     play(episode, engine, max_tokens=asked_for)
     assert engine.asked[0][1].max_tokens == most
 
 
 def test_the_engine_s_records_become_trajectories_token_by_token(policy: Path) -> None:
     episode = single_turn(policy)
-    engine = engine_of(episode.codec, ["<ans>3</ans>", "<ans>12</ans>"])
+    engine = engine_of("<ans>3</ans>", "<ans>12</ans>")
     group, _ = play(episode, engine)
     assert (group.id, group.task, group.start_version) == ("t#1", TASK, 3)
     assert (group.advantages, group.weighted) == (None, None)
@@ -110,7 +110,7 @@ def test_the_engine_s_records_become_trajectories_token_by_token(policy: Path) -
 
 def test_the_responses_say_what_verifiers_and_people_need(policy: Path) -> None:
     episode = single_turn(policy)
-    group, responses = play(episode, engine_of(episode.codec, ["<ans>3</ans>", "<ans>12</ans>"]))
+    group, responses = play(episode, engine_of("<ans>3</ans>", "<ans>12</ans>"))
     assert responses.texts == ("<ans>3</ans>", "<ans>12</ans>")
     assert responses.truncated == (True, False)
     assert responses.tokens == tuple(len(t.response_ids) for t in group.trajectories)
@@ -120,7 +120,7 @@ def test_the_responses_say_what_verifiers_and_people_need(policy: Path) -> None:
 
 def test_a_prompt_that_leaves_no_room_is_refused_by_name(policy: Path) -> None:
     episode = single_turn(policy)
-    engine = engine_of(episode.codec)
+    engine = engine_of()
     with pytest.raises(TaskDoesNotFit, match=r"task '7': a prompt of \d+ tokens leaves no room .*max_model_len = 64"):
         play(episode, engine, Task("7", "1+" * 40, "sums", "exact"))
     assert not engine.asked

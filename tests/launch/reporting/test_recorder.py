@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recipe_files import write_recipe
+from recipe_files import STAGE, write_recipe
 
 from reprise.actors.buffer import Added
 from reprise.actors.fleet import FleetStats
@@ -159,7 +159,7 @@ def test_the_phases_of_a_run_are_those_that_it_will_have(
     data = {"train": [{"generator": "recipe_files:tasks"}]} | (
         {"held_out": [{"path": "held_out.jsonl"}]} if held_out else {}
     )
-    start: dict[str, Any] = {"warm_start": {"traces": "recipe_files:no_traces", "steps": 50}} if warm else {}
+    start: dict[str, Any] = {"before": {"sft": {"stages": [STAGE]}}} if warm else {}
     expected = phases(load(write_recipe(tmp_path, data=data, **start)), resumed)
     assert expected[0] == "set-up"
     assert ("warm start" in expected) == (warm and not resumed)

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from recipe_files import write_policy_folder, write_recipe
+from recipe_files import STAGE, write_policy_folder, write_recipe
 from safetensors.torch import load_file, save_file
 from transformers import Qwen3Config
 
@@ -37,7 +37,14 @@ from reprise.models.policy import policy_config, read_config
 NODES = [Node(cpus=4, gpus=0, memory=16 * GIB)]
 TASK = {"id": "1", "prompt": "1+1=", "domain": "addition", "verifier": "exact", "answer": "2"}
 
-TRACES = {"domains": {"reverse": {"letters": [3, 5]}}, "styles": {"clean": 1}, "error_rate": 0.1}
+CONVERSATIONS = {"seed": 0, "count": 9, "domain": "reverse", "split": "train", "error_rate": 0.1, "sizes": {}}
+
+
+def before(generator: str, **args: object) -> dict[str, object]:
+    """A stage before RL whose conversations come from a generator."""
+    return {
+        "before": {"sft": {"stages": [STAGE | {"sources": [{"name": "sums", "generator": generator, "args": args}]}]}}
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -102,24 +109,12 @@ def test_a_bad_record_is_named_by_file_and_line(tmp_path: Path, lines: list[obje
         ({"policy": {"build": "reprise.models.huge:build"}}, "policy.build: cannot import 'reprise.models.huge:build'"),
         ({"policy": {"build": "recipe_files:build_policy", "build_args": {"wdth": 3}}}, "policy.build_args"),
         ({"policy": {"path": "/nowhere/policy"}}, "policy.path: /nowhere/policy lacks the folder itself"),
-        ({"warm_start": {"traces": "recipe_files:nothing", "steps": 100}}, "warm_start.traces: 'recipe_files:nothing'"),
+        (before("recipe_files:nothing"), "generator of source sums: 'recipe_files:nothing'"),
+        (before("recipe_files:records", n=3), "source sums: recipe_files:records({'n': 3})"),
+        (before("recipe_files:no_records"), 'a record is an object {"messages": [...]}, not the text'),
         (
-            {"warm_start": {"traces": "recipe_files:tasks", "steps": 100}},
-            "is called as traces(seed=..., count=..., **args)",
-        ),
-        (
-            {"warm_start": {"traces": "recipe_files:no_traces", "steps": 100}},
-            "recipe_files:no_traces must give reprise.data.traces.Trace, not str",
-        ),
-        (
-            {
-                "warm_start": {
-                    "traces": "reprise.data.demo.traces:traces",
-                    "steps": 100,
-                    "args": {**TRACES, "styles": {"neat": 1}},
-                }
-            },
-            "styles names neat; there are clean, direct, sloppy",
+            before("reprise.data.demo.conversations:conversations", **CONVERSATIONS | {"styles": {"neat": 1}}),
+            "styles names neat; there are clean, sloppy, direct",
         ),
     ],
 )
@@ -227,8 +222,8 @@ H100_NODES = ["--node-cpus", "96", "--node-gpus", "8", "--node-memory-gb", "1500
 
 
 def recipes_with_gpus() -> list[Path]:
-    every = sorted((MOTIF2.parent).rglob("*.yaml"))
-    return [file for file in every if load_either(file).cluster.learner_gpus]
+    every = set(MOTIF2.parent.rglob("*.yaml")) - {MOTIF2.parent / "demo_before.yaml"}  # that is a part of demo.yaml
+    return [file for file in sorted(every) if load_either(file).cluster.learner_gpus]
 
 
 def test_the_repository_has_recipes_for_gpus() -> None:
@@ -326,8 +321,8 @@ def refused_lines(capsys, motif2: Path, runs: Path) -> list[str]:
     policy = [f"--set=policy={{path: {motif2}}}", f"--set=runs_dir={runs}"]
     demo, demo_sft = (str(MOTIF2.parent / name) for name in ("demo.yaml", "demo_sft.yaml"))
     for arguments in (
-        ["train", demo, "--dry-run", "--set=warm_start=null"],
-        ["train", demo, "--set=warm_start=null"],
+        ["train", demo, "--dry-run", "--set=before=null"],
+        ["train", demo, "--set=before=null"],
         ["sft", demo_sft, "--dry-run"],
         ["sft", demo_sft],
         ["plan", demo],
@@ -359,7 +354,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_starts(capsys, tmp_
     weights["model.layers.0.mlp.act_fn.bias"] = torch.zeros(3)
     weights["model.layers.0.self_attn.norm.weight"] = weights.pop("model.layers.0.self_attn.subln.weight")
     save_file(weights, motif2 / "model.safetensors")
-    for arguments in (["train", "demo.yaml", "--set=warm_start=null"], ["sft", "demo_sft.yaml"]):
+    for arguments in (["train", "demo.yaml", "--set=before=null"], ["sft", "demo_sft.yaml"]):
         command, recipe, *more = arguments
         policy = [f"--set=policy={{path: {motif2}}}", f"--set=runs_dir={tmp_path / 'runs'}"]
         for dry_run in ([], ["--dry-run"]):

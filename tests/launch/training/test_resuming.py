@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from recipe_files import write_recipe
+from recipe_files import STAGE, write_recipe
 
 from reprise.core.errors import UserError
 from reprise.data.stream import TaskStream
 from reprise.data.tasks import check_sources
 from reprise.launch.recipe.loading import load, to_yaml
 from reprise.launch.recipe.schema import Recipe
+from reprise.launch.reporting.recorder import Recorder, phases
 from reprise.launch.reporting.run_folder import RunFolder
 from reprise.launch.training.resuming import check_resumable, check_same_tasks, policy_folder
 from reprise.models import tiny
 from reprise.models.weights import tensor_shapes
+from reprise.rewards.loading import verifiable
 from reprise.rewards.registry import build_verifiers
 
 BUILD = {"build": "reprise.models.tiny:build", "build_args": {"width": 32, "layers": 1}}
@@ -33,7 +36,7 @@ def started(tmp_path: Path) -> tuple[RunFolder, Recipe]:
     checkpoint = run.checkpoints / "step-000007"
     checkpoint.mkdir(parents=True)
     parameters = {f"model.{name}": shape for name, shape in tensor_shapes(run.policy_start).items()}
-    tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
+    tasks = check_sources(recipe.data, partial(verifiable, build_verifiers(recipe.rewards)))
     place = TaskStream(tasks.train, tasks.weights, recipe.seed).state()
     metadata = {"format": 1, "step": 7, "parameters": parameters, "client_state": {"driver": {"stream": place}}}
     (checkpoint / "metadata.json").write_text(json.dumps(metadata))
@@ -43,7 +46,7 @@ def started(tmp_path: Path) -> tuple[RunFolder, Recipe]:
 def test_a_run_may_go_on_with_the_policy_it_was_started_with(started: tuple[RunFolder, Recipe]) -> None:
     run, recipe = started
     check_resumable(run, recipe)
-    assert policy_folder(recipe, run, resumed=True) == run.policy_start
+    assert policy_folder(recipe, run) == run.policy_start
     assert run.last_checkpoint(1).name == "step-000007"
 
 
@@ -71,6 +74,25 @@ def test_a_policy_of_another_architecture_is_refused_with_the_parameter(
             check_resumable(run, recipe)
 
 
+def test_a_run_stopped_before_rl_goes_on_there_and_tells_anew_of_rl(started: tuple[RunFolder, Recipe]) -> None:
+    run, recipe = started
+    run.checkpoints.rename(run.checkpoints_before)
+    assert run.last_checkpoint(1) == run.checkpoints_before / "step-000007"
+    tasks = check_sources(recipe.data, partial(verifiable, build_verifiers(recipe.rewards)))
+    check_same_tasks(run, recipe, tasks)  # of which the checkpoint knows nothing
+    with pytest.raises(UserError, match="was stopped before RL began, and the recipe has no `before` any more"):
+        check_resumable(run, recipe)
+    recipe = load(run.recipe, ["before={sft: {stages: [" + json.dumps(STAGE) + "]}}", "tracking.wandb=disabled"])
+    check_resumable(run, recipe)
+    run.metrics.write_text('{"step": 0, "eval/pass_at_1/all": 0.5}\n{"step": 1, "reward/mean": 0.5}\n')
+    with Recorder(recipe, run, resumed=True) as recorder:
+        assert recorder.checkpoint is None
+        assert recorder.evaluated_at == -1
+        assert "warm start" in phases(recipe, recorder.checkpoint is not None)
+    assert run.metrics.read_text() == ""
+    assert json.loads(run.summary.read_text())["status"] == "finished"
+
+
 def test_a_run_without_a_checkpoint_is_refused(started: tuple[RunFolder, Recipe]) -> None:
     run, recipe = started
     (run.checkpoints / "step-000007").rename(run.checkpoints / "step-000007.partial")
@@ -87,7 +109,7 @@ def test_another_seed_is_refused(started: tuple[RunFolder, Recipe], tmp_path: Pa
 
 def test_other_tasks_under_the_same_ids_are_refused(started: tuple[RunFolder, Recipe]) -> None:
     run, recipe = started
-    tasks = check_sources(recipe.data, build_verifiers(recipe.rewards))
+    tasks = check_sources(recipe.data, partial(verifiable, build_verifiers(recipe.rewards)))
     check_same_tasks(run, recipe, tasks)
     ((first, *others),) = tasks.train
     other = replace(tasks, train=((replace(first, prompt="9+9="), *others),))

@@ -78,7 +78,7 @@ def failed(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """A run on the policy that `finished` exported, on two ranks that share rows; in its third step, when step 2 has a
     checkpoint or will have one, its engine's core is killed."""
     shared_rows = {"learner.world_size": 2, "learner.sequence_parallel": 2, "cluster.learner_cpus": 0.5}
-    policy = {"policy.path": finished.folder / "policy", "warm_start": "null", "learner.kl_coef": 0.01}
+    policy = {"policy.path": finished.folder / "policy", "before": "null", "learner.kl_coef": 0.01}
     short = {"steps": 4, "checkpoints.every": 2, "eval.every": 0}
     folder = tmp_path_factory.mktemp("failed")
     run = Run(folder, SMALL | shared_rows | policy | short, MATHS_AND_CODE)
@@ -181,10 +181,28 @@ def test_what_a_verifier_failed_with_is_shown_at_once_and_in_the_end(interrupted
 
 @pytest.mark.full  # what learner ranks die of, and that their run ends, is seen in test_sft_run.py too
 def test_when_a_learner_dies_the_run_ends_within_a_minute_with_the_cause(start: Callable[..., Run]) -> None:
-    run = start(ENDLESS | {"warm_start.steps": 10_000})
+    run = start(ENDLESS | {"before.sft.stages.0.steps": 10_000})
     run.wait_for("warm start (", 200)
     run.find("ray::LearnerActor")[0].kill()
     failed_for(run, "learner 0 has failed")
+
+
+@pytest.mark.full  # Ctrl-C and going on are seen of RL above, and of supervised stages in test_sft_run.py
+def test_a_run_that_is_interrupted_before_rl_goes_on_there(start: Callable[..., Run]) -> None:
+    few = {f"before.sft.stages.0.sources.{i}.args.count": 200 for i in range(3)}
+    run = start(SMALL | few | {"steps": 1, "before.sft.stages.0.steps": 200, "buffer.starvation_groups": 10**9})
+    run.wait_for("warm start 1/200", 200)
+    run.process.send_signal(signal.SIGINT)
+    was_interrupted(run)
+    assert run.summary["resume"] == f"reprise train --resume {run.folder}"
+    saved = latest(run.folder / "checkpoints-before")
+    assert saved is not None
+    assert f"(from step {step_of(saved)} before RL)" in run.output
+    run.resume()
+    assert run.wait(390) == 0, run.output
+    assert f"continuing from the checkpoint of step {step_of(saved)} before RL" in run.output
+    assert run.summary["steps"] == 1
+    assert run.summary["mismatch_start"] < 1e-3
 
 
 @pytest.mark.full  # with stand-ins: test_actor_set.py; and Ctrl-C of a real run is seen above

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from reprise.core.types import Task
 from reprise.data.settings import DataSettings
 from reprise.data.tasks import check_sources
 from reprise.rewards.composition import ComposeVerifier, Part
+from reprise.rewards.loading import verifiable
 from reprise.rewards.verifiers.maths import MathsVerifier
 from reprise.rewards.workers.workers import Limits, WorkerPool
 
@@ -116,7 +118,7 @@ def test_the_message_names_file_line_and_task(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({**r, "answer": a}) + "\n" for r, a in zip(records, answers, strict=True)))
     data = DataSettings.model_validate({"train": [{"path": str(path)}], "held_out": []})
     with pytest.raises(UserError, match=r"tasks.jsonl:3: task 't2': answer: '1/0' cannot be .*undefined"):
-        check_sources(data, {"math": MathsVerifier()})
+        check_sources(data, partial(verifiable, {"math": MathsVerifier()}))
 
 
 def test_a_part_of_a_composition_is_asked_too() -> None:

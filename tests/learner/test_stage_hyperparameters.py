@@ -1,4 +1,4 @@
-"""The warm start's betas and weight decay reach every optimiser that has them, and RL gets its own back."""
+"""A stage's betas and weight decay reach every optimiser that has them, and RL gets its own back."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 import torch
 from checkpoint_jobs import Net
 
+from reprise.learner.engine import Engine
 from reprise.learner.optim import build_optimizer
-from reprise.learner.settings import LearnerSettings, WarmStartSettings
-from reprise.learner.warm_start import WarmStart
+from reprise.learner.settings import LearnerSettings, TrainEngineSettings
 
-WARM = WarmStartSettings(traces="a:b", steps=50, betas=(0.5, 0.6), weight_decay=0.0)
+STAGE = TrainEngineSettings(betas=(0.5, 0.6), eps=1e-6, muon_momentum=0.8, weight_decay=0.0)
 
 
 class HostAdam(torch.optim.Optimizer):
@@ -28,7 +28,7 @@ def hyperparameters(optimizer: torch.optim.Optimizer) -> set[tuple[Any, float]]:
 
 
 @pytest.mark.parametrize(
-    ("changed", "warm", "own"),
+    ("changed", "of_stage", "own"),
     [
         ({"optimizer": "adamw"}, {((0.5, 0.6), 0.0)}, {((0.9, 0.999), 0.3), ((0.9, 0.999), 0.0)}),
         (
@@ -44,10 +44,10 @@ def hyperparameters(optimizer: torch.optim.Optimizer) -> set[tuple[Any, float]]:
     ],
     ids=["adamw", "muon", "on the host"],
 )
-def test_the_warm_start_steps_with_its_own_and_leaves_rl_the_learner_s(
+def test_a_stage_steps_with_its_own_and_rl_with_the_learner_s(
     monkeypatch: pytest.MonkeyPatch,
     changed: dict[str, Any],
-    warm: set[tuple[Any, float]],
+    of_stage: set[tuple[Any, float]],
     own: set[tuple[Any, float]],
 ) -> None:
     monkeypatch.setattr("reprise.learner.optim.DeepSpeedCPUAdam", HostAdam)
@@ -55,17 +55,20 @@ def test_the_warm_start_steps_with_its_own_and_leaves_rl_the_learner_s(
     on_gpu = settings.offload.optimizer  # where CPU Adam is chosen
     optimizer = build_optimizer(Net(), settings, on_gpu)
     assert isinstance(optimizer, HostAdam) == on_gpu
-    learner: Any = SimpleNamespace(
-        settings=settings, engine=SimpleNamespace(basic_optimizer=optimizer), reset_optimizer=lambda: None
-    )
-    stage = WarmStart(learner, WARM)
-    assert hyperparameters(optimizer) == warm
-    stage.finish()
+    optimizer.state[next(Net().parameters())] = {"exp_avg": torch.ones(1)}
+    learner: Any = SimpleNamespace(engine=SimpleNamespace(basic_optimizer=optimizer), optimizer_steps=7)
+    Engine.begin_stage(learner, STAGE)
+    assert hyperparameters(optimizer) == of_stage
+    assert {group["eps"] for group in optimizer.param_groups if "betas" in group} == {1e-6}
+    assert {group["momentum"] for group in optimizer.param_groups if group["muon"]} <= {0.8}
+    assert (dict(optimizer.state), learner.optimizer_steps) == ({}, 0), "moments and steps are those of the stage"
+    Engine.begin_stage(learner, settings)
     assert hyperparameters(optimizer) == own
+    assert {group["eps"] for group in optimizer.param_groups if "betas" in group} == {settings.eps}
 
 
 def test_plain_sgd_has_no_betas_and_is_left_so() -> None:
     optimizer = build_optimizer(Net(), LearnerSettings(optimizer="sgd"), on_gpu=False)
-    learner: Any = SimpleNamespace(settings=LearnerSettings(), engine=SimpleNamespace(basic_optimizer=optimizer))
-    WarmStart(learner, WARM)
+    learner: Any = SimpleNamespace(engine=SimpleNamespace(basic_optimizer=optimizer))
+    Engine.begin_stage(learner, STAGE)
     assert all("betas" not in group for group in optimizer.param_groups)
