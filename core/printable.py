@@ -36,6 +36,11 @@ def middle_cut(text: str, limit: int) -> str:
     return text[:head] + _CUT + text[len(text) - (limit - len(_CUT) - head) :]
 
 
+def quantity(count: float, noun: str) -> str:
+    """`1 answer`, `1,234 answers`"""
+    return f"{count:,.0f} {noun}{'s' * (count != 1)}"
+
+
 def gist(text: str) -> str:
     """What messages of one kind have in common: the text without what it quotes and without its numbers."""
     return _VARIES.sub("…", text)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from reprise.core.printable import gist, middle_cut, printable, printable_lines
+from reprise.core.printable import gist, middle_cut, printable, printable_lines, quantity
 from reprise.core.types import Status, Verdict
 from reprise.rewards.base import Reason
 
@@ -33,6 +33,7 @@ class InfraError:
     answers    how many answers it left without a verdict for good; 0 if verifying them again helped
     broken     a defect of the verifier's code, as far as can be seen: it returned no verdicts, or raised something
                that no file, network or other machine has caused
+    final      verifying the answers again cannot help
     """
 
     kind: str
@@ -40,6 +41,7 @@ class InfraError:
     traceback: str = ""
     answers: int = 0
     broken: bool = False
+    final: bool = False
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.traceback}".strip()
@@ -67,11 +69,11 @@ def no_verdicts(verifier: str, returned: object, answers: int) -> Verdict | None
         wrong = f"a {type(returned).__name__} of {' and '.join(kinds)}"
     elif len(returned) != answers:
         right = "return one Verdict per answer, in the order of the answers"
-        wrong = f"{len(returned)} verdict{'s' * (len(returned) != 1)} for {answers} answer{'s' * (answers != 1)}"
+        wrong = f"{quantity(len(returned), 'verdict')} for {quantity(answers, 'answer')}"
     else:
         return None
     what = f"verifier {verifier!r}: verify returned {wrong}; {right}"
-    return _verdict(what, gist(what))
+    return _verdict(what, gist(what), final=isinstance(returned, list | tuple) and len(returned) != answers)
 
 
 def collected(verifier: str, verdicts: Iterable[Verdict]) -> list[InfraError]:
@@ -92,12 +94,18 @@ def without_cause(verdict: Verdict) -> Verdict:
     return replace(verdict, detail={key: value for key, value in verdict.detail.items() if key != _KEY})
 
 
+def is_final(verdict: Verdict) -> bool:
+    """Whether it is an infra error that verifying again cannot help."""
+    cause = verdict.detail.get(_KEY)
+    return verdict.status is Status.INFRA_ERROR and isinstance(cause, dict) and cause.get("final") is True
+
+
 def carried(failures: Iterable[InfraError], verdict: Verdict) -> dict[str, object] | None:
     """What a composition puts into its own infra error as `infra_error`, so that its part's is reported; None if it has
     nothing to add."""
     for failure in failures:
         if failure.what == verdict.explanation:
-            return {"kind": failure.kind, "traceback": failure.traceback, "broken": failure.broken}
+            return {name: getattr(failure, name) for name in ("kind", "traceback", "broken", "final")}
     return None
 
 
@@ -132,8 +140,9 @@ class InfraErrors:
         return sum(failure.answers for failure in self._kinds.values()) + self.others
 
 
-def _verdict(what: str, kind: str, trace: str = "", broken: bool = True) -> Verdict:
-    return Verdict.infra_error(Reason.INFRA, what, **{_KEY: {"kind": kind, "traceback": trace, "broken": broken}})
+def _verdict(what: str, kind: str, trace: str = "", broken: bool = True, final: bool = False) -> Verdict:
+    cause = {"kind": kind, "traceback": trace, "broken": broken, "final": final}
+    return Verdict.infra_error(Reason.INFRA, what, **{_KEY: cause})
 
 
 def _of(verifier: str, verdict: Verdict) -> InfraError:
@@ -141,7 +150,7 @@ def _of(verifier: str, verdict: Verdict) -> InfraError:
     cause = verdict.detail.get(_KEY)
     if isinstance(cause, dict):
         kind, trace = (str(cause.get(name, "")) for name in ("kind", "traceback"))
-        return InfraError(kind, verdict.explanation, trace, 0, cause.get("broken") is True)
+        return InfraError(kind, verdict.explanation, trace, 0, cause.get("broken") is True, is_final(verdict))
     said = verdict.explanation or "could not verify, and did not say why"
     what = said if said.startswith(f"verifier {verifier!r}") else f"verifier {verifier!r}: {said}"
     return InfraError(f"{verifier} {gist(said)[:120]}", printable(what, _WHAT_CHARS))

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reprise.core.errors import UserError
+from reprise.core.printable import printable
 from reprise.core.types import Status, Verdict
 from reprise.rewards.base import Answer, Reason, Verifier
 from reprise.rewards.infra_errors import (
     InfraError,
     InfraErrors,
     collected,
+    is_final,
     no_verdicts,
     raised,
     traceback_of,
@@ -21,6 +23,8 @@ from reprise.rewards.infra_errors import (
 )
 from reprise.rewards.registry import build_verifier, check_task
 from reprise.rewards.settings import Unparseable, VerifierSettings
+
+_NOTE_CHARS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,9 @@ class Scorer:
 
     A verifier that fails fails neither the run nor the answer: an exception that escapes from it, or a list that cannot
     be the verdicts of these answers, is an `infra_error` of every answer of that call. Answers with an infra error are
-    verified again up to `retries` times, the last time one by one, so that none fails by its neighbour. A truncated
-    response without any text has no answer and is shown to no verifier.
+    verified again up to `retries` times, the last time one by one, so that none fails by its neighbour; but
+    not after a wrong number of verdicts: nobody knows which answers those were for. A truncated response without any
+    text has no answer and is shown to no verifier.
     What is unparseable stays so or scores 0 (`apply_policy`); in what remains it is marked (`was_unparseable`).
     """
 
@@ -87,12 +92,12 @@ class Scorer:
             failed = [i for i in waiting if verdicts[i].status is Status.INFRA_ERROR]
             for name in dict.fromkeys(answers[i].task.verifier for i in failed):
                 found = collected(name, (verdicts[i] for i in failed if answers[i].task.verifier == name))
-                failures.add(found if attempt == self._retries else (replace(f, answers=0) for f in found))
-            waiting = failed
+                lost = attempt == self._retries
+                failures.add(f if lost or f.final else replace(f, answers=0) for f in found)
+            waiting = [i for i in failed if not is_final(verdicts[i])]
             if not waiting:
                 break
-        verdicts |= {i: without_cause(verdicts[i]) for i in waiting}
-        final = [verdicts[i] for i in range(len(answers))]
+        final = [without_cause(verdicts[i]) for i in range(len(answers))]
         if self._unparseable != "mask":
             final = [apply_policy(v, self._unparseable, a.truncated) for v, a in zip(final, answers, strict=True)]
         counts.update(str(Status.UNPARSEABLE if verdict.was_unparseable else verdict.status) for verdict in final)
@@ -124,7 +129,7 @@ def started(
         verifier = build_verifier(name, chosen)
         scorer = Scorer({name: verifier}, retries, unparseable=unparseable)
         scorer.start()
-        return scorer, [str(note) for note in getattr(verifier, "notes", list)()]
+        return scorer, [printable(note, _NOTE_CHARS) for note in getattr(verifier, "notes", list)()]
     except UserError:
         raise
     except Exception as error:

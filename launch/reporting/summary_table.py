@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from reprise.core.printable import printable, printable_lines
+from reprise.core.printable import printable, printable_lines, quantity
 from reprise.core.types import Status
 from reprise.launch.reporting.durations import duration
 from reprise.launch.reporting.layout import Fitted, Flow, listed
@@ -174,19 +174,27 @@ def _share_of(counts: Mapping[str, float], some: str, whole: str) -> str:
     return formatted(counts.get(some, math.nan) / (counts.get(whole, math.nan) or 1.0), ".0%")
 
 
+def cost_of(infra_error: object) -> str:
+    """`2 answers`, or that verifying again helped."""
+    answers = number(lookup(infra_error, "answers"))
+    if answers == 0:
+        return "verifying again helped"
+    return quantity(answers, "answer") if answers > 0 else "some answers"
+
+
 def _infra_errors(values: Mapping[str, object]) -> Iterator[Row]:
     listed_ones = values.get("infra_errors")
     errors = listed_ones if isinstance(listed_ones, list) else []
     for place, error in enumerate(errors):
         what, trace = (printable_lines(lookup(error, name) or "") for name in ("what", "traceback"))
-        said = Text(f"{counted(lookup(error, 'answers'))} answers: {what}", "red")
+        said = Text(f"{cost_of(error)}: {what}", "red")
         if trace and place < _INFRA_ERRORS_SHOWN:
             said.append(f"\n{trace}", "dim")
         yield "infra error", said
     lost = number(lookup(values, "failures", "trajectories/infra_error"))
     others = lost - sum(number(lookup(error, "answers")) for error in errors)
     if others > 0:
-        yield "infra error", f"{counted(others)} answers: of further kinds, which are not listed"
+        yield "infra error", f"{quantity(others, 'answer')}: of further kinds, which are not listed"
 
 
 def warnings(values: Mapping[str, object]) -> list[Row]:

@@ -14,8 +14,10 @@ from reprise.core.types import Task
 from reprise.data.tasks import TaskSets
 from reprise.launch.verify.host import ProcessHost
 from reprise.launch.verify.loop import Ready, verify_all
+from reprise.launch.verify.printed import Printed
 from reprise.rewards.base import Answer, Verifier
 from reprise.rewards.infra_errors import InfraError
+from reprise.rewards.pool.case import DIED
 from reprise.rewards.registry import build_verifiers
 from reprise.rewards.settings import RewardSettings, VerifierSettings
 
@@ -29,7 +31,7 @@ def try_verifiers(settings: RewardSettings, tasks: TaskSets) -> list[str]:
 
     Returns what is worth knowing, in words: a verifier that cannot judge *here* may well do so where the run puts it.
     Not tried are those with GPUs or resources of their own, and those that ask for it (`Verifier.may_be_tried`).
-    UserError if one fails by a defect of its code (`InfraError.broken`).
+    UserError if one fails by a defect of its code (`InfraError.broken`), or its process dies at every try.
     """
     verifiers = build_verifiers(settings)
     firsts: dict[str, Task] = {}
@@ -67,21 +69,25 @@ async def _try(name: str, chosen: VerifierSettings, task: Task) -> list[str]:
     }
     chosen = chosen.model_copy(update=bounded)
     errors: list[InfraError] = []
+    lost: list[str] = []
+    printed = Printed()
 
     def create(name: str) -> ProcessHost:
-        return ProcessHost(name, chosen, 0)
+        return ProcessHost(name, chosen, 0, printed)
 
     def write(ready: Ready) -> None:
         pass  # any verdict will do
 
     answers = iter([Answer(task, _ANSWER)])
     try:
-        await verify_all(answers, {name: chosen}, create, write, failed=errors.extend, window=1, batch_size=1)
+        await verify_all(answers, {name: chosen}, create, write, lost.append, errors.extend, window=1, batch_size=1)
     except RunError as error:
         return [_note(str(error))]
     for defect in errors:
-        if defect.broken:
-            raise UserError(f"rewards.verifiers.{name}: tried on the answer {_ANSWER!r} to task {task.id!r}: {defect}")
+        died = f"\n{lost[-1].partition(';')[0]}\n{printed.last_lines()}" if defect.what.endswith(DIED) else ""
+        if defect.broken or died:
+            tried = f"tried on the answer {_ANSWER!r} to task {task.id!r}"
+            raise UserError(f"rewards.verifiers.{name}: {tried}: {defect}{died}".rstrip())
     return [_note(other.what) for other in errors]
 
 

@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+from reprise.core.errors import RunError
+from reprise.core.types import Status
 from reprise.launch.arguments import EXIT_CODES, Commands, add_set, command
 from reprise.launch.signals import interrupt_on_sigterm
 
@@ -38,6 +40,8 @@ examples:
 
 A recipe's `rewards` section is all that is read of it. Without one, a task may name any built-in or installed verifier
 (entry point reprise.verifiers), which then has its defaults. docs/verifiers.md describes them.
+What verifiers print goes to the output's .log, not to the terminal. If not one answer could be verified the exit code
+is 1.
 {EXIT_CODES}""",
     )
     verify.add_argument("--recipe", metavar="R", help="a YAML file whose `rewards` section configures the verifiers")
@@ -61,7 +65,9 @@ def _verify(args: argparse.Namespace) -> None:
         return
     signal.signal(signal.SIGTERM, interrupt_on_sigterm)
     try:
-        run.verify(settings, args.input, args.output, console(), args.retry_infra)
+        tally = run.verify(settings, args.input, args.output, console(), args.retry_infra)
     except KeyboardInterrupt:
         print(f"reprise: the verdicts so far are in {args.output}; the same command continues", file=sys.stderr)
         raise
+    if tally.all.statuses[Status.INFRA_ERROR] == tally.total:
+        raise RunError("not one answer could be verified (infra_error); the causes stand above")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reprise.core.processes import ending, python_command
+from reprise.launch.verify.printed import Printed
 from reprise.launch.verify.worker import LENGTH_BYTES
 from reprise.rewards.base import Answer
 from reprise.rewards.pool.host import HostDied
@@ -29,11 +30,13 @@ class ProcessHost:
         name: the verifier's, in `rewards.verifiers`.
         chosen: its settings; `concurrency` gives the number of sockets.
         retries: how often an answer is verified again after an infra error.
+        printed: takes what the process, and what it starts, prints.
     """
 
-    def __init__(self, name: str, chosen: VerifierSettings, retries: int) -> None:
+    def __init__(self, name: str, chosen: VerifierSettings, retries: int, printed: Printed | None = None) -> None:
         self._arguments = {"name": name, "chosen": chosen.model_dump_json(), "retries": retries, "parent": os.getpid()}
         self._concurrency = chosen.concurrency
+        self._printed = printed or Printed()
         self._process: subprocess.Popen[bytes] | None = None
         self._writers: list[asyncio.StreamWriter] = []
         self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
@@ -42,15 +45,20 @@ class ProcessHost:
         """UserError or RuntimeError with the cause if the verifier cannot start."""
         pairs = [socket.socketpair() for _ in range(self._concurrency)]
         fds = [theirs.fileno() for _, theirs in pairs]
-        self._process = subprocess.Popen(
-            python_command("reprise.launch.verify.worker:serve", self._arguments | {"fds": fds}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=fds,
-            start_new_session=True,  # Ctrl-C is for the parent, which then closes the sockets
-        )
-        for _, theirs in pairs:
-            theirs.close()
+        output = self._printed.pipe()
+        try:
+            self._process = subprocess.Popen(
+                python_command("reprise.launch.verify.worker:serve", self._arguments | {"fds": fds}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=fds,
+                start_new_session=True,  # Ctrl-C is for the parent, which then closes the sockets
+            )
+        finally:
+            os.close(output)
+            for _, theirs in pairs:
+                theirs.close()
         self._free = [await asyncio.open_connection(sock=ours) for ours, _ in pairs]
         self._writers = [writer for _, writer in self._free]
         started = await self._receive(self._free[0][0])

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reprise.core.errors import UserError
-from reprise.core.printable import printable
+from reprise.core.printable import printable, quantity
 from reprise.core.types import Status
 from reprise.launch.reporting.layout import Fitted
 from reprise.launch.signals import run_interruptibly
@@ -20,6 +20,7 @@ from reprise.launch.verify.answers import Checked
 from reprise.launch.verify.host import ProcessHost
 from reprise.launch.verify.loop import Ready, verify_all
 from reprise.launch.verify.origin import Origin
+from reprise.launch.verify.printed import Printed
 from reprise.launch.verify.progress import VerifyProgress
 from reprise.launch.verify.tally import Tally, plan_table, verdict_table
 from reprise.launch.verify.verdicts import Recorded, VerdictFile, to_line, writing
@@ -57,8 +58,9 @@ class Named(Mapping[str, Verifier]):
 
 @dataclass(slots=True)
 class _Reported:
-    """What verifiers reported: notes, and what kept answers from being verified."""
+    """What verifiers reported: what they printed, notes, and what kept answers from being verified."""
 
+    printed: Printed
     notes: list[str] = field(default_factory=list)
     errors: InfraErrors = field(default_factory=InfraErrors)
 
@@ -71,7 +73,7 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
     UserError, before anything is verified, if an answer cannot be verified or `target` holds something else.
     """
     checked = check(settings, source, target)
-    reported = _Reported()
+    reported = _Reported(Printed(target.with_name(f"{target.name}.log")))
     if retry_infra:
         with VerdictFile(target) as file:
             _verify_again(settings, source, checked, file, console, reported)
@@ -92,7 +94,9 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
         _say(console, f"Note: {text}")
     for error in reported.errors:
         if error.answers:
-            _say(console, f"infra_error, {error.answers:,} answers: {error.what}")
+            _say(console, f"infra_error, {quantity(error.answers, 'answer')}: {error.what}")
+    if not reported.printed.is_empty:
+        _say(console, f"What verifiers printed is in {reported.printed.path}")
     if (lost := tally.all.statuses[Status.INFRA_ERROR]) and not retry_infra:
         _say(console, f"{lost:,} could not be verified (infra_error): --retry-infra verifies them again")
     return tally
@@ -125,7 +129,7 @@ def show_plan(settings: RewardSettings, source: Path, target: Path, console: Con
     console.print(Fitted(plan_table(Counter((asked.domain, asked.verifier) for asked in checked.asked))))
     done = len(verdicts.recorded(target))
     there = f", {done:,} of them have their verdict in {target}" if done else ""
-    _say(console, f"{len(checked.asked):,} answers can be verified{there}. Nothing was verified.")
+    _say(console, f"{quantity(len(checked.asked), 'answer')} can be verified{there}. Nothing was verified.")
 
 
 def _verify_again(
@@ -138,7 +142,7 @@ def _verify_again(
 ) -> None:
     verdicts.check_order(file.path, file.recorded, [asked.id for asked in checked.asked])
     places = [place for place, verdict in enumerate(file.recorded) if verdict.status is Status.INFRA_ERROR]
-    _say(console, f"{len(places):,} answers had an infra error and are verified again")
+    _say(console, f"{quantity(len(places), 'answer')} with an infra error: verified again")
     lines: list[bytes] = []
     _verify(settings, source, checked, places, Tally(), lines.extend, reported)
     file.replace(dict(zip(places, lines, strict=True)))
@@ -158,7 +162,7 @@ def _verify(
         return
 
     def create(name: str) -> ProcessHost:
-        return ProcessHost(name, settings.verifiers[name], settings.retries)
+        return ProcessHost(name, settings.verifiers[name], settings.retries, reported.printed)
 
     def take(ready: Ready) -> None:
         write([to_line(answer.task.id, verdict) for answer, verdict in ready])

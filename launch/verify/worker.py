@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reprise.core.errors import UserError
-from reprise.core.printable import printable_lines
+from reprise.core.printable import middle_cut, printable_lines
 from reprise.core.processes import die_with
 from reprise.core.types import Verdict
 from reprise.rewards.scoring import Scorer, started
 from reprise.rewards.settings import VerifierSettings
 
 LENGTH_BYTES = 8  # of what goes back, before it
+_MESSAGE_CHARS = 4000
 
 
 def serve(name: str, chosen: str, retries: int, parent: int, fds: Sequence[int]) -> None:
@@ -33,16 +34,15 @@ def serve(name: str, chosen: str, retries: int, parent: int, fds: Sequence[int])
     """
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the parent, which then closes the sockets
-    os.dup2(2, 1)  # what a verifier prints must not get between the table's lines
     sockets = [socket.socket(fileno=fd) for fd in fds]
     for each in sockets:
         each.set_inheritable(False)
     try:
         scorer, notes = started(name, VerifierSettings.model_validate_json(chosen), retries)
     except UserError as error:
-        return _send(sockets[0], UserError(str(error)))
+        return _send(sockets[0], UserError(middle_cut(str(error), _MESSAGE_CHARS)))
     except Exception as error:  # noqa: BLE001  the parent decides what a verifier that cannot start means
-        told = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
+        told = [middle_cut(f"{type(error).__name__}: {error}", _MESSAGE_CHARS), *getattr(error, "__notes__", ())]
         return _send(sockets[0], RuntimeError("\n".join(told)))
     try:
         _send(sockets[0], notes)

@@ -20,6 +20,8 @@ from reprise.rewards.base import Reason
 
 DEATHS_TOGETHER = 2  # deaths under the whole batch before its answers are verified one by one
 DEATHS = 3  # deaths under one answer, the last one alone, before it is given up
+# Why an answer is given up that nothing was late on.
+DIED = f"the verifier's actor died {DEATHS} times while verifying this answer, the last time alone"
 LATE = 2  # missed deadlines under one answer, the last one alone, before it is blamed
 
 
@@ -59,8 +61,7 @@ class Case:
             self._go_on()
         elif how is Loss.DIED and self._own[how] >= DEATHS:
             self.given_up.append(self._waiting[0])
-            why = f"the verifier's actor died {DEATHS} times while verifying this answer, the last time alone"
-            self.verified(Verdict.infra_error(Reason.INFRA, why))
+            self.verified(Verdict.infra_error(Reason.INFRA, DIED))
 
     @property
     def next(self) -> int | None:

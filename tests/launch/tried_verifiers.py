@@ -1,5 +1,7 @@
 """Verifiers as they are tried before a run: broken ones, and ones that cannot verify here."""
 
+import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,3 +64,20 @@ class RaisesLater(Fine):
         if all(answer.text == "I do not know." for answer in answers):
             return super().verify(answers)
         raise KeyError("later")
+
+
+class Exits(Fine):
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        print("\x1b[2Jprinted before", flush=True)
+        os._exit(3)
+
+
+class Interrupts(Fine):
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        raise KeyboardInterrupt
+
+
+class Sleeps(Fine):
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        time.sleep(60)
+        return super().verify(answers)

@@ -150,6 +150,25 @@ def test_what_cannot_be_verdicts_is_refused_in_words_that_say_what_to_return(ret
     assert verification.failures[0].broken
 
 
+def test_answers_whose_verdicts_were_of_a_wrong_number_are_not_verified_again() -> None:
+    asked: list[int] = []
+
+    def verify(answers: Sequence[Answer]) -> list[Verdict]:
+        asked.append(len(answers))
+        return [RIGHT]
+
+    verification = verification_of(verify, "x", "y", "z", retries=2)
+    assert [verdict.status for verdict in verification.verdicts] == [Status.INFRA_ERROR] * 3
+    assert (asked, [failure.answers for failure in verification.failures]) == ([3], [3])
+    part = ComposeVerifier({"part": Part(use="test_infra_errors:OneForAll")})
+    assert verification_of(part.verify, "x", "y", retries=2).counts["infra_error"] == 2
+
+
+class OneForAll(Verifier):
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        return [RIGHT]
+
+
 def test_a_verifiers_own_infra_errors_are_reported_by_kind_and_are_no_defect_of_its_code() -> None:
     said = [Verdict.infra_error("infra", f"no reply from 'judge-{i}' in {i} s") for i in range(9)]
     [failure] = verification_of(lambda answers: said, *"abcdefghi").failures

@@ -17,7 +17,15 @@ from reprise.launch.reporting.lookup import formatted, items, lookup, number
 from reprise.launch.reporting.report import plots, sft_plots
 from reprise.launch.reporting.report.sources import RunRecord
 from reprise.launch.reporting.sft_summary_table import held_out_losses, loss, stages
-from reprise.launch.reporting.summary_table import DomainRow, counted, domain_rows, latency, points, unparseable
+from reprise.launch.reporting.summary_table import (
+    DomainRow,
+    cost_of,
+    counted,
+    domain_rows,
+    latency,
+    points,
+    unparseable,
+)
 
 SAMPLES_PER_DOMAIN = 3
 CHARACTERS_PER_RESPONSE = 20_000
@@ -39,8 +47,7 @@ def page(run: RunRecord) -> str:
         reason=s.get("reason"),
         warnings=_list(s.get("warnings")),
         infra_errors=[
-            (counted(lookup(e, "answers")), lookup(e, "what") or "", lookup(e, "traceback") or "")
-            for e in _list(s.get("infra_errors"))
+            (cost_of(e), lookup(e, "what") or "", lookup(e, "traceback") or "") for e in _list(s.get("infra_errors"))
         ],
         missing=[*run.missing, *([] if run.training_steps else [none_yet])],
         **(_sft(run) if kind == "sft" else _rl(run)),

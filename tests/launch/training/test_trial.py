@@ -55,10 +55,23 @@ def test_what_cannot_verify_here_is_noted_and_what_must_not_be_tried_is_not() ->
                 'raise KeyError("x")',
             ],
         ),
+        (
+            "Exits",
+            ["tried on the answer", "died 3 times", "(its process ended with exit code 3)", "�[2Jprinted before"],
+        ),
+        ("Interrupts", ["died 3 times", "(its process ended with exit code 1)", "\nKeyboardInterrupt"]),
         ("Floats", ["verify returned a list of float; return one Verdict per answer, such as Verdict.scored(1.0"]),
     ],
 )
-def test_a_verifier_whose_code_is_wrong_is_refused_with_its_traceback(use: str, messages: list[str]) -> None:
+def test_a_verifier_whose_code_is_wrong_is_refused_with_its_traceback(
+    use: str, messages: list[str], capfd: pytest.CaptureFixture
+) -> None:
     with pytest.raises(UserError) as refused:
         tried(mine=use)
+    assert capfd.readouterr() == ("", "")
     assert all(message in str(refused.value) for message in messages)
+
+
+def test_a_verifier_that_is_late_here_is_noted() -> None:
+    [said] = tried(mine={"use": "tried_verifiers:Sleeps", "deadline_s": 0.5})
+    assert "did not score a single answer within 0.5 s" in said

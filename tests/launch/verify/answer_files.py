@@ -53,3 +53,12 @@ class Traced(Verifier):
             raise OSError("disk full")
         print("what a verifier prints")
         return Verdict.scored(1.0, "correct", odd=float("nan"))
+
+
+class Loud(Verifier):
+    """Prints more than a terminal should get, and verifies nothing."""
+
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        print("\x1b[2J" * 10_000, flush=True)
+        os.write(2, b"\x1b[2J" * 10_000)
+        return [Verdict.infra_error("infra", "\x1b[2J") for _ in answers]

@@ -122,6 +122,20 @@ def test_bad_input_exits_2_with_a_clear_message_and_verifies_nothing(
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
 
 
+def test_what_a_verifier_prints_goes_to_a_bounded_file_and_one_that_verifies_nothing_fails_the_command(
+    tmp_path: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reprise.launch.verify.printed.MOST_BYTES", 1000)
+    source = write(tmp_path / "a.jsonl", [answer(verifier="loud")])
+    assert main(["verify", *files(source), "--set", "rewards.verifiers.loud.use=answer_files:Loud"]) == 1
+    said = capfd.readouterr()
+    assert "reprise: the run failed: not one answer could be verified (infra_error)" in said.err
+    assert "What verifiers printed is in" in said.out
+    assert "v.jsonl.log" in said.out.replace("\n", "")
+    assert "\x1b" not in said.out + said.err
+    assert (tmp_path / "v.jsonl.log").read_bytes() == (b"\x1b[2J" * 300)[:1000]
+
+
 def test_the_output_is_not_the_input(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     source = write(tmp_path / "a.jsonl", [answer()])
     assert main(["verify", "--input", str(source), "--output", str(tmp_path / "." / "a.jsonl")]) == 2
@@ -232,7 +246,7 @@ def test_infra_errors_are_verified_again_when_asked_for(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [answer("1", "fail", verifier="traced"), answer("2", verifier="exact")])
     code, out, err = finish([*files(source), *traced(tmp_path), "--set", "rewards.retries=0"])
     assert (code, "1 could not be verified (infra_error): --retry-infra" in out) == (0, True), err
-    assert "infra_error, 1 answers: verifier 'traced' raised OSError: disk full (answer_files.py:" in out
+    assert "infra_error, 1 answer: verifier 'traced' raised OSError: disk full (answer_files.py:" in out
     assert 'raise OSError("disk full")' in err, "the traceback is shown when it happens"
     assert [v["status"] for v in verdicts(tmp_path / "v.jsonl")] == ["infra_error", "scored"]
     (tmp_path / "trace").unlink()
