@@ -6,6 +6,8 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
+from itertools import dropwhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,8 +33,8 @@ def resolve(dotted: str, what: str) -> Any:
 
     `what` says in words what the path was given for ("the verifier 'maths'"); it begins the message of the `UserError`
     raised when the path is malformed, its module is missing or the module lacks the attribute, or if it leads into
-    Python's own library, which holds no plug-in but much that a mistake should not call (`os:system`). An error raised
-    by the module's own code while it is imported passes through with its traceback.
+    Python's own library, which holds no plug-in but much that a mistake should not call (`os:system`). What the
+    module's own code raises while it is imported becomes a `UserError` too, with the plug-in's part of the traceback.
 
     Whoever writes a recipe can have any code run: this is no protection from them.
     """
@@ -43,7 +45,12 @@ def resolve(dotted: str, what: str) -> Any:
         raise UserError(
             f"{what}: {dotted!r} is not a dotted path; write package.module:attribute, or ./file.py:attribute"
         )
-    found: object = _from_file(Path(module_name), dotted, what) if is_file else _imported(module_name, dotted, what)
+    try:
+        found: object = _from_file(Path(module_name), dotted, what) if is_file else _imported(module_name, dotted, what)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{what}: {dotted!r} cannot be imported:\n{own_traceback(error, __file__)}") from error
     for name in attribute.split("."):
         try:
             found = getattr(found, name)
@@ -51,6 +58,14 @@ def resolve(dotted: str, what: str) -> Any:
             hint = did_you_mean(name, dir(found), "; {}")
             raise UserError(f"{what}: {dotted!r} does not exist: {module_name!r} has no {name!r}{hint}") from error
     return found
+
+
+def own_traceback(error: BaseException, caller: str) -> str:
+    """The traceback of what a plug-in raised, without the frames of the file that called it and of Python's import."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = {caller, importlib.__file__}
+    own = dropwhile(lambda frame: frame.filename in ours or frame.filename.startswith("<frozen"), frames)
+    return "".join([*traceback.format_list(list(own)), *traceback.format_exception_only(error)]).rstrip()
 
 
 def _imported(module: str, dotted: str, what: str) -> ModuleType:
@@ -73,7 +88,8 @@ def _from_file(file: Path, dotted: str, what: str) -> ModuleType:
     """The module in a file, relative to the working directory. It is imported once, and finds what lies beside it."""
     file = file.absolute()
     if not file.is_file():
-        raise UserError(f"{what}: cannot import {dotted!r}: {file}: {absence(file)}; correct the path")
+        why = "is a folder" if file.is_dir() else absence(file)
+        raise UserError(f"{what}: cannot import {dotted!r}: {file}: {why}; correct the path")
     name = f"{file.stem}_{hashlib.blake2b(bytes(file), digest_size=4).hexdigest()}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from reprise.core.errors import UserError
 from reprise.core.files import absence, check_may_be_reached, dangling
 from reprise.core.json_lines import check_unicode, lines_of, parse_line
-from reprise.core.plugins import resolve
+from reprise.core.plugins import own_traceback, resolve
 from reprise.core.types import Task
 from reprise.data.settings import DataSettings, TaskSource
 
@@ -113,15 +114,28 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, Task]]:
 
 def _generate(source: TaskSource) -> Iterator[tuple[str, Task]]:
     generator = resolve(str(source.generator), "data generator")
+    where = source.name
     try:
-        tasks = iter(generator(**source.args))
-    except TypeError as error:
-        raise UserError(f"{source.name}: {error}") from error
-    for number, task in enumerate(tasks, 1):
-        where = f"{source.name}, task {number}"
-        if not isinstance(task, Task):
-            raise UserError(f"{where}: a generator gives reprise.Task, not {type(task).__name__}")
-        yield where, task
+        for number, task in enumerate(generator(**source.args), 1):
+            where = f"{source.name}, task {number}"
+            if not isinstance(task, Task):
+                raise UserError(f"{where}: a generator gives reprise.Task, not {type(task).__name__}")
+            _check({name: getattr(task, name) for name in _FIELDS}, where)
+            _check_pickles(task, where)
+            yield where, task
+            where = f"{source.name}, after task {number}"
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{where}: the generator failed:\n{own_traceback(error, __file__)}") from error
+
+
+def _check_pickles(task: Task, where: str) -> None:
+    """Refuse what cannot travel to a verifier's actor."""
+    try:
+        pickle.dumps((task.answer, task.metadata))
+    except Exception as error:  # noqa: BLE001 - pickle raises whatever the value's own code does
+        raise UserError(f"{where}: 'answer' and 'metadata' must be data that pickle takes: {error}") from error
 
 
 def task_of(record: object, where: str) -> Task:
@@ -133,6 +147,12 @@ def task_of(record: object, where: str) -> Task:
         raise UserError(f"{where}: unknown field {unknown[0]!r}; a task has {', '.join(sorted(_FIELDS))}")
     if missing := [name for name in _REQUIRED if name not in record]:
         raise UserError(f"{where}: field {missing[0]!r} is missing; a task needs {', '.join(_REQUIRED)}")
+    _check(record, where)
+    return Task(**record)
+
+
+def _check(record: Mapping[str, object], where: str) -> None:
+    """Refuse a field that is not of its type."""
     for name in ("id", "domain", "verifier"):
         if not isinstance(record[name], str) or not record[name]:
             raise UserError(f"{where}: field {name!r} must be a non-empty string, not {record[name]!r}")
@@ -143,7 +163,6 @@ def task_of(record: object, where: str) -> Task:
             f"{where}: field 'prompt' must be a non-empty string or a list of "
             '{"role": ..., "content": ...} with string values'
         )
-    return Task(**record)
 
 
 def _is_prompt(prompt: object) -> bool:

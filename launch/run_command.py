@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reprise.launch.arguments import Commands
     from reprise.launch.recipe.schema import Recipe
     from reprise.launch.recipe.sft_schema import SftRecipe
+    from reprise.launch.reporting.run_folder import RunFolder
 
 
 def add_train(commands: Commands) -> None:
@@ -95,7 +96,7 @@ def _run(args: argparse.Namespace, sft: bool) -> None:
     kind: type[Recipe | SftRecipe] = SftRecipe if sft else Recipe
     recipe = load_as(kind, args.recipe, [*args.set, *named])
     if args.dry_run:
-        _dry_run(args, recipe, opening)
+        _dry_run(args, recipe, resumed, opening)
         return
     opening.say(f"{recipe.name}: loading libraries")
     from reprise.launch.training.quiet import quiet_libraries
@@ -115,7 +116,7 @@ def _run(args: argparse.Namespace, sft: bool) -> None:
     start()
 
 
-def _dry_run(args: argparse.Namespace, recipe: Recipe | SftRecipe, opening: Opening) -> None:
+def _dry_run(args: argparse.Namespace, recipe: Recipe | SftRecipe, resumed: RunFolder | None, opening: Opening) -> None:
     from reprise.launch.recipe.schema import Recipe
 
     sft = not isinstance(recipe, Recipe)
@@ -123,12 +124,18 @@ def _dry_run(args: argparse.Namespace, recipe: Recipe | SftRecipe, opening: Open
     from reprise.launch.dry_run import data_table, show
     from reprise.launch.reporting.layout import Fitted, console
 
+    if resumed is not None:
+        from reprise.launch.training.resuming import check_resumable, check_same_tasks
+
+        check_resumable(resumed, recipe)
     if isinstance(recipe, Recipe):
         from reprise.launch.training import preflight
         from reprise.launch.training.trial import try_verifiers
 
         with planning(args) as (nodes, assumed):
             checked = preflight.check(recipe, nodes)
+        if resumed is not None:
+            check_same_tasks(resumed, recipe, checked.tasks)
         found = [*checked.tasks.notes, *assumed, *try_verifiers(recipe.rewards, checked.tasks)]
         show(recipe, checked.plan, found, console())
         return

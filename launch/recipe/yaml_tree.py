@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import yaml
@@ -60,6 +61,8 @@ def _walk(node: yaml.Node, keys: Keys, source: str, origins: Origins, seen: set[
     seen.add(id(node))
     if node.tag not in _PLAIN:
         raise UserError(f"{at}: {dotted(keys)} has the tag {node.tag}; a recipe holds plain values only")
+    if node.tag == "tag:yaml.org,2002:float" and math.isinf(float(node.value.replace("_", ""))):
+        raise UserError(f"{at}: {dotted(keys)} is {node.value}, beyond the largest number that there is (1.8e308)")
     if isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             origins[(*keys, i)] = f"{source}:{value.start_mark.line + 1}"

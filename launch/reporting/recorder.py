@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import SupportsFloat, TypedDict
+from typing import SupportsFloat, TypedDict, cast
 
 from reprise.actors.fleet import FleetStats
 from reprise.actors.learner import Trained
@@ -22,6 +22,8 @@ from reprise.launch.reporting.summary import Summary, TrajectoryCounts
 from reprise.launch.reporting.timeline import Timeline
 from reprise.launch.reporting.truncation import TruncationWatch
 from reprise.launch.reporting.verifiers import Latencies, infra_error_watch, unparseable_watch
+from reprise.learner.checkpoints.client_state import State
+from reprise.learner.checkpoints.folder import read_metadata, step_of
 from reprise.learner.publishing.report import PublishReport
 from reprise.rewards.infra_errors import InfraError
 from reprise.rewards.pool.verifier_pool import PoolCounts
@@ -90,6 +92,9 @@ class Recorder(RunRecorder[Summary]):
         )
         self._truncation = TruncationWatch(recipe)
         self._failures = dict.fromkeys((*_FAILURES, "verifier/restarts"), 0.0)
+        if self.checkpoint is not None:  # before set-up, which may fail
+            state: RecorderState = cast(State, read_metadata(self.checkpoint)["client_state"])["driver"]["recorder"]
+            self._resume(state, step_of(self.checkpoint))
 
     def evaluated(self, step: int, evaluation: Evaluated, fleet: FleetStats, when: str = "") -> None:
         """A held-out evaluation, with the fleet's work in it: `when` is "before", "after", or empty during the run."""
@@ -112,11 +117,11 @@ class Recorder(RunRecorder[Summary]):
         self._save_summary()
 
     def state(self) -> RecorderState:
-        """For `resumed`."""
+        """For the recorder of a run that continues from the checkpoint that holds it."""
         before = self.summary.before
         return {"before": before.to_json() if before else None}
 
-    def resumed(self, state: RecorderState, step: int) -> None:
+    def _resume(self, state: RecorderState, step: int) -> None:
         """The run continues from the checkpoint of `step`."""
         self.summary.before = Evaluation.from_json(state["before"]) if state["before"] else None
         self.summary.steps = step

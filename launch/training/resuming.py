@@ -13,13 +13,14 @@ from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.launch.reporting.run_folder import RunFolder
 from reprise.learner.checkpoints.client_state import State
-from reprise.learner.checkpoints.folder import Metadata, latest, read_metadata
+from reprise.learner.checkpoints.folder import Metadata, latest, read_metadata, step_of
 from reprise.models.policy import prepare_policy
 from reprise.models.weights import tensor_shapes
 
 
 def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
-    """Refuse a run without a checkpoint, or whose checkpoint is not of the recipe's policy and seed. `UserError`."""
+    """Refuse a run without a checkpoint, or whose checkpoint is beyond the recipe's steps or not of its policy and
+    seed. `UserError`."""
     checkpoint = run.last_checkpoint(recipe.checkpoints.every)
     if isinstance(recipe, Recipe) and recipe.before is None and run.stopped_before_rl:
         raise UserError(
@@ -27,6 +28,11 @@ def check_resumable(run: RunFolder, recipe: Recipe | SftRecipe) -> None:
             "it was, or start a new run"
         )
     metadata = read_metadata(checkpoint)
+    if isinstance(recipe, Recipe) and not run.stopped_before_rl and recipe.steps < (done := step_of(checkpoint)):
+        raise UserError(
+            f"--resume: {run.path} has been trained for {done} steps, and the recipe's steps are {recipe.steps}; take "
+            f"at least {done}, or start a new run"
+        )
     if "over" not in _place(metadata):
         raise UserError(
             f"checkpoint {checkpoint} does not say which data it was made with: an earlier version wrote it; start a "

@@ -76,7 +76,6 @@ async def _train(recipe: Recipe, ready: Preflight, run: RunFolder, recorder: Rec
             await held_out.before()
         else:
             stream.restore(saved["stream"])
-            recorder.resumed(saved["recorder"], first)
 
         progress.phase("RL", recipe.steps)
         rule, fresh = recipe.rollout, recipe.buffer.fresh_per_batch

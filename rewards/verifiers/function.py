@@ -9,7 +9,8 @@ from reprise.core.errors import UserError
 from reprise.core.types import Verdict
 from reprise.rewards.base import Answer, Reason, Verifier
 
-_TAKES = "(prompt, response, answer)"
+_TAKES = ("prompt", "response", "answer")
+_SHOWN = f"({', '.join(_TAKES)})"
 
 
 class FunctionVerifier(Verifier):
@@ -26,14 +27,17 @@ class FunctionVerifier(Verifier):
         name = function.__name__
         if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
             raise UserError(
-                f"{where}.use: {name} must be a plain function {_TAKES} -> float, not one that waits or yields"
+                f"{where}.use: {name} must be a plain function {_SHOWN} -> float, not one that waits or yields"
             )
+        called = f"{where}.use: {name} is called as {name}{_SHOWN}"
+        signature = inspect.signature(function)
         try:
-            inspect.signature(function).bind("", "", None, **args)
+            signature.bind("", "", None, **args)
         except TypeError as error:
-            raise UserError(
-                f"{where}.use: {name} is called as {name}{_TAKES} with the keywords of `args`, which fails: {error}"
-            ) from error
+            raise UserError(f"{called} with the keywords of `args`, which fails: {error}") from error
+        parameters = tuple(signature.parameters)[: len(_TAKES)]
+        if parameters != _TAKES and set(parameters) == set(_TAKES):
+            raise UserError(f"{called}, and takes them as ({', '.join(parameters)}); put its parameters in that order")
         self._function, self._args = function, dict(args)
 
     def verify(self, answers: Sequence[Answer]) -> list[Verdict]:

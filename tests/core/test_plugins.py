@@ -73,11 +73,27 @@ def test_a_plug_in_that_lacks_a_dependency_names_the_dependency(
         resolve("plug_in_without_dependency:x", "the loss")
 
 
-def test_an_error_in_the_plug_in_itself_passes_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "plug_in_that_raises.py").write_text("1 / 0\n")
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        (
+            "1 / 0\n",
+            r'plug_in_that_raises.py", line 1, in <module>\n    1 / 0\n[ ~^]*\n?ZeroDivisionError: division by zero$',
+        ),
+        ("x = (\n", r"plug_in_that_raises.py\", line 1\n(.*\n)*SyntaxError: '\(' was never closed$"),
+        ("import sys\nsys.exit(7)\n", r"line 2, in <module>\n    sys.exit\(7\)\nSystemExit: 7$"),
+    ],
+)
+def test_what_a_plug_in_raises_is_shown_with_its_traceback_and_what_it_was_given_for(
+    code: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plug_in_that_raises.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ZeroDivisionError):
-        resolve("plug_in_that_raises:x", "the loss")
+    for path in ("plug_in_that_raises:x", f"{tmp_path}/plug_in_that_raises.py:x"):
+        with pytest.raises(UserError, match=f"^the loss: '{path}' cannot be imported:\n(.*\n)*.*{shown}") as raised:
+            resolve(path, "the loss")
+        assert "core/plugins.py" not in str(raised.value)
+        assert "importlib" not in str(raised.value)
 
 
 def test_a_file_is_named_by_its_path_and_finds_what_lies_beside_it(
@@ -99,5 +115,8 @@ def test_a_file_that_is_not_there_or_raises_says_so(tmp_path: Path) -> None:
         resolve(f"{tmp_path}/no.py:x", "the loss")
     (tmp_path / "raises.py").write_text("1 / 0\n")
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(UserError, match="ZeroDivisionError"):
             resolve(f"{tmp_path}/raises.py:x", "the loss")
+    (tmp_path / "folder.py").mkdir()
+    with pytest.raises(UserError, match=r"/folder\.py: is a folder; correct the path"):
+        resolve(f"{tmp_path}/folder.py:x", "the loss")

@@ -132,3 +132,7 @@ def says(prompt: str, response: str, answer: str) -> str:
 
 async def waits(prompt: str, response: str, answer: str) -> float:
     return 1.0
+
+
+def turned(response: str, prompt: str, answer: str) -> float:
+    return float(answer in response)

@@ -196,6 +196,7 @@ def test_what_a_function_returns_that_is_no_score_is_an_error_and_never_a_zero()
             {"bonos": 1},
             "mine.use: contains is called as contains(prompt, response, answer)",
         ),
+        ("turned", {}, "and takes them as (response, prompt, answer); put its parameters in that order"),
         ("waits", {}, "mine.use: waits must be a plain function (prompt, response, answer) -> float"),
     ],
 )

@@ -138,6 +138,7 @@ def test_plain_values_are_read_as_people_mean_them(text: str, value: object) -> 
     ("text", "message"),
     [
         ("a: 1\nb: 2\na: 3\n", "here:3: a is written twice (also on line 1); keep one"),
+        ("a:\n  b: -1e999\n", "here:2: a.b is -1e999, beyond the largest number that there is"),
         ("a:\n  b: 1\n  b: 1\n", "here:3: a.b is written twice (also on line 2); keep one"),
         ("a: &x 1\nb: *x\n", "here:1: b is an alias of another value"),
         ("a: &x [*x]\n", "is an alias of another value"),

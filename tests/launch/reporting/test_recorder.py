@@ -13,7 +13,7 @@ from recipe_files import STAGE, write_recipe
 from reprise.actors.buffer import Added
 from reprise.actors.fleet import FleetStats
 from reprise.actors.sampler import Finished
-from reprise.core.errors import Starvation, UserError
+from reprise.core.errors import RunError, Starvation, UserError
 from reprise.core.types import Task
 from reprise.data.tasks import TaskSets
 from reprise.launch.cli import main
@@ -199,7 +199,9 @@ def test_a_resumed_run_knows_which_evaluation_it_has_missed(tmp_path: Path, save
     recipe = load(write_recipe(tmp_path, tracking={"wandb": "disabled"}))
     run = RunFolder.create(tmp_path / "runs", "small")
     (run.checkpoints / f"step-{saved:06d}").mkdir(parents=True)
-    (run.checkpoints / f"step-{saved:06d}" / METADATA).touch()
+    driver = {"recorder": {"before": Evaluation.of([EvalRecord("sums", "1", 0, True, False, True, 9)]).to_json()}}
+    metadata = {"format": 1, "step": saved, "client_state": {"driver": driver}}
+    (run.checkpoints / f"step-{saved:06d}" / METADATA).write_text(json.dumps(metadata))
     passed = Evaluation.of([EvalRecord("sums", "1", 0, True, True, False, 9)])
     with MetricsLog(run.metrics) as log:
         log.write(2, passed.metrics())
@@ -207,6 +209,19 @@ def test_a_resumed_run_knows_which_evaluation_it_has_missed(tmp_path: Path, save
         assert recorder.evaluated_at == evaluated_at
         recorder.evaluated(saved, Evaluated(passed, passed, [], {}), FLEET)
         assert recorder.evaluated_at == saved
+
+
+def test_a_resume_that_fails_in_set_up_leaves_what_the_run_had_reached(tmp_path: Path) -> None:
+    recipe = load(write_recipe(tmp_path, tracking={"wandb": "disabled"}))
+    run = RunFolder.create(tmp_path / "runs", "small")
+    before = Evaluation.of([EvalRecord("sums", "1", 0, True, True, False, 9)])
+    metadata = {"format": 1, "step": 3, "client_state": {"driver": {"recorder": {"before": before.to_json()}}}}
+    (run.checkpoints / "step-000003").mkdir(parents=True)
+    (run.checkpoints / "step-000003" / METADATA).write_text(json.dumps(metadata))
+    with pytest.raises(RunError), Recorder(recipe, run, resumed=True):
+        raise RunError("the learner's ranks did not start")
+    summary = json.loads(run.summary.read_text())
+    assert (summary["steps"], summary["pass_at_1"]["before"]["all"]) == (3, before.to_json()["all"])
 
 
 def test_tasks_left_out_and_groups_sampled_again_are_reported_and_counted(recorded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from recipe_files import STAGE, write_recipe
 from reprise.core.errors import UserError
 from reprise.data.stream import TaskStream
 from reprise.data.tasks import check_sources
+from reprise.launch.cli import main
 from reprise.launch.recipe.loading import load, to_yaml
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.reporting.recorder import Recorder, phases
@@ -29,7 +31,7 @@ BUILD = {"build": "reprise.models.tiny:build", "build_args": {"width": 32, "laye
 @pytest.fixture
 def started(tmp_path: Path) -> tuple[RunFolder, Recipe]:
     """A run of a built policy with one checkpoint, of which only the metadata is there."""
-    recipe = load(write_recipe(tmp_path, policy=BUILD))
+    recipe = load(write_recipe(tmp_path, steps=20, policy=BUILD))
     run = RunFolder.create(tmp_path / "runs", "r")
     run.recipe.write_text(to_yaml(recipe))
     tiny.build(run.policy_start, 0, width=32, layers=1)
@@ -52,9 +54,23 @@ def test_a_run_may_go_on_with_the_policy_it_was_started_with(started: tuple[RunF
 
 def test_a_policy_built_otherwise_is_refused(started: tuple[RunFolder, Recipe], tmp_path: Path) -> None:
     run, _ = started
-    wider = load(write_recipe(tmp_path, policy=BUILD | {"build_args": {"width": 64}}))
+    wider = load(write_recipe(tmp_path, steps=20, policy=BUILD | {"build_args": {"width": 64}}))
     with pytest.raises(UserError, match=r"not the one that .* was started with"):
         check_resumable(run, wider)
+
+
+def test_fewer_steps_than_were_done_are_refused(started: tuple[RunFolder, Recipe]) -> None:
+    run, recipe = started
+    check_resumable(run, recipe.model_copy(update={"steps": 7}))
+    with pytest.raises(UserError, match="trained for 7 steps, and the recipe's steps are 6; take at least 7, or start"):
+        check_resumable(run, recipe.model_copy(update={"steps": 6}))
+
+
+def test_a_dry_run_refuses_what_cannot_be_resumed(started: tuple[RunFolder, Recipe]) -> None:
+    run, _ = started
+    assert main(["train", "--resume", str(run.path), "--set", "steps=6", "--dry-run"]) == 2
+    shutil.rmtree(run.checkpoints)
+    assert main(["train", "--resume", str(run.path), "--dry-run"]) == 2
 
 
 def test_a_policy_of_another_architecture_is_refused_with_the_parameter(
@@ -66,7 +82,7 @@ def test_a_policy_of_another_architecture_is_refused_with_the_parameter(
         ("same", {"width": 32, "layers": 1}, ""),
     ):
         tiny.build(tmp_path / name, 0, **sizes)
-        recipe = load(write_recipe(tmp_path, policy={"path": str(tmp_path / name)}))
+        recipe = load(write_recipe(tmp_path, steps=20, policy={"path": str(tmp_path / name)}))
         if message:
             with pytest.raises(UserError, match=message):
                 check_resumable(run, recipe)
@@ -102,7 +118,7 @@ def test_a_run_without_a_checkpoint_is_refused(started: tuple[RunFolder, Recipe]
 
 def test_another_seed_is_refused(started: tuple[RunFolder, Recipe], tmp_path: Path) -> None:
     run, _ = started
-    other = load(write_recipe(tmp_path, policy=BUILD, seed=3))
+    other = load(write_recipe(tmp_path, steps=20, policy=BUILD, seed=3))
     with pytest.raises(UserError, match=r"was started with seed 0, and the recipe has 3: .* set seed: 0"):
         check_resumable(run, other)
 
