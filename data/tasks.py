@@ -134,7 +134,7 @@ def _check_pickles(task: Task, where: str) -> None:
     """Refuse what cannot travel to a verifier's actor."""
     try:
         pickle.dumps((task.answer, task.metadata))
-    except Exception as error:  # noqa: BLE001 - pickle raises whatever the value's own code does
+    except Exception as error:
         raise UserError(f"{where}: 'answer' and 'metadata' must be data that pickle takes: {error}") from error
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,21 @@ def numbered(count: int, first: int = 0) -> Iterator[Task]:
 
 def not_tasks() -> list[str]:
     return ["a task?"]
+
+
+def one_with(**changes: Any) -> list[Task]:
+    return [replace(Task(id="n", prompt="say", domain="numbers", verifier="exact", answer="1"), **changes)]
+
+
+def with_a_lambda() -> list[Task]:
+    return one_with(answer=lambda: 1)
+
+
+def gives_up(how: str) -> Iterator[Task]:
+    yield from numbered(2)
+    if how == "exit":
+        sys.exit(7)
+    raise TypeError("no third")
 
 
 def test_a_file_gives_its_tasks_in_order_blank_lines_skipped(tmp_path: Path) -> None:
@@ -115,6 +132,13 @@ def test_a_task_that_its_verifier_cannot_verify_is_refused_with_file_line_and_fi
         ("reprise.data.demo.addition:taks", {}, "did you mean 'tasks'"),
         (f"{__name__}:numbered", {"cuont": 3}, "unexpected keyword argument 'cuont'"),
         (f"{__name__}:not_tasks", {}, "task 1: a generator gives reprise.Task, not str"),
+        (f"{__name__}:one_with", {"id": 1}, r":one_with.*, task 1: field 'id' must be a non-empty string, not 1"),
+        (f"{__name__}:one_with", {"domain": None}, "task 1: field 'domain' must be a non-empty string, not None"),
+        (f"{__name__}:one_with", {"prompt": ""}, "task 1: field 'prompt' must be a non-empty string or a list of"),
+        (f"{__name__}:one_with", {"metadata": None}, "task 1: field 'metadata' must be an object, not None"),
+        (f"{__name__}:with_a_lambda", {}, "task 1: 'answer' and 'metadata' must be data that pickle takes"),
+        (f"{__name__}:gives_up", {"how": "raise"}, r"after task 2: the generator failed:\n(.*\n)*TypeError: no third"),
+        (f"{__name__}:gives_up", {"how": "exit"}, r"after task 2: the generator failed:\n(.*\n)*SystemExit: 7"),
     ],
 )
 def test_a_generator_that_cannot_work_is_refused(generator: str, args: dict[str, Any], said: str) -> None:

@@ -221,7 +221,7 @@ def test_a_resume_that_fails_in_set_up_leaves_what_the_run_had_reached(tmp_path:
     with pytest.raises(RunError), Recorder(recipe, run, resumed=True):
         raise RunError("the learner's ranks did not start")
     summary = json.loads(run.summary.read_text())
-    assert (summary["steps"], summary["pass_at_1"]["before"]["all"]) == (3, before.to_json()["all"])
+    assert (summary["steps"], summary["pass_at_1"]["before"]) == (3, {"sums": 1.0, "all": 1.0})
 
 
 def test_tasks_left_out_and_groups_sampled_again_are_reported_and_counted(recorded) -> None:
