@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 _TOKENS_A_STEP = 8192
@@ -68,5 +66,4 @@ class RolloutSettings(BaseModel):
     )
     max_staleness: int = Field(2, ge=0, description="versions a fresh group may be behind; 0 is synchronous training")
     max_concurrent_groups: int = Field(32, ge=1, description="groups being sampled or verified at once")
-    routing: Literal["least_loaded"] = Field("least_loaded", description="how a group finds its engine")
     engine: VllmEngineSettings = VllmEngineSettings()
