@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 R = TypeVar("R")
 
 
-def cancel_when_told_to_end() -> None:
+def cancel_on_signals() -> None:
     """Cancel the running task on SIGTERM, with which a cluster ends a job, and on SIGHUP, when its terminal is closed
     (unless `nohup` has that ignored). Ray's own handler would just exit."""
     body = asyncio.current_task()
@@ -33,7 +33,7 @@ def run_interruptibly(work: Coroutine[object, object, R]) -> R:
     """
 
     async def cancelled_by_signals() -> R:
-        cancel_when_told_to_end()
+        cancel_on_signals()
         return await work
 
     on_sigterm = signal.getsignal(signal.SIGTERM)

@@ -140,7 +140,7 @@ class RunFolder:
         return found
 
     def forget_rl(self) -> None:
-        """Remove what has been told of RL, which begins anew."""
+        """Remove what was recorded of RL, which begins anew."""
         for file in (self.metrics, self.samples):
             file.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""The event loop of a run, which ends when the run is told to."""
+"""The event loop of a run, which a signal ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any
 
-from reprise.launch.signals import cancel_when_told_to_end
+from reprise.launch.signals import cancel_on_signals
 
 
 def run(body: Coroutine[Any, Any, None]) -> None:
@@ -21,9 +21,9 @@ def run(body: Coroutine[Any, Any, None]) -> None:
         if _beside_a_loop():
             _run_in_a_thread(body)
         else:
-            asyncio.run(_until_told_to_end(body))
-    except asyncio.CancelledError as told:
-        raise KeyboardInterrupt(*told.args) from None
+            asyncio.run(_until_signalled(body))
+    except asyncio.CancelledError as signalled:
+        raise KeyboardInterrupt(*signalled.args) from None
 
 
 def _beside_a_loop() -> bool:
@@ -34,9 +34,9 @@ def _beside_a_loop() -> bool:
     return True
 
 
-async def _until_told_to_end(body: Coroutine[Any, Any, None]) -> None:
+async def _until_signalled(body: Coroutine[Any, Any, None]) -> None:
     if threading.current_thread() is threading.main_thread():  # no other may ask for signals
-        cancel_when_told_to_end()
+        cancel_on_signals()
     await body
 
 

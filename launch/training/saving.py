@@ -21,8 +21,8 @@ class Saving:
     Args:
         learner: what is saved.
         settings: the recipe's `checkpoints`.
-        saved: the step that the run goes on from; that one is saved already.
-        note: told in words what happens at an early end.
+        saved: the step that the run continues from; that one is saved already.
+        note: called with a sentence on what happens at an early end.
     """
 
     def __init__(self, learner: LearnerGroup, settings: SaveSettings, saved: int, note: Callable[[str], None]) -> None:

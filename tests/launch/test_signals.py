@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import pytest
 
 from reprise.launch.reporting.run_summary import ending
-from reprise.launch.signals import cancel_when_told_to_end, interrupt_on_sigterm
+from reprise.launch.signals import cancel_on_signals, interrupt_on_sigterm
 
 
 async def signalled(number: int) -> str:
-    cancel_when_told_to_end()
+    cancel_on_signals()
     os.kill(os.getpid(), number)
     await asyncio.sleep(0.1)
     return "went on"

@@ -159,6 +159,5 @@ def test_a_resumed_run_tells_its_tracker_where_it_goes_on(kind, run, monkeypatch
     monkeypatch.setattr(RunFolder, "last_checkpoint", lambda *_: Path("step-000040"))
     monkeypatch.setattr(run_recorder, "Tracker", tracker)
     monkeypatch.setattr(recorder, "phases", lambda *_: [])
-    monkeypatch.setattr(recorder, "notes", lambda *_: [])
     with pytest.raises(_Stop):
         recorder.Recorder(recipe, run, True) if kind == "rl" else sft_recorder.SftRecorder(recipe, run, True)
