@@ -14,16 +14,15 @@ import pytest
 from reprise.launch.reporting.run_summary import ending
 from reprise.launch.training import event_loop
 
-HANDLERS = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-
 
 @pytest.fixture(autouse=True)
 def _not_under_nohup() -> Iterator[None]:
     """As in a terminal, even if the tests themselves run under nohup."""
-    before = {number: signal.signal(number, handler) for number, handler in HANDLERS.items()}
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGHUP, hang_up)
+    signal.signal(signal.SIGINT, interrupt)
 
 
 class Run:
