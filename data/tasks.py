@@ -12,6 +12,7 @@ from reprise.core.errors import UserError
 from reprise.core.files import absence, check_may_be_reached, dangling
 from reprise.core.json_lines import check_unicode, lines_of, parse_line
 from reprise.core.plugins import own_traceback, resolve
+from reprise.core.printable import printable
 from reprise.core.types import Task
 from reprise.data.settings import DataSettings, TaskSource
 
@@ -93,6 +94,7 @@ def _read_checked(source: TaskSource, seen: dict[str, str]) -> list[Task]:
         if task.id in seen:
             raise UserError(f"{where}: id {task.id!r} was already used at {seen[task.id]}; give every task its own id")
         check_unicode([task.id, task.prompt], where)
+        _check_domain(task.domain, where)
         seen[task.id] = where
         tasks.append(task)
     return tasks
@@ -162,6 +164,17 @@ def _check(record: Mapping[str, object], where: str) -> None:
         raise UserError(
             f"{where}: field 'prompt' must be a non-empty string or a list of "
             '{"role": ..., "content": ...} with string values'
+        )
+
+
+def _check_domain(domain: str, where: str) -> None:
+    """Refuse what cannot be the last part of a metric's name: `reward/<domain>`, `eval/pass_at_1/<domain>`."""
+    if "/" in domain or domain in ("mean", "all") or printable(domain) != domain:
+        better = printable(domain).replace("/", ".").replace("�", "")
+        raise UserError(
+            f"{where}: the domain {domain!r} cannot be part of a metric's name; use one without slashes and control "
+            "characters that is neither 'mean' nor 'all', such as "
+            f"{better if better and better not in ('mean', 'all') else domain + '_'!r}"
         )
 
 

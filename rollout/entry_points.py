@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from reprise.core.errors import UserError
+from reprise.rollout.engine import engine_class
 
 GROUP = "vllm.general_plugins"
 OURS = ("reprise", "reprise_motif2")
@@ -20,3 +21,11 @@ def check_entry_points() -> None:
             "that vLLM would know neither its weight transfer nor its models; in the checkout: pip install "
             "--no-build-isolation --no-deps -e ."
         )
+
+
+def check_rollout_engine(use: str) -> None:
+    """Refuse an engine that lacks a method; for vLLM, an environment whose processes would not find what is ours."""
+    if use == "vllm":
+        check_entry_points()  # and vLLM is not imported, which takes seconds
+    else:
+        engine_class(use)

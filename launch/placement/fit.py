@@ -4,20 +4,27 @@ long its contexts may be."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from reprise.core.errors import UserError
 from reprise.launch.placement.memory import check_cache_holds_a_sequence
+from reprise.launch.placement.nodes import local_nodes
 from reprise.launch.recipe.schema import Recipe
+from reprise.launch.recipe.settings import LearnerPlaces
 from reprise.launch.recipe.sft_schema import SftRecipe
 from reprise.learner.heads import check_degree, heads_of
 from reprise.learner.logits import check_logits
+from reprise.learner.settings import TrainEngineSettings
 from reprise.models.architecture import check_architecture, check_reach
 from reprise.models.settings import PolicySettings
 from reprise.rollout.head_dims import check_head_dim
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
+
+# FlashAttention-2's kernels are made for heads up to this width.
+_FLASH_WIDTH = 256
 
 
 def check_fit(recipe: Recipe | SftRecipe, config: PreTrainedConfig | None) -> None:
@@ -61,6 +68,35 @@ def check_context(policy: PolicySettings, config: PreTrainedConfig, key: str, to
     except ValueError as error:
         where = "policy.build_args" if policy.path is None else f"{policy.path}/config.json"
         raise UserError(f"{key}: {error} (the policy's configuration is {where})") from error
+
+
+def check_kernel(
+    learner: TrainEngineSettings, places: LearnerPlaces, dtype: str, config: PreTrainedConfig | None
+) -> None:
+    """Refuse a kernel that the learner's devices do not have, or that takes other numbers or narrower heads."""
+    if learner.attention == "sdpa":
+        return
+    if not places.learner_gpus:
+        raise UserError(
+            f"learner.attention {learner.attention} needs GPUs, and cluster.learner_gpus is 0; use sdpa on CPU"
+        )
+    if learner.attention != "flash_attention_2":
+        return
+    if dtype != "bfloat16":
+        raise UserError(
+            f"learner.attention flash_attention_2 computes in 16 bits, and policy.dtype is {dtype}; set policy.dtype "
+            "to bfloat16, or use sdpa or flex_attention"
+        )
+    if local_nodes()[0].gpus and find_spec("flash_attn") is None:  # else it is not here that it is needed
+        raise UserError(
+            "learner.attention flash_attention_2 needs the package flash-attn, which is not installed on this machine: "
+            "see the head of requirements/gpu.lock, or use sdpa"
+        )
+    if config is not None and (width := heads_of(config).head_dim) > _FLASH_WIDTH:
+        raise UserError(
+            f"learner.attention flash_attention_2 takes heads of at most {_FLASH_WIDTH} numbers, and the policy's have "
+            f"{width}; use sdpa or flex_attention"
+        )
 
 
 def _contexts(recipe: Recipe | SftRecipe) -> Iterator[tuple[str, int]]:

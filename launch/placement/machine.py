@@ -61,3 +61,17 @@ def check_temporary_folder() -> None:
                 f"{variable} {folder}: its path has {length} bytes and may have {room}, for the sockets made in "
                 f"it; set {variable} to a folder with a shorter path, such as /tmp"
             )
+
+
+def check_port(port: int | None, plan: Plan) -> None:
+    """Refuse a port for learner rank 0 that something else listens on, if that rank runs on the driver's machine."""
+    if port is None or plan.nodes[plan.of("learner")[0].node].host != plan.nodes[0].host:
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise UserError(
+                f"cluster.learner_port {port} cannot be used ({error.strerror}); choose another, or null for a free one"
+            ) from None

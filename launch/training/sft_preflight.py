@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reprise.data.sft.reading import files_of
-from reprise.launch.placement.fit import check_fit
-from reprise.launch.placement.machine import check_temporary_folder
+from reprise.launch.placement.disk import check_disk, run_bytes
+from reprise.launch.placement.fit import check_fit, check_kernel
+from reprise.launch.placement.machine import check_port, check_temporary_folder
 from reprise.launch.placement.memory import policy_size
 from reprise.launch.placement.nodes import Node, Plan
 from reprise.launch.placement.plan import plan
 from reprise.launch.recipe.sft_schema import SftRecipe
-from reprise.launch.training.preflight import check_kernel, check_port, check_runs_dir, run_bytes
 from reprise.models.policy import check_policy, policy_config
 
 
@@ -26,8 +26,6 @@ def check(recipe: SftRecipe, nodes: Sequence[Node]) -> Plan:
         files_of(source)
     size = None if recipe.policy.path is None or config is None else policy_size(recipe, config)
     placed = plan(recipe, nodes, size)
-    rank_0 = placed.nodes[placed.of("learner")[0].node]
-    if recipe.cluster.learner_port is not None and rank_0.host == nodes[0].host:
-        check_port(recipe.cluster.learner_port)
-    check_runs_dir(recipe.runs_dir, run_bytes(recipe.learner, recipe.checkpoints, size))
+    check_port(recipe.cluster.learner_port, placed)
+    check_disk(recipe.runs_dir, run_bytes(recipe.learner, recipe.checkpoints, size))
     return placed

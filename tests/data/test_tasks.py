@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -144,6 +145,16 @@ def test_a_task_that_its_verifier_cannot_verify_is_refused_with_file_line_and_fi
 def test_a_generator_that_cannot_work_is_refused(generator: str, args: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         check([{"generator": generator, "args": args}])
+
+
+@pytest.mark.parametrize("domain", ["maths/algebra", "mean", "all", "\x1b[2Jmaths", "maths\n"])
+def test_a_domain_that_no_metric_could_be_named_after_is_refused(domain: str, tmp_path: Path) -> None:
+    fine = {**GOOD, "domain": "maths.algebra"}
+    check([{"path": jsonl(tmp_path / "t.jsonl", fine)}])
+    with pytest.raises(
+        UserError, match=re.escape(f"t.jsonl:2: the domain {domain!r} cannot be part of a metric's name")
+    ):
+        check([{"path": jsonl(tmp_path / "t.jsonl", fine, {**fine, "id": "2", "domain": domain})}])
 
 
 def test_an_id_may_not_repeat_across_training_sources(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from reprise.data.settings import DataSettings
 from reprise.data.sft.reading import files_of
 from reprise.data.sft.settings import SftSource
 from reprise.data.tasks import check_sources
+from reprise.launch.placement.disk import check_disk
 from reprise.launch.reporting.run_folder import RunFolder
-from reprise.launch.training.preflight import check_runs_dir
 from reprise.launch.verify import answers
 from reprise.models.policy import check_model_folder
 
@@ -88,4 +88,4 @@ def test_a_runs_folder_that_may_not_be_entered(open_folder: Path) -> None:
         f"runs_dir {runs}: no folder for the run 'x' can be made in it: Permission denied"
     )
     with as_nobody():
-        check_runs_dir(str(runs), 0)  # whose answer is about the real user, root here: it only must not crash
+        check_disk(str(runs), 0)  # whose answer is about the real user, root here: it only must not crash

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import socket
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen3Config
 
 from reprise.core.errors import UserError
-from reprise.core.types import Task
 from reprise.launch.cli import main
+from reprise.launch.placement import fit
 from reprise.launch.placement.fit import check_fit
 from reprise.launch.placement.memory import GIB, check_cache_holds_a_sequence, policy_size
 from reprise.launch.placement.nodes import Node
@@ -131,16 +130,6 @@ def test_a_folder_with_broken_weights_or_configuration_names_the_file(tmp_path: 
         assert "model.safetensors is not a readable safetensors file" in refusal(file)
     (folder / "config.json").write_text("{}")
     assert "config.json is not the configuration of a transformers model" in refusal(file)
-
-
-@pytest.mark.parametrize("domain", ["maths/algebra", "mean", "all", "\x1b[2Jmaths", "maths\n", "\ud800"])
-def test_a_domain_that_no_metric_could_be_named_after_is_refused_before_anything_starts(domain: str) -> None:
-    fine = Task("1", "?", "maths.algebra", "exact", answer="1")
-    preflight.check_domains([fine])
-    with pytest.raises(
-        UserError, match=re.escape(f"task '2' has the domain {domain!r}, which cannot be part of a metric's name")
-    ):
-        preflight.check_domains([fine, replace(fine, id="2", domain=domain)])
 
 
 def test_a_prompt_too_long_for_a_response_is_named(tmp_path: Path) -> None:
@@ -424,10 +413,10 @@ def test_a_kernel_is_refused_for_what_it_cannot_compute(
     learner, places = TrainEngineSettings(attention=attention), LearnerPlaces(learner_gpus=1)
     config = Qwen3Config(num_attention_heads=4, num_key_value_heads=2, head_dim=width)
     if said is None:
-        preflight.check_kernel(learner, places, dtype, config)
+        fit.check_kernel(learner, places, dtype, config)
     else:
         with pytest.raises(UserError, match=f"^learner.attention flash_attention_2 {re.escape(said)}"):
-            preflight.check_kernel(learner, places, dtype, config)
+            fit.check_kernel(learner, places, dtype, config)
 
 
 @pytest.mark.parametrize(("gpus", "installed", "refused"), [(8, False, True), (8, True, False), (0, False, False)])
@@ -435,14 +424,14 @@ def test_a_kernel_s_package_is_missed_on_a_machine_with_gpus(
     monkeypatch: pytest.MonkeyPatch, gpus: int, installed: bool, refused: bool
 ) -> None:
     """Elsewhere a dry run may plan for machines that have it."""
-    monkeypatch.setattr(preflight, "local_nodes", lambda: [Node(96, gpus, 1500 * GIB)])
-    monkeypatch.setattr(preflight, "find_spec", lambda name: SimpleNamespace() if installed else None)
+    monkeypatch.setattr(fit, "local_nodes", lambda: [Node(96, gpus, 1500 * GIB)])
+    monkeypatch.setattr(fit, "find_spec", lambda name: SimpleNamespace() if installed else None)
     asked = (TrainEngineSettings(attention="flash_attention_2"), LearnerPlaces(learner_gpus=1), "bfloat16", None)
     if refused:
         with pytest.raises(UserError, match=r"needs the package flash-attn, which is not installed on this machine"):
-            preflight.check_kernel(*asked)
+            fit.check_kernel(*asked)
     else:
-        preflight.check_kernel(*asked)
+        fit.check_kernel(*asked)
 
 
 def test_float32_with_flash_attention_is_refused_by_both_commands(capsys) -> None:
