@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from reprise.core.errors import UserError
 from reprise.learner import activation_checkpointing as checkpointing
 from reprise.learner.attention import Whole
 from reprise.learner.logprobs import ROWS, VOCABULARY
@@ -163,7 +164,15 @@ class Measured:
         key = (*self._key, policy.policy, policy.mlp_tiles, tokens, degree, layers)
         if key not in _stacks:
             alone = policy.model_copy(update={"offload": False})
-            _stacks[key] = measure_stack(self._job, alone, tokens, degree, layers)
+            try:
+                _stacks[key] = measure_stack(self._job, alone, tokens, degree, layers)
+            except UserError:
+                raise
+            except Exception as error:  # whatever a family's own code raises where tensors hold no numbers
+                raise UserError(
+                    f"the activations of model_type {self._job.config.model_type} cannot be measured: its code does "
+                    f"not run on fake tensors ({str(error).partition(chr(10))[0]})"
+                ) from error
         return _stacks[key]
 
     def head(self, tokens: int) -> Head:

@@ -12,9 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from transformers import LlamaConfig
+from transformers import LlamaConfig, MixtralConfig
 
-from reprise.learner.planning.budget import budget, longest_row
+from reprise.core.errors import UserError
+from reprise.learner.planning.budget import budget, longest_row, without_activations
 from reprise.learner.planning.fitting import POLICIES, by_policy, proposals
 from reprise.learner.planning.job import PlanInput
 from reprise.learner.planning.measure import Measured, measure_head, measure_stack
@@ -126,6 +127,22 @@ def test_sequence_parallel_ranks_keep_what_their_tokens_need(measured: Measured)
 
 
 # ---- the arithmetic --------------------------------------------------------------------------------------------------
+
+
+def test_a_family_that_does_not_run_on_fake_tensors_is_refused_by_name() -> None:
+    """Its states are counted all the same, which is what a run is checked with before it starts."""
+    mixture = MixtralConfig(
+        vocab_size=64,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_local_experts=4,
+    )
+    asked = job(mixture, on_gpu=False)
+    assert without_activations(asked, Measured(asked).shape).total > 16 * Measured(asked).shape.parameters
+    with pytest.raises(UserError, match="activations of model_type mixtral cannot be measured: its code does not run"):
+        budget(Measured(asked), asked)
 
 
 def test_motif2_at_64k_fits_80_gb_and_says_how() -> None:

@@ -52,7 +52,7 @@ sys.stdin.read()
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """This process has joined a Ray of two nodes with a CPU each."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 2, "include_dashboard": False})
     try:
         made.add_node(num_cpus=1)
         ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
@@ -91,7 +91,11 @@ def node_of(reserved: Reservation, number: int, elsewhere: bool = False) -> tupl
             return str(ray.get_runtime_context().get_node_id())
 
     placed = reserved.plan.placements[number]
-    options = {"num_cpus": placed.cpus, "scheduling_strategy": reserved.strategy(placed, elsewhere)}
+    options = {
+        "num_cpus": placed.cpus,
+        "num_gpus": placed.gpus,
+        "scheduling_strategy": reserved.strategy(placed, elsewhere),
+    }
     actor: Any = ray.remote(Echo).options(**options).remote()
     return actor, ray.get(actor.node.remote(), timeout=60)
 
@@ -152,3 +156,11 @@ def test_a_lost_node_takes_what_was_on_it_and_leaves_the_rest(cluster: Cluster) 
     reserved.release()
     assert eventually(lambda: free_cpus() == 1)
     assert node_of(reserved, 2, elsewhere=True)[1] == here.id
+
+
+@pytest.mark.full  # bundles are seen without Ray in test_plan.py
+def test_each_of_two_gpus_is_shared_by_those_that_were_planned_on_it(cluster: Cluster) -> None:
+    wanted = [Actor("verifier", i, gpus=part) for i, part in enumerate((0.4, 0.5, 0.6, 0.5))]
+    reserved = asyncio.run(reserve(planned(*wanted), "mine", 60.0, print))
+    actors = [node_of(reserved, 1 + i) for i in range(4)]  # all at once
+    assert [node for _, node in actors] == [reserved.plan.nodes[0].id] * 4
