@@ -11,8 +11,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 from reprise.core.printable import printable
@@ -44,36 +43,22 @@ class _OutOfMemory(BoxDied):
     """Its cgroup's memory ran out while the job was in it."""
 
 
-@dataclass(slots=True)
-class _Streams:
-    payload: int
-    stdin: int
-    stdout: int
-    stderr: int
-    result: int
-
-    @classmethod
-    def open(cls, payload: bytes, stdin: bytes) -> _Streams:
-        """OSError if there is no descriptor or no memory left for them."""
-        with contextlib.ExitStack() as undo:
-            opened = []
-            for name in ("payload", "stdin", "stdout", "stderr", "result"):
-                opened.append(os.memfd_create(name, os.MFD_CLOEXEC))
-                undo.callback(os.close, opened[-1])
-            for fd, content in zip(opened, (payload, stdin)):
-                with open(fd, "wb", closefd=False) as file:
+@contextlib.contextmanager
+def _streams(payload: bytes, stdin: bytes) -> Iterator[list[int]]:
+    """Memory files: payload, stdin, stdout, stderr, result. SlotFailure if there is no space for them."""
+    contents = {"payload": payload, "stdin": stdin, "stdout": b"", "stderr": b"", "result": b""}
+    with contextlib.ExitStack() as opened:
+        fds: list[int] = []
+        try:
+            for name, content in contents.items():
+                fds.append(os.memfd_create(name, os.MFD_CLOEXEC))
+                opened.callback(os.close, fds[-1])
+                with open(fds[-1], "wb", closefd=False) as file:
                     file.write(content)
-                os.lseek(fd, 0, os.SEEK_SET)
-            undo.pop_all()
-        return cls(*opened)
-
-    @property
-    def all(self) -> list[int]:
-        return [self.payload, self.stdin, self.stdout, self.stderr, self.result]
-
-    def close(self) -> None:
-        for fd in self.all:
-            os.close(fd)
+                os.lseek(fds[-1], 0, os.SEEK_SET)
+        except OSError as error:
+            raise SlotFailure(f"no space for a job's streams: {error}") from error
+        yield fds
 
 
 class Slot:
@@ -153,28 +138,22 @@ class Slot:
         """Run one job to its end. SlotFailure if the box failed; it starts anew with the next job."""
         self.wait_ready()
         nonce = os.urandom(16).hex()
-        try:
-            streams = _Streams.open(payload_of(job, nonce), job.stdin)
-        except OSError as error:
-            raise SlotFailure(f"no space for a job's streams: {error}") from error
-        self._in_use = True
-        try:
-            if self._group is not None:
-                self._group.limit(job.limits)
-            limits = {name: getattr(job.limits, name) for name in job.limits.__slots__}
-            started = time.monotonic()
-            self._send({"limits": limits | {"bound_address_space": not job.argv}}, streams.all)
-            report = self._watch(job, started)
-            written = [
-                os.pread(fd, job.limits.output_bytes, 0) for fd in (streams.stdout, streams.stderr, streams.result)
-            ]
-            result = conclude(job, nonce, report, *written)
-        except BaseException:  # Ctrl-C, say: the job must not be in the way of the next
-            self.close()
-            raise
-        finally:
-            self._in_use = False
-            streams.close()
+        with _streams(payload_of(job, nonce), job.stdin) as streams:
+            self._in_use = True
+            try:
+                if self._group is not None:
+                    self._group.limit(job.limits)
+                limits = {name: getattr(job.limits, name) for name in job.limits.__slots__}
+                started = time.monotonic()
+                self._send({"limits": limits | {"bound_address_space": not job.argv}}, streams)
+                report = self._watch(job, started)
+                written = [os.pread(fd, job.limits.output_bytes, 0) for fd in streams[2:]]
+                result = conclude(job, nonce, report, *written)
+            except BaseException:  # Ctrl-C, say: the job must not be in the way of the next
+                self.close()
+                raise
+            finally:
+                self._in_use = False
         self._served += 1
         if self._served >= self._box.jobs:
             self._retire()
