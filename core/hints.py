@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -15,3 +15,11 @@ def did_you_mean(wrong: str, known: Iterable[str], around: str = " ({})") -> str
     """`around` with "did you mean 'x'?" in it, or nothing if no known name is near."""
     near = nearest(wrong, known)
     return around.format(f"did you mean {near!r}?") if near else ""
+
+
+def refuse_unknown(given: Iterable[str], known: Collection[str], where: str) -> None:
+    """ValueError naming the first of the `given` keys of the record at `where` that is not `known`."""
+    for key in given:
+        if key not in known:
+            hint = did_you_mean(key, known)
+            raise ValueError(f"{where}.{key}: unknown{hint}; only {', '.join(known)} may stand here")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from reprise.core.types import Verdict
-from reprise.rewards.base import Reason
+from reprise.rewards.base import Answer, Reason, Verifier
 from reprise.rewards.workers.workers import MAX_REQUEST_BYTES, Failure, Outcome, WorkerPool
 
 Request = TypeVar("Request")
@@ -48,21 +48,38 @@ def run_fairly(pool: WorkerPool, requests: Sequence[Request], harmless: Callable
     return outcomes
 
 
-def verify_in_workers(
-    pool: WorkerPool,
-    asked: Sequence[Verdict | str],
-    harmless: Callable[[str], str],
-    read: Callable[[str, Any], Verdict],
-) -> list[Verdict]:
-    """A verdict for each that is `asked`: it may be there already; else `read(request, response)` makes it of what a
-    worker responds to the packed request. Equal requests are sent once."""
-    requests = list(dict.fromkeys(each for each in asked if isinstance(each, str)))
-    found: dict[str, Verdict] = {}
-    for request, outcome in zip(requests, run_fairly(pool, requests, harmless), strict=True):
-        if outcome.failure is None:
-            found[request] = read(request, outcome.value)
-        elif outcome.failure is Failure.INFRA:
-            found[request] = Verdict.infra_error(Reason.INFRA, outcome.detail)
-        else:
-            found[request] = Verdict.scored(0.0, Reason(outcome.failure), outcome.detail)
-    return [found[each] if isinstance(each, str) else each for each in asked]
+class WorkerVerifier(Verifier):
+    """Verifies in the worker processes of its `pool`; equal requests are sent once."""
+
+    pool: WorkerPool
+
+    def asked(self, answer: Answer) -> Verdict | str:
+        """The verdict, if no worker is needed for it; else the packed request for one."""
+        raise NotImplementedError
+
+    def harmless(self, request: str) -> str:
+        """As in `run_fairly`."""
+        raise NotImplementedError
+
+    def verdict(self, request: str, response: Any) -> Verdict:
+        """What a worker's response means."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        self.pool.start()
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
+        asked = [self.asked(answer) for answer in answers]
+        requests = list(dict.fromkeys(each for each in asked if isinstance(each, str)))
+        found: dict[str, Verdict] = {}
+        for request, outcome in zip(requests, run_fairly(self.pool, requests, self.harmless), strict=True):
+            if outcome.failure is None:
+                found[request] = self.verdict(request, outcome.value)
+            elif outcome.failure is Failure.INFRA:
+                found[request] = Verdict.infra_error(Reason.INFRA, outcome.detail)
+            else:
+                found[request] = Verdict.scored(0.0, Reason(outcome.failure), outcome.detail)
+        return [found[each] if isinstance(each, str) else each for each in asked]

@@ -16,9 +16,8 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from reprise.core.errors import UserError
-from reprise.core.hints import did_you_mean
+from reprise.core.hints import did_you_mean, refuse_unknown
 from reprise.core.types import Task
-from reprise.rewards.record_fields import refuse_unknown
 
 
 @dataclass(frozen=True, slots=True)

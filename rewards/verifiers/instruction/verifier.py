@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, validate_call
 
 from reprise.core.types import Task, Verdict
-from reprise.rewards.base import Answer, Reason, Verifier
+from reprise.rewards.base import Answer, Reason
 from reprise.rewards.parsing import after_reasoning, has_visible, without_invisible
 from reprise.rewards.verifiers.instruction.constraints import Followed, constraints_of
 from reprise.rewards.verifiers.instruction.own.reading import trimmed
-from reprise.rewards.workers.requests import fits, pack, unpack, verify_in_workers
+from reprise.rewards.workers.requests import WorkerVerifier, fits, pack, unpack
 from reprise.rewards.workers.workers import Limits, WorkerPool
 
 _HANDLER = "reprise.rewards.verifiers.instruction.worker:handle"
-_HARMLESS = "Here is a short answer."
 # One checker of each data set and each slow start: language profiles, the tagger, sentence splitting.
 _WARM_UP = pack(
     {
@@ -30,7 +28,7 @@ _WARM_UP = pack(
 )
 
 
-class InstructionVerifier(Verifier):
+class InstructionVerifier(WorkerVerifier):
     """Scores 1 if the answer follows all constraints in `task.answer`, 0 if not.
 
     mode       `strict`: the answer as it stands; `loose`: a constraint also counts as followed if one of IFEval's eight
@@ -61,20 +59,10 @@ class InstructionVerifier(Verifier):
         self._mode, self._partial, self._max_chars = mode, partial, max_chars
         self.pool = WorkerPool(_HANDLER, _WARM_UP, processes, Limits(cpu_s, wall_s, memory_mb))
 
-    def start(self) -> None:
-        self.pool.start()
-
-    def close(self) -> None:
-        self.pool.close()
-
     def check_task(self, task: Task) -> None:
         constraints_of(task)
 
-    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
-        return verify_in_workers(self.pool, [self._asked(answer) for answer in answers], _harmless, self._verdict)
-
-    def _asked(self, answer: Answer) -> Verdict | str:
-        """The verdict if no checker is needed for it, else the request for a worker."""
+    def asked(self, answer: Answer) -> Verdict | str:
         constraints = constraints_of(answer.task)
         part = None if answer.truncated else after_reasoning(answer.text)
         if part is None:
@@ -90,8 +78,11 @@ class InstructionVerifier(Verifier):
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, "too random to be handed to a worker")
         return request
 
-    def _verdict(self, request: str, followed: list[Followed]) -> Verdict:
-        return self._scored([name for name, _ in unpack(request)["constraints"]], followed)
+    def harmless(self, request: str) -> str:
+        return pack({**unpack(request), "text": "Here is a short answer."})
+
+    def verdict(self, request: str, response: list[Followed]) -> Verdict:
+        return self._scored([name for name, _ in unpack(request)["constraints"]], response)
 
     def _scored(self, names: list[str], followed: list[Followed], explanation: str = "") -> Verdict:
         pairs = list(zip(names, followed, strict=True))
@@ -101,7 +92,3 @@ class InstructionVerifier(Verifier):
         reason = Reason.CORRECT if score == 1 else Reason.PARTIAL if score > 0 else Reason.WRONG
         explanation = explanation or (f"not followed: {', '.join(broken)}" if broken else "")
         return Verdict.scored(score, reason, explanation, constraints=[{"id": name, **found} for name, found in pairs])
-
-
-def _harmless(request: str) -> str:
-    return pack({**unpack(request), "text": _HARMLESS})

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, validate_call
 
 from reprise.core.errors import UserError
 from reprise.core.types import Task, Verdict
-from reprise.rewards.base import Answer, Reason, Verifier
+from reprise.rewards.base import Answer, Reason
 from reprise.rewards.parsing import THINK, last_boxes, without_invisible
 from reprise.rewards.verifiers.exact import references
 from reprise.rewards.verifiers.maths.comparing import Comparison, chosen
@@ -20,7 +20,7 @@ from reprise.rewards.verifiers.maths.loading import faults, needs_worker, plain_
 from reprise.rewards.verifiers.maths.numbers import PlainArithmetic
 from reprise.rewards.verifiers.maths.reading import read
 from reprise.rewards.verifiers.maths.rules import Found, MathsRules, Request, rules_from, rules_of
-from reprise.rewards.workers.requests import fits, pack, unpack, verify_in_workers
+from reprise.rewards.workers.requests import WorkerVerifier, fits, pack, unpack
 from reprise.rewards.workers.workers import MAX_REQUEST_BYTES, Limits, WorkerPool
 
 _HANDLER = "reprise.rewards.verifiers.maths.worker:handle"
@@ -29,7 +29,7 @@ MAX_REFERENCE_CHARS = 5000
 _MAX_REFERENCE_BYTES = MAX_REQUEST_BYTES // 2  # of all references of a task, as JSON
 
 
-class MathsVerifier(Verifier):
+class MathsVerifier(WorkerVerifier):
     r"""Scores 1 if the content of the last `\boxed{…}` equals a reference mathematically, 0 if not.
 
     processes  worker processes, started ahead of the first answer
@@ -62,12 +62,6 @@ class MathsVerifier(Verifier):
         self._limits = Limits(cpu_s, wall_s, memory_mb)
         self.pool = WorkerPool(_HANDLER, _WARM_UP, processes, self._limits)
 
-    def start(self) -> None:
-        self.pool.start()
-
-    def close(self) -> None:
-        self.pool.close()
-
     def check_task(self, task: Task) -> None:
         rules_of(task, self._rules)
         accepted = [_bare(reference) for reference in references(task)]
@@ -92,12 +86,7 @@ class MathsVerifier(Verifier):
             if bare in found
         }
 
-    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
-        # Samples of one group often agree: each distinct answer to the same references is compared once.
-        return verify_in_workers(self.pool, [self._asked(answer) for answer in answers], _harmless, _verdict)
-
-    def _asked(self, answer: Answer) -> Verdict | str:
-        """The verdict if text and plain numbers are enough for it, else the request for a worker."""
+    def asked(self, answer: Answer) -> Verdict | str:
         boxed = last_boxes(without_invisible(answer.text), self._reasoning)
         if boxed is None:
             return Verdict.unparseable(Reason.NO_ANSWER)
@@ -108,6 +97,16 @@ class MathsVerifier(Verifier):
             return verdict
         request = pack(Request(references=accepted, answer=_bare(boxed), rules=rules.model_dump()))
         return request if fits(request) else Verdict.scored(0.0, Reason.MEMORY, "too long for a worker")
+
+    def harmless(self, request: str) -> str:
+        return pack({**unpack(request), "answer": "1"})
+
+    def verdict(self, request: str, response: Found) -> Verdict:
+        if not response["reference_read"]:
+            return Verdict.infra_error(Reason.INFRA, "the task's reference cannot be read")
+        if not response["answer_read"]:
+            return Verdict.unparseable(Reason.UNREADABLE)
+        return Verdict.scored(1.0, Reason.CORRECT) if response["right"] else Verdict.scored(0.0, Reason.WRONG)
 
     def _verdict_without_worker(self, boxed: str, accepted: list[str], rules: MathsRules) -> Verdict | None:
         if len(boxed) > self._max_chars:
@@ -178,15 +177,3 @@ def _refusal(task: Task, reference: str, fault: str) -> str:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:60] + "…")
-
-
-def _harmless(request: str) -> str:
-    return pack({**unpack(request), "answer": "1"})
-
-
-def _verdict(_: str, found: Found) -> Verdict:
-    if not found["reference_read"]:
-        return Verdict.infra_error(Reason.INFRA, "the task's reference cannot be read")
-    if not found["answer_read"]:
-        return Verdict.unparseable(Reason.UNREADABLE)
-    return Verdict.scored(1.0, Reason.CORRECT) if found["right"] else Verdict.scored(0.0, Reason.WRONG)

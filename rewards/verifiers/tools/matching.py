@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from reprise.rewards.verifiers.tools.parsing import Call
-from reprise.rewards.verifiers.tools.schemas import Schema
+from reprise.rewards.verifiers.tools.schemas import Schema, short
 from reprise.rewards.verifiers.tools.views import Views
 
 Strings = Literal["exact", "bfcl"]
@@ -69,7 +69,7 @@ def call_mismatch(expected: Expected, given: Call, functions: dict[str, Schema],
         acceptable = expected.acceptable(name) or place.defaults
         if not any(same(each, value, place, strings) for each in acceptable):
             unknown = "" if expected.acceptable(name) else "is not expected and not its default: "
-            return f"argument {name!r}: {unknown}{_short(value)}"
+            return f"argument {name!r}: {unknown}{short(value)}"
     for name in expected.names:
         if name not in given.arguments and name not in expected.optional:
             place = views.member(name)
@@ -125,7 +125,3 @@ def _matching(right: list[list[bool]]) -> dict[int, int]:
     for row in range(len(right)):
         augment(row, set())
     return {row: column for column, row in row_of.items()}
-
-
-def _short(value: object) -> str:
-    return repr(value)[:100]

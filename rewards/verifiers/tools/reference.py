@@ -9,9 +9,8 @@ from functools import lru_cache
 from typing import get_args
 
 from reprise.core.errors import UserError
-from reprise.core.hints import did_you_mean
+from reprise.core.hints import did_you_mean, refuse_unknown
 from reprise.core.types import Task
-from reprise.rewards.record_fields import refuse_unknown
 from reprise.rewards.verifiers.tools.matching import Expected, Strings
 from reprise.rewards.verifiers.tools.schemas import Schema, functions_of, problem
 from reprise.rewards.workers.requests import pack

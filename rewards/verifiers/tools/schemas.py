@@ -27,14 +27,14 @@ def functions_of(entries: object, where: str) -> dict[str, Schema]:
              a function without `parameters` takes none
     """
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{where} must be a list of function schemas, not {_short(entries)}")
+        raise ValueError(f"{where} must be a list of function schemas, not {short(entries)}")
     functions: dict[str, Schema] = {}
     for n, entry in enumerate(entries):
         place = f"{where}[{n}]"
         if isinstance(entry, dict) and "function" in entry:
             entry, place = entry["function"], f"{place}.function"
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"]:
-            raise ValueError(f'{place} must be an object with "name" and "parameters", not {_short(entry)}')
+            raise ValueError(f'{place} must be an object with "name" and "parameters", not {short(entry)}')
         if entry["name"] in functions:
             raise ValueError(f"{place}.name: {entry['name']!r} is there twice")
         parameters = entry.get("parameters")
@@ -62,7 +62,7 @@ def problem(schema: Schema, arguments: object) -> str:
 
 def _check(schema: object, where: str) -> None:
     if not isinstance(schema, dict):
-        raise ValueError(f"{where} must be a JSON Schema, that is an object, not {_short(schema)}")
+        raise ValueError(f"{where} must be a JSON Schema, that is an object, not {short(schema)}")
     cls = validator_for(schema, default=None)
     if "$schema" in schema and cls is None:
         raise ValueError(f"{where}.$schema: unknown dialect {schema['$schema']!r}")
@@ -103,5 +103,5 @@ def _references(value: object) -> Iterator[str]:
             yield from _references(inner)
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
     return repr(value)[:100]

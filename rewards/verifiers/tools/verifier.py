@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, validate_call
 
 from reprise.core.types import Task, Verdict
-from reprise.rewards.base import Answer, Reason, Verifier
+from reprise.rewards.base import Answer, Reason
 from reprise.rewards.parsing import after_reasoning, has_visible
 from reprise.rewards.verifiers.tools.matching import Strings
 from reprise.rewards.verifiers.tools.parsing import Call, Malformed, calls_in, find_blocks
 from reprise.rewards.verifiers.tools.reference import Reference, reference_of
-from reprise.rewards.workers.requests import fits, pack, unpack, verify_in_workers
+from reprise.rewards.workers.requests import WorkerVerifier, fits, pack, unpack
 from reprise.rewards.workers.workers import Limits, WorkerPool
 
 _HANDLER = "reprise.rewards.verifiers.tools.worker:handle"
@@ -31,7 +30,7 @@ _WARM_UP = pack(
 )
 
 
-class ToolsVerifier(Verifier):
+class ToolsVerifier(WorkerVerifier):
     """Scores 1 if the answer makes exactly the calls in `task.answer`, 0 if not.
 
     tag        the name of the elements that hold calls: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`
@@ -63,20 +62,10 @@ class ToolsVerifier(Verifier):
         self._tag, self._ordered, self._strings, self._max_chars = tag, ordered, strings, max_chars
         self.pool = WorkerPool(_HANDLER, _WARM_UP, processes, Limits(cpu_s, wall_s, memory_mb))
 
-    def start(self) -> None:
-        self.pool.start()
-
-    def close(self) -> None:
-        self.pool.close()
-
     def check_task(self, task: Task) -> None:
         reference_of(task)
 
-    def verify(self, answers: Sequence[Answer]) -> list[Verdict]:
-        return verify_in_workers(self.pool, [self._asked(answer) for answer in answers], _harmless, _verdict)
-
-    def _asked(self, answer: Answer) -> Verdict | str:
-        """The verdict if it is plain from the calls alone, else the request for a worker."""
+    def asked(self, answer: Answer) -> Verdict | str:
         reference = reference_of(answer.task)
         part = after_reasoning(answer.text)
         if part is None or not has_visible(part):
@@ -117,24 +106,22 @@ class ToolsVerifier(Verifier):
             return Verdict.scored(0.0, Reason.OUTPUT_LIMIT, "the calls are too large to be handed to a worker")
         return request
 
+    def harmless(self, request: str) -> str:
+        """The expected calls themselves as the answer."""
+        asked = unpack(request)
+        given = []
+        for call in asked["expected"]:
+            arguments = {**{name: values[0] for name, values in call["accept"].items()}, **call["arguments"]}
+            given.append({"name": call["name"], "arguments": arguments})
+        return pack({**asked, "given": given})
+
+    def verdict(self, request: str, response: str) -> Verdict:
+        return _wrong(response) if response else Verdict.scored(1.0, Reason.CORRECT)
+
 
 def _canonical(calls: list[Call]) -> str:
     return json.dumps([[call.name, call.arguments] for call in calls], sort_keys=True)
 
 
-def _harmless(request: str) -> str:
-    """The expected calls themselves as the answer."""
-    asked = unpack(request)
-    given = []
-    for call in asked["expected"]:
-        arguments = {**{name: values[0] for name, values in call["accept"].items()}, **call["arguments"]}
-        given.append({"name": call["name"], "arguments": arguments})
-    return pack({**asked, "given": given})
-
-
 def _wrong(explanation: str) -> Verdict:
     return Verdict.scored(0.0, Reason.WRONG, explanation[:_WORDS])
-
-
-def _verdict(_: str, wrong: str) -> Verdict:
-    return _wrong(wrong) if wrong else Verdict.scored(1.0, Reason.CORRECT)
