@@ -49,7 +49,7 @@ def placed(recipe: Recipe, nodes: Sequence[Node], checked: Preflight | None) -> 
     """With Ray's nodes: what was checked before, placed on them; on a cluster all checks."""
     if checked is None:
         return check(recipe, nodes)
-    size = None if recipe.policy.path is None else policy_size(Path(recipe.policy.path))
+    size = None if recipe.policy.path is None else policy_size(recipe, read_config(Path(recipe.policy.path)))
     return replace(checked, plan=plan(recipe, nodes, size))
 
 

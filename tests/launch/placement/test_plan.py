@@ -225,7 +225,13 @@ def test_no_node_is_ever_given_more_than_it_has(ranks, engines, workers, cpus, n
     assert len(bound) == 1
 
 
-QWEN = {"vocab_size": 512, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4, "head_dim": 16}
+QWEN: dict[str, Any] = {
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "head_dim": 16,
+}
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_what_rl_fixes_may_be_left_out(tmp_path: Path) -> None:
     ],
 )
 def test_what_rl_fixes_must_agree_and_both_keys_are_named(
-    tmp_path: Path, sections: dict[str, object], message: str
+    tmp_path: Path, sections: dict[str, Any], message: str
 ) -> None:
     write_stage(tmp_path, **sections)
     refused = refusal(write_recipe(tmp_path, before={"sft": "imitate.yaml"}))
