@@ -26,11 +26,13 @@ def absence(path: Path) -> str:
 
 
 def check_may_be_reached(path: Path) -> None:
-    """UserError if a folder on the way to `path` may not be entered, where Path's own questions raise."""
+    """UserError if it is no path, or if a folder on the way to it may not be entered: Path's own questions raise."""
     try:
         path.stat()
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{str(path)!r} cannot be a path: {error}") from error
     except OSError:
         return
 

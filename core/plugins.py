@@ -89,7 +89,10 @@ def _from_file(file: Path, dotted: str, what: str) -> ModuleType:
     file = file.absolute()
     if not file.is_file():
         why = "is a folder" if file.is_dir() else absence(file)
-        raise UserError(f"{what}: cannot import {dotted!r}: {file}: {why}; correct the path")
+        raise UserError(
+            f"{what}: cannot import {dotted!r}: {file}: {why}; correct the path, or start where it leads "
+            "to the file (--resume: in the folder that the run was started in)"
+        )
     name = f"{file.stem}_{hashlib.blake2b(bytes(file), digest_size=4).hexdigest()}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)

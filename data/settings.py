@@ -10,9 +10,13 @@ class TaskSource(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str | None = Field(None, description="JSONL file, one object a line with the fields of `reprise.Task`")
+    path: str | None = Field(
+        None, min_length=1, description="JSONL file, one object a line with the fields of `reprise.Task`"
+    )
     generator: str | None = Field(
-        None, description="`package.module:function` called as function(**args), returning an iterable of Task"
+        None,
+        description="`package.module:function` or `./file.py:function`, called as function(**args), returning an "
+        "iterable of Task",
     )
     args: dict[str, object] = Field(default_factory=dict, description="keyword arguments of the generator")
 

@@ -90,7 +90,7 @@ def check_sources(settings: DataSettings, verifiable: Callable[[Sequence[tuple[s
 def _read_checked(source: TaskSource, seen: dict[str, str]) -> list[Task]:
     """The source's tasks; `seen` maps each id to the place it was met, over all sources of one side."""
     tasks = []
-    for where, task in _read_jsonl(Path(source.path)) if source.path is not None else _generate(source):
+    for where, task in _read_jsonl(source.path) if source.path is not None else _generate(source):
         if task.id in seen:
             raise UserError(f"{where}: id {task.id!r} was already used at {seen[task.id]}; give every task its own id")
         check_unicode([task.id, task.prompt], where)
@@ -100,14 +100,15 @@ def _read_checked(source: TaskSource, seen: dict[str, str]) -> list[Task]:
     return tasks
 
 
-def _read_jsonl(path: Path) -> Iterator[tuple[str, Task]]:
+def _read_jsonl(named: str) -> Iterator[tuple[str, Task]]:
+    path = Path(named)
     check_may_be_reached(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file of JSON lines, one task a line")
     if not path.is_file():
         link = f" ({absence(path)})" if dangling(path) else ""
         raise UserError(
-            f"{path}: there is no such task file{link}; paths are relative to the folder the run is started in"
+            f"{named}: there is no such task file{link}; paths are relative to the folder the run is started in"
         )
     for number, line in lines_of(path):
         where = f"{path}:{number}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # What `add_subparsers` gives: the commands of one parser.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_MOST_NODES = 10_000
 EXIT_CODES = "exit codes: 0 fine, 1 the run failed, 2 bad input (one clear message), 130 interrupted"
 
 
@@ -73,7 +75,9 @@ def resumed_run(args: argparse.Namespace, example: str) -> RunFolder | None:
 def add_nodes(parser: argparse.ArgumentParser) -> None:
     """`--nodes` and what each of them has."""
     cluster = parser.add_argument_group("planning for another cluster (with --dry-run)")
-    cluster.add_argument("--nodes", type=positive(int), metavar="N", help="number of nodes (default: this machine)")
+    cluster.add_argument(
+        "--nodes", type=positive(int, _MOST_NODES), metavar="N", help="number of nodes (default: this machine)"
+    )
     cluster.add_argument("--node-cpus", type=positive(float), metavar="C", help="CPUs of each node")
     cluster.add_argument("--node-gpus", type=natural, metavar="G", help="GPUs of each node")
     cluster.add_argument("--node-memory-gb", type=positive(float), metavar="M", help="free memory of each node, GiB")
@@ -115,13 +119,15 @@ def planned_nodes(args: argparse.Namespace) -> list[Node]:
     return [Node(cpus, gpus, memory, here.host if count == 1 else f"host {i}") for i in range(count)]
 
 
-def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
-    """An argument's type: a number above 0."""
+def positive(kind: type[int] | type[float], most: float = math.inf) -> Callable[[str], float]:
+    """An argument's type: a number above 0, and of at most `most`."""
 
     def parse(text: str) -> float:
         value = kind(text)
-        if not 0 < value < float("inf"):
+        if not 0 < value < math.inf:
             raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most:,}, not {text}")
         return value
 
     parse.__name__ = "whole number" if kind is int else "number"  # argparse: "invalid number value: 'x'"

@@ -33,9 +33,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the process's arguments."""
-    if (here := os.getcwd()) not in sys.path:  # plug-ins in the working folder are found by `reprise` as by `python -m`
-        sys.path.append(here)
     with forgiving_streams():
+        try:
+            here = os.getcwd()
+        except FileNotFoundError:
+            _complain("reprise: the working folder has been deleted; change to one that is there")
+            return BAD_INPUT
+        if here not in sys.path:  # plug-ins in the working folder are found by `reprise` as by `python -m`
+            sys.path.append(here)
         return _run(argv)
 
 
@@ -109,6 +114,8 @@ def _report(args: argparse.Namespace) -> None:
 
     shown, record = console(), RunRecord.read(run)
     shown.print(table_of(record))
+    for text in record.missing:
+        shown.print(f"missing  {printable(text)}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     try:
         path = write_report(run)
     except OSError as error:  # a run of somebody else, say

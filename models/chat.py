@@ -40,7 +40,10 @@ class ChatTemplate:
     def _end_ids(self) -> frozenset[int]:
         ends = {self.tokenizer.eos_token_id}
         if (self.folder / "generation_config.json").exists():
-            eos = GenerationConfig.from_pretrained(self.folder).eos_token_id
+            try:
+                eos = GenerationConfig.from_pretrained(self.folder).eos_token_id
+            except Exception as error:  # a damaged file makes its reader raise anything
+                raise UserError(f"{self.folder}/generation_config.json cannot be read: {error}") from error
             ends |= set(eos) if isinstance(eos, list) else {eos}
         return frozenset(ends - {None})
 

@@ -12,10 +12,13 @@ class PolicySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str | None = Field(None, description="folder with config.json, tokenizer files and safetensors weights")
+    path: str | None = Field(
+        None, min_length=1, description="folder with config.json, tokenizer files and safetensors weights"
+    )
     build: str | None = Field(
         None,
-        description="`package.module:function` called as function(out_dir, seed, **build_args) to make that folder",
+        description="`package.module:function` or `./file.py:function`, called as function(out_dir, seed, "
+        "**build_args) to make that folder",
     )
     build_args: dict[str, object] = Field(default_factory=dict, description="keyword arguments of the builder")
     dtype: Literal["float32", "bfloat16"] = Field(

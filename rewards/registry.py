@@ -92,9 +92,11 @@ def _named(use: str, where: str) -> object:
 def _plugin(use: str, where: str) -> object:
     plugins = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if use not in plugins:
+        if use.endswith(".py"):
+            raise UserError(f"{where}.use: {use!r} lacks the name of the function or class: write {use}:name")
         raise UserError(
             f"{where}.use: there is no verifier {use!r}; {_valid(use, [*BUILT_IN, *plugins])}, or a dotted path "
-            "package.module:Class"
+            "package.module:Class or ./file.py:name"
         )
     return resolve(plugins[use].value, f"{where}.use (entry point {use!r})")
 

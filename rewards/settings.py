@@ -30,7 +30,7 @@ class VerifierSettings(BaseModel):
         "path such as my_package.verifiers:MyVerifier or ./my_rewards.py:score",
     )
     args: dict[str, object] = Field(default_factory=dict, description="its keyword arguments")
-    workers: int = Field(1, ge=1, description="actors of this verifier; each has one object of the class")
+    workers: int = Field(1, ge=1, le=1024, description="actors of this verifier; each has one object of the class")
     cpus: float = Field(0.0, ge=0, description="CPUs of one actor; 0 reserves nothing: it runs beside the others")
     gpus: float = Field(0.0, ge=0, description="GPUs of one actor; below 1 a GPU is shared, above 1 a whole number")
     resources: dict[str, float] = Field(

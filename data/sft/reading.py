@@ -58,8 +58,8 @@ def files_of(source: EvalSource) -> list[Path]:
     )
     if not found:
         raise UserError(
-            f"source {source.name}: {path}: no such file or folder, and nothing matches it as a pattern; paths are "
-            "relative to the folder the run is started in"
+            f"source {source.name}: {source.path}: no such file or folder, and nothing matches it as a pattern; paths "
+            "are relative to the folder the run is started in"
         )
     for file in found:
         if file.suffix not in _SUFFIXES:

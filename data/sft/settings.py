@@ -41,11 +41,14 @@ class EvalSource(BaseModel):
     )
     path: str | None = Field(
         None,
+        min_length=1,
         description="JSONL, Parquet or Arrow file, or a folder or glob of such shards; records are "
         '{"messages": [{"role", "content", ...}, ...]} with, if wanted, "tools" and "id"',
     )
     generator: str | None = Field(
-        None, description="`package.module:function` called as function(**args), returning an iterable of records"
+        None,
+        description="`package.module:function` or `./file.py:function`, called as function(**args), returning an "
+        "iterable of records",
     )
     args: dict[str, object] = Field(default_factory=dict, description="keyword arguments of the generator")
     domain: str | None = Field(

@@ -77,17 +77,16 @@ def split_rows(made: Plan, degree: int) -> list[str]:
 
 # --- placing ----------------------------------------------------------------------------------------------------------
 
-_Preference = Callable[[Actor, int, Sequence[Placement]], tuple[int, ...]]
+_Preference = Callable[[Actor, int, Sequence[Placement]], tuple[int, ...]]  # of an actor, a node and who is there
 
 
-def _spread(actor: Actor, node: int, placed: Sequence[Placement]) -> tuple[int, ...]:
+def _spread(actor: Actor, node: int, there: Sequence[Placement]) -> tuple[int, ...]:
     """Learner ranks to their fellows, the buffer to learner rank 0, others to the node with the fewest actors."""
-    here = [p for p in placed if p.node == node]
-    fellows = sum(p.role == "learner" for p in here)
-    return (-fellows if actor.role in ("learner", "buffer") else 0, len(here), node)
+    together = actor.role in ("learner", "buffer")
+    return (-sum(p.role == "learner" for p in there) if together else 0, len(there), node)
 
 
-def _pack(actor: Actor, node: int, placed: Sequence[Placement]) -> tuple[int, ...]:
+def _pack(actor: Actor, node: int, there: Sequence[Placement]) -> tuple[int, ...]:
     """First fit: wastes the least when room is short."""
     return (node,)
 
@@ -103,7 +102,7 @@ def _place(
 
     names = sorted({name for actor in wanted for name in actor.resources})
     free = [_amounts(node, names) for node in nodes]
-    placed: list[Placement] = []
+    on: list[list[Placement]] = [[] for _ in nodes]
     bound = {actor.name for actor in wanted if host is not None and actor.is_bound}
     for actor in sorted(wanted, key=order):
         room = [i for i, node in enumerate(nodes) if actor.name not in bound or node.host == host]
@@ -112,13 +111,13 @@ def _place(
         demand = _amounts(actor, names)
         room = [i for i in room if all(d <= f + _SLACK for d, f in zip(demand, free[i], strict=True))]
         if _shares(actor):
-            room = [i for i in room if _gpus([actor, *(p for p in placed if p.node == i)]) <= ceil(nodes[i].gpus)]
+            room = [i for i in room if _gpus([actor, *on[i]]) <= ceil(nodes[i].gpus)]
         if not room:
             return None
-        chosen = min(room, key=lambda i: preference(actor, i, placed))
+        chosen = min(room, key=lambda i: preference(actor, i, on[i]))
         free[chosen] = [f - d for f, d in zip(free[chosen], demand, strict=True)]
-        placed.append(Placement(**{f.name: getattr(actor, f.name) for f in fields(Actor)}, node=chosen))
-    return placed
+        on[chosen].append(Placement(**{f.name: getattr(actor, f.name) for f in fields(Actor)}, node=chosen))
+    return [placed for there in on for placed in there]
 
 
 def _shares(actor: Actor) -> bool:

@@ -86,7 +86,14 @@ def takes(field: FieldInfo) -> str:
         if isinstance(rule, kind)
     ]
     some = any(isinstance(rule, annotated_types.MinLen) and rule.min_length > 0 for rule in field.metadata)
-    return _words(field.annotation, " " + " and ".join(limits) if limits else ", not empty" if some else "")
+    most = [f" of at most {r.max_length} characters" for r in field.metadata if isinstance(r, annotated_types.MaxLen)]
+    bounds = [" " + " and ".join(limits)] if limits else most
+    return _words(field.annotation, "".join([*bounds, ", not empty" if some else ""]))
+
+
+def mapping_of(model: type[BaseModel]) -> str:
+    """In words: "a mapping with keys use, args"."""
+    return "a mapping with keys " + ", ".join(model.model_fields)
 
 
 def _words(annotation: object, limits: str = "") -> str:
@@ -96,7 +103,9 @@ def _words(annotation: object, limits: str = "") -> str:
     if origin is Literal:
         return ("one of " if len(args) > 1 else "") + ", ".join(map(str, args))
     if origin in (Union, types.UnionType):
-        return " or ".join(_words(a, "" if a is types.NoneType else limits) for a in args)
+        return (", or " if limits.startswith(",") else " or ").join(
+            _words(a, "" if a is types.NoneType else limits) for a in args
+        )
     if origin is tuple and Ellipsis not in args:
         return f"a list of {len(args)}: " + ", ".join(map(_words, args))
     if origin in (list, tuple):
@@ -107,7 +116,7 @@ def _words(annotation: object, limits: str = "") -> str:
         model = _direct_model(args[1])
         return "a mapping of names to " + (_words(model) if model else "values") + limits
     if _is_model(annotation):
-        return "a mapping with keys " + ", ".join(annotation.model_fields)
+        return mapping_of(annotation)
     return "any value"
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from reprise.core.hints import nearest
-from reprise.launch.recipe.keys import field_at, keys, model_at, takes
+from reprise.launch.recipe.keys import field_at, keys, mapping_of, model_at, takes
 from reprise.launch.recipe.schema import Recipe
 from reprise.launch.recipe.yaml_tree import Keys, Origins, dotted
 
@@ -37,10 +37,11 @@ OTHER_KIND = {
     "rollout": "a recipe with rollouts is for RL: reprise train",
     "rewards": "a recipe with rewards is for RL: reprise train",
 }
+# What more to say of a key, or of a key that was given this value.
 HINTS = {
-    "rollout.temperature": "at 0 all samples of a group would be equal, and there would be nothing to compare",
-    "steps": "to have a policy evaluated, take steps=1: pass@1 is measured before the step and after it",
-    "rollout.group_size": "a group of one has no other response to be compared with",
+    "rollout.temperature 0": "at 0 all samples of a group would be equal, and there would be nothing to compare",
+    "steps 0": "to have a policy evaluated, take steps=1: pass@1 is measured before the step and after it",
+    "rollout.group_size 1": "a group of one has no other response to be compared with",
     "before.sft": "give the path of an SFT recipe, relative to this file, or its keys",
 }
 
@@ -123,10 +124,14 @@ def _unknown(path: Keys, root: type[BaseModel]) -> str:
 
 def _wrong(path: Keys, given: object, message: str, root: type[BaseModel]) -> str:
     field = field_at(path, root)
-    right = f"takes {takes(field)}{_examples(field)}" if field else f"is wrong ({message[0].lower()}{message[1:]})"
+    model = model_at(path, root)
+    if field is not None:
+        right = f"takes {takes(field)}{_examples(field)}"
+    else:
+        right = f"takes {mapping_of(model)}" if model else f"is wrong ({message[0].lower()}{message[1:]})"
     if field and "pattern" in message:
         right += " (letters, digits, dots, dashes and underscores; no slash)"
-    hint = HINTS.get(dotted(path))
+    hint = HINTS.get(dotted(path)) or HINTS.get(f"{dotted(path)} {_shown(given)}")
     return f"{dotted(path)} {right}, but was given {_shown(given)}" + (f": {hint}" if hint else "")
 
 

@@ -222,14 +222,13 @@ def latency(times: object) -> str:
 
 
 def shared_rows(values: Mapping[str, object]) -> tuple[Row, Row, Row]:
-    """How long each phase took, how many actors each node has, and what went wrong without ending the run."""
+    """How long each phase took, how many actors each node has, and what went wrong."""
+    failed = ["the run itself"] if values.get("status") == "failed" else []
+    counts = items(values.get("failures"))
     return (
         ("time", _flow(f"{printable(name)} {duration(number(s))}" for name, s in items(values.get("phases")))),
         ("nodes", _flow(f"{printable(node)}: {_actors(actors)}" for node, actors in items(values.get("nodes")))),
-        (
-            "failures",
-            _flow((f"{printable(n)} {counted(c)}" for n, c in items(values.get("failures")) if c), "none"),
-        ),
+        ("failures", _flow([*failed, *(f"{printable(n)} {counted(c)}" for n, c in counts if c)], "none")),
     )
 
 

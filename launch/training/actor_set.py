@@ -97,8 +97,8 @@ class ActorSet:
                 await work
         except TimeoutError:
             raise RunError(
-                f"{what} did not start within {key} = {deadline_s:g} s; is the cluster busy? what they said: "
-                f"{shown(self._logs)}"
+                f"{what} did not start within {key} = {deadline_s:g} s; is the cluster busy? --set {key}=… raises it; "
+                f"what they said: {shown(self._logs)}"
             ) from None
 
     def nodes(self) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +51,7 @@ def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[in
         raise UserError(f"--input {path}: there is no such file; it holds one object a line: {_RIGHT}")
     asked: list[Asked] = []
     problems: list[str] = []
+    unknown: Counter[str] = Counter()
     hashed, digests = hashlib.sha256(), {}
     placed: list[tuple[str, Task]] = []
     accepted: Task | None = None  # several answers to one task usually stand one after the other
@@ -60,6 +62,9 @@ def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[in
         hashed.update(line.strip() + b"\n")
         try:
             task = _parse(line, where).task
+            unknown[task.verifier] += task.verifier not in verifiers
+            if unknown[task.verifier] > 1:  # that is said once
+                continue
             if task != accepted:
                 _check_task(verifiers, task, where)
                 accepted = task
@@ -67,6 +72,7 @@ def check(path: Path, verifiers: Mapping[str, Verifier], digests_at: Sequence[in
             asked.append(Asked(number, task.id, task.domain, task.verifier))
         except UserError as error:
             problems.append(str(error))
+    problems += [f"{path}: {n:,} answers name the verifier {name!r}" for name, n in unknown.items() if n > 1]
     if problems:
         more = f"\n... and {len(problems) - _SHOWN} more lines" if len(problems) > _SHOWN else ""
         raise UserError("\n".join(problems[:_SHOWN]) + more)
@@ -113,4 +119,5 @@ def _check_task(verifiers: Mapping[str, Verifier], task: Task, where: str) -> No
     try:
         check_task(verifiers, task)
     except UserError as error:
-        raise UserError(f"{where}: {error}") from error
+        use = f"; --set rewards.verifiers.{task.verifier}.use=./my_rewards.py:name would add it"
+        raise UserError(f"{where}: {error}{use if task.verifier not in verifiers else ''}") from error

@@ -212,7 +212,21 @@ SET = [
     ("learner.lr='1e-4'", "learner.lr takes a number above 0, but was given the text '1e-4'"),
     ("learner.lr=", "learner.lr takes a number above 0, but was given null"),
     ("steps=true", "steps takes a whole number of at least 1, but was given true"),
-    ("steps=3.5", "steps takes a whole number of at least 1, but was given 3.5"),
+    ("steps=3.5", "steps takes a whole number of at least 1, but was given 3.5\n"),
+    ("steps=", "steps takes a whole number of at least 1, but was given null\n"),
+    ("name=" + "a" * 300, "name takes text of at most 200 characters, but was given the text 'aaa"),
+    ("rewards.verifiers.brief=null", "rewards.verifiers.brief takes a mapping with keys use, args"),
+    (
+        "rewards.verifiers.exact.workers=100000",
+        "takes a whole number of at least 1 and of at most 1024, but was given 1",
+    ),
+    (
+        "rewards.verifiers.exact.use=./mine.py",
+        "'./mine.py' lacks the name of the function or class: write ./mine.py:name",
+    ),
+    ('data.train=[{path: "a\\0b"}]', "'a\\x00b' cannot be a path: embedded null byte"),
+    ('data.train=[{path: ""}]', "data.train.0.path takes text, not empty, or null, but was given the text ''"),
+    ("data.train=[{path: http://example.org/x}]", "http://example.org/x: there is no such task file"),
     ("steps=0", "steps takes a whole number of at least 1, but was given 0: to have a policy evaluated, take steps=1"),
     ("buffer.normalize_std=1", "buffer.normalize_std takes true or false, but was given 1"),
     ("buffer=3", "buffer takes a mapping with keys batch_groups, fresh_fraction"),
@@ -229,7 +243,7 @@ SET = [
     ("before.sft=3", "but was given 3: give the path of an SFT recipe, relative to this file, or its keys"),
     ("before.sft=nowhere.yaml", "`before.sft`: there is no recipe nowhere.yaml"),
     ("before={sft: {learner: {weight_decay: 0}}}", "before.sft.stages is missing; it takes a list of mappings"),
-    ("name=a/b", "name takes text (letters, digits, dots, dashes and underscores; no slash)"),
+    ("name=a/b", "name takes text of at most 200 characters (letters, digits, dots, dashes and underscores; no slash)"),
     ("rollout.top_p=0.9", "rollout.top_p: refused: it renormalises the sampled distribution"),
     ("rollout.engine.top_k=5", "rollout.engine.top_k: refused: it renormalises the sampled distribution"),
     ("rollout.repetition_penalty=1.1", "refused: the samples would not be the policy's own"),
@@ -369,3 +383,17 @@ def test_argparse_refuses_with_2_too(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+
+
+def test_more_nodes_than_any_cluster_has_are_refused(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "x.yaml", "--dry-run", "--nodes", "1000000000"])
+    assert "--nodes: must be at most 10,000, not 1000000000" in capsys.readouterr().err
+
+
+def test_a_working_folder_that_was_deleted_is_said(tmp_path: Path, monkeypatch, capsys) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["recipe", "--keys"]) == 2
+    assert capsys.readouterr().err == "reprise: the working folder has been deleted; change to one that is there\n"

@@ -235,6 +235,9 @@ def test_keys_inside_lists_and_named_mappings_are_listed_too() -> None:
         (("cluster", "learner_port"), "a whole number of at least 1024 and of at most 65535 or null"),
         (("data", "train", 0, "weight"), "a number above 0"),
         (("rewards", "verifiers", "any", "use"), "text, not empty"),
+        (("rewards", "verifiers", "any", "workers"), "a whole number of at least 1 and of at most 1024"),
+        (("data", "train", 0, "path"), "text, not empty, or null"),
+        (("name",), "text of at most 200 characters"),
         (("learner", "zero_stage"), "one of 1, 2, 3"),
     ],
 )

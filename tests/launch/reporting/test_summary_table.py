@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,27 @@ def test_reprise_report_says_how_a_run_that_ended_early_goes_on(made: Any, tmp_p
     run.metrics.touch()
     main(["report", str(run.path)])
     assert capsys.readouterr().out.endswith(f"resume   {made.resume}\n")
+
+
+def test_reprise_report_says_what_it_could_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunFolder.create(tmp_path, "demo")
+    run.metrics.touch()
+    run.summary.write_text("{\x1b")
+    assert main(["report", str(run.path)]) == 0
+    assert "missing  summary.json is not valid JSON" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("made", [summary(), sft_summary()], ids=["rl", "sft"])
+def test_a_run_that_failed_counts_among_its_failures(made: Any) -> None:
+    assert "failures      the run itself" not in printed(made.table(), 120)
+    made.failed(RuntimeError("lost"))
+    assert re.search(r"failures +the run itself", printed(made.table(), 120))
+
+
+def test_answers_that_were_lost_are_counted_in_words() -> None:
+    said = printed(table({"infra_errors": [{"what": "a", "answers": n} for n in (0, 1, 2)]}), 120)
+    for words in ("verifying again helped: a", "1 answer: a", "2 answers: a"):
+        assert words in said
 
 
 def test_a_run_that_goes_on_is_running_and_one_that_was_killed_is_not(tmp_path: Path, capsys) -> None:

@@ -237,5 +237,6 @@ def test_a_deadline_that_passed_is_explained_in_a_sentence(events: list[str]) ->
         await actors._within(asyncio.Event().wait(), "engines", "x.start_deadline_s", 0.01)
 
     assert str(ends(events, body)) == (
-        "engines did not start within x.start_deadline_s = 0.01 s; is the cluster busy? what they said: logs"
+        "engines did not start within x.start_deadline_s = 0.01 s; is the cluster busy? "
+        "--set x.start_deadline_s=… raises it; what they said: logs"
     )

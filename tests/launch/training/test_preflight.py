@@ -159,6 +159,13 @@ def test_a_tokenizer_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
         assert f"{folder}: its tokenizer cannot be loaded" in refusal(file)
 
 
+def test_an_end_token_that_cannot_be_read_is_not_the_tokenizers_fault(tmp_path: Path) -> None:
+    folder = write_policy_folder(tmp_path / "policy")
+    (folder / "generation_config.json").write_text("{broken")
+    message = refusal(write_recipe(tmp_path, policy={"path": str(folder)}))
+    assert message.startswith(f"{folder}/generation_config.json cannot be read: ")
+
+
 def test_a_prompt_that_the_chat_template_refuses_is_named(tmp_path: Path) -> None:
     folder = write_policy_folder(
         tmp_path / "policy", chat_template="{{ raise_exception('no ' + messages[0]['role']) }}"

@@ -89,6 +89,15 @@ def test_all_bad_lines_are_named_at_once_but_not_without_end(tmp_path: Path) -> 
     assert (len(lines), lines[0][:10], lines[-1]) == (11, str(file)[:10], "... and 20 more lines")
 
 
+def test_a_verifier_that_there_is_not_is_said_once_with_what_would_add_it(tmp_path: Path) -> None:
+    file = write(tmp_path / "a", [answer(verifier="mine")] * 30)
+    with pytest.raises(UserError) as refused:
+        answers.check(file, VERIFIERS)
+    first, second = str(refused.value).splitlines()
+    assert first.endswith("--set rewards.verifiers.mine.use=./my_rewards.py:name would add it")
+    assert second == f"{file}: 30 answers name the verifier 'mine'"
+
+
 def test_a_file_without_answers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("\n")
     with pytest.raises(UserError, match="holds no answers"):
