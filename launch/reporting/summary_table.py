@@ -228,7 +228,7 @@ def shared_rows(values: Mapping[str, object]) -> tuple[Row, Row, Row]:
     return (
         ("time", _flow(f"{printable(name)} {duration(number(s))}" for name, s in items(values.get("phases")))),
         ("nodes", _flow(f"{printable(node)}: {_actors(actors)}" for node, actors in items(values.get("nodes")))),
-        ("failures", _flow([*failed, *(f"{printable(n)} {counted(c)}" for n, c in counts if c)], "none")),
+        ("failures", _flow([*(f"{printable(n)} {counted(c)}" for n, c in counts if c), *failed], "none")),
     )
 
 
