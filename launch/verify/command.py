@@ -40,8 +40,8 @@ examples:
 
 A recipe's `rewards` section is all that is read of it. Without one, a task may name any built-in or installed verifier
 (entry point reprise.verifiers), which then has its defaults. docs/verifiers.md describes them.
-What verifiers print goes to the output's .log, not to the terminal. If not one answer could be verified the exit code
-is 1.
+What verifiers print goes to the output's .printed, not to the terminal. If not one answer could be verified, the exit
+code is 1.
 {EXIT_CODES}""",
     )
     verify.add_argument("--recipe", metavar="R", help="a YAML file whose `rewards` section configures the verifiers")

@@ -73,7 +73,7 @@ def verify(settings: RewardSettings, source: Path, target: Path, console: Consol
     UserError, before anything is verified, if an answer cannot be verified or `target` holds something else.
     """
     checked = check(settings, source, target)
-    reported = _Reported(Printed(target.with_name(f"{target.name}.log")))
+    reported = _Reported(Printed(target.with_name(f"{target.name}.printed")))
     if retry_infra:
         with VerdictFile(target) as file:
             _verify_again(settings, source, checked, file, console, reported)

@@ -131,9 +131,9 @@ def test_what_a_verifier_prints_goes_to_a_bounded_file_and_one_that_verifies_not
     said = capfd.readouterr()
     assert "reprise: the run failed: not one answer could be verified (infra_error)" in said.err
     assert "What verifiers printed is in" in said.out
-    assert "v.jsonl.log" in said.out.replace("\n", "")
+    assert "v.jsonl.printed" in said.out.replace("\n", "")
     assert "\x1b" not in said.out + said.err
-    assert (tmp_path / "v.jsonl.log").read_bytes() == (b"\x1b[2J" * 300)[:1000]
+    assert (tmp_path / "v.jsonl.printed").read_bytes() == (b"\x1b[2J" * 300)[:1000]
 
 
 def test_the_output_is_not_the_input(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
