@@ -28,7 +28,7 @@ class ActorFailure(RunError):
         """Put what the actor's log says into the message, if the error itself tells no cause.
 
         log     what the actor's last process wrote, or the end of it
-        place   where the log is, for people
+        place   where the log is, for users
         killed  processes that the kernel killed for memory on the actor's machine since the run began, if known
         """
         said = self._said

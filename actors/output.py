@@ -53,7 +53,7 @@ def append_output(log: Path) -> None:
 
 
 def last_process(text: str) -> str:
-    """The part of a log that the actor's last process wrote: one that was started again goes on in the same file."""
+    """The part of a log that the actor's last process wrote: a restarted one appends to the same file."""
     return text[text.rfind(f"{_HEADER} ") :] if f"{_HEADER} " in text else text
 
 

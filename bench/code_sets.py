@@ -126,7 +126,7 @@ def _mutated(node: ast.AST) -> dict[str, Any] | None:
     return None
 
 
-# --- judging ----------------------------------------------------------------------------------------------------------
+# --- verifying --------------------------------------------------------------------------------------------------------
 
 
 def verify(verifier: CodeVerifier, name: str, problems: Sequence[Problem]) -> Outcome:
@@ -148,9 +148,9 @@ def verify(verifier: CodeVerifier, name: str, problems: Sequence[Problem]) -> Ou
         mutants = [(problem, more, next(more, None)) for problem, more in waiting]
         outcome.survived += [problem.task.id for problem, _, mutant in mutants if mutant is None]
         tried = [(problem, more, mutant) for problem, more, mutant in mutants if mutant is not None]
-        judged = _verdicts(verifier, outcome, [Problem(problem.task, mutant) for problem, _, mutant in tried])
+        verified = _verdicts(verifier, outcome, [Problem(problem.task, mutant) for problem, _, mutant in tried])
         waiting = []
-        for (problem, more, _), verdict in zip(tried, judged, strict=True):
+        for (problem, more, _), verdict in zip(tried, verified, strict=True):
             if verdict.score is None:
                 outcome.infra.append(f"{problem.task.id}: {verdict.explanation}")
             elif verdict.score:

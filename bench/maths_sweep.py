@@ -1,4 +1,4 @@
-r"""Math-Verify's own test-suite, judged by the maths verifier: `python bench/maths_sweep.py --suite FOLDER`.
+r"""Math-Verify's own test-suite, verified by the maths verifier: `python bench/maths_sweep.py --suite FOLDER`.
 
 FOLDER is a checkout of Math-Verify or its `tests`. Nothing of it is imported, run or kept: the comparing cases of every
 `pytest.mark.parametrize` are read with `ast`. Exit code 1 if a disagreement has no rule in `sweep_rules.py`.
@@ -43,7 +43,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Verified:
     case: Case
     reference: str
     answer: str
@@ -68,16 +68,16 @@ def main() -> int:
     read, skipped = _cases(arguments.suite)
     if not read:
         sys.exit(f"no comparing cases in {arguments.suite}: name a checkout of Math-Verify, or its folder `tests`")
-    judged = _judge(read)
-    console.print(_summary(judged, skipped))
-    unexplained = [each for each in judged if each.outcome != "agree" and _rule(each.case) is None]
-    needless = [each for each in judged if each.outcome == "agree" and _rule(each.case) is not None]
+    verified = _verify(read)
+    console.print(_summary(verified, skipped))
+    unexplained = [each for each in verified if each.outcome != "agree" and _rule(each.case) is None]
+    needless = [each for each in verified if each.outcome == "agree" and _rule(each.case) is not None]
     for title, some in (("Disagreements without a rule", unexplained), ("Rules without a disagreement", needless)):
         if some:
             console.print(_details(title, some))
     if arguments.all:
         console.print(
-            _details("Disagreements with a rule", [e for e in judged if e.outcome != "agree" and _rule(e.case)])
+            _details("Disagreements with a rule", [e for e in verified if e.outcome != "agree" and _rule(e.case)])
         )
     return 1 if unexplained or needless else 0
 
@@ -133,13 +133,13 @@ def _mathematics(text: str) -> str:
     return next(group for group in segments[-1].groups() if group)
 
 
-def _judge(cases: list[Case]) -> list[Judged]:
+def _verify(cases: list[Case]) -> list[Verified]:
     verifier = MathsVerifier(processes=2)
     verifier.start()
     try:
         tasks = [Task(f"{case.test}[{case.index}]", "?", "maths", "math", _mathematics(case.gold)) for case in cases]
         refused = _refused(verifier, tasks)
-        return [_judge_one(verifier, case, task, refused.get(task.id)) for case, task in zip(cases, tasks, strict=True)]
+        return [_verify_one(verifier, case, task, refused.get(task.id)) for case, task in zip(cases, tasks, strict=True)]
     finally:
         verifier.close()
 
@@ -157,39 +157,39 @@ def _refused(verifier: MathsVerifier, tasks: list[Task]) -> dict[str, str]:
     return why | {taken[place].id: fault for place, fault in found.items()}
 
 
-def _judge_one(verifier: MathsVerifier, case: Case, task: Task, refusal: str | None) -> Judged:
+def _verify_one(verifier: MathsVerifier, case: Case, task: Task, refusal: str | None) -> Verified:
     answer = _mathematics(case.prediction)
     if refusal is not None:
-        return Judged(case, task.answer, answer, None, refusal)
+        return Verified(case, task.answer, answer, None, refusal)
     response = answer if r"\boxed" in answer else rf"\boxed{{{answer}}}"
     [verdict] = verifier.verify([Answer(task, response)])
-    return Judged(case, task.answer, answer, verdict, f"{verdict.reason} {verdict.explanation}".strip())
+    return Verified(case, task.answer, answer, verdict, f"{verdict.reason} {verdict.explanation}".strip())
 
 
 def _rule(case: Case) -> str | None:
     return next((name for name, (_, covered) in RULES.items() if case.index in covered.get(case.test, ())), None)
 
 
-def _summary(judged: list[Judged], skipped: int) -> Table:
-    title = f"{len(judged)} cases of Math-Verify's suite; {skipped} more are built by code and not read"
+def _summary(verified: list[Verified], skipped: int) -> Table:
+    title = f"{len(verified)} cases of Math-Verify's suite; {skipped} more are built by code and not read"
     shown = Table(title=title, title_justify="left", title_style="bold")
     outcomes = ("agree", "right, scores 0", "wrong, scores 1", "refused", "infra error")
     shown.add_column("rule")
     for outcome in outcomes:
         shown.add_column(outcome, justify="right")
-    counts = Counter((_rule(each.case) if each.outcome != "agree" else None, each.outcome) for each in judged)
+    counts = Counter((_rule(each.case) if each.outcome != "agree" else None, each.outcome) for each in verified)
     for rule in (None, *RULES):
         name = RULES[rule][0] if rule else "–"
         shown.add_row(name, *(str(counts[rule, outcome] or "") for outcome in outcomes))
-    shown.add_row("all", *(str(sum(each.outcome == outcome for each in judged)) for outcome in outcomes))
+    shown.add_row("all", *(str(sum(each.outcome == outcome for each in verified)) for outcome in outcomes))
     return shown
 
 
-def _details(title: str, judged: list[Judged]) -> Table:
+def _details(title: str, verified: list[Verified]) -> Table:
     shown = Table(title=title, title_justify="left", title_style="bold")
     for column in ("case", "reference", "answer", "outcome", "rule or reason"):
         shown.add_column(column, overflow="fold")
-    for each in judged:
+    for each in verified:
         texts = (text if len(text) <= 160 else "… " + text[-160:] for text in (each.reference, each.answer))
         name = f"{each.case.test}[{each.case.index}]"
         shown.add_row(*(Text(cell) for cell in (name, *texts, each.outcome, _rule(each.case) or each.note)))

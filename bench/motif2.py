@@ -357,7 +357,7 @@ def _synchronize(device: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="a GPU if there is one, unless told otherwise")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="a GPU if there is one, by default")
     parser.add_argument("--quick", action="store_true", help="small sizes: to see that it works, not to compare")
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the numbers behind the table here")
     return parser

@@ -5,9 +5,9 @@
 Both start from one policy folder and train on the same stream of tasks with the recipe's group size, learning rate,
 schedule, clip range, temperature and token limit, each with all cores of the machine, one after the other. `reprise` is
 its own training script with the recipe as it is, TRL is `bench/peers_trl.py`. Each leaves checkpoints; both sets are
-then judged by `bench/held_out.py`, off the clock. TRL's environment: head of requirements/bench.txt.
+then evaluated by `bench/held_out.py`, off the clock. TRL's environment: head of requirements/bench.txt.
 
-A stage whose result is already in `--out` is not run again, so that an interrupted comparison goes on where it stopped.
+A stage whose result is already in `--out` is not run again, so that an interrupted comparison continues where it stopped.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trl-python", default=sys.executable, metavar="PATH", help="interpreter that has TRL")
     parser.add_argument("--seconds", type=float, default=170.0, help="TRL's training time")
     parser.add_argument("--checkpoint-every", type=float, default=10.0, metavar="S", help="seconds between checkpoints")
-    parser.add_argument("--samples", type=int, default=2, help="responses a held-out task, in judging checkpoints")
+    parser.add_argument("--samples", type=int, default=2, help="responses a held-out task, in evaluating checkpoints")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "peers", help="where everything is kept")
     return parser
 

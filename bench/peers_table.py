@@ -98,6 +98,6 @@ def show(
         f"{mean('reuse/fraction'):.0%} of a batch reused"
     )
     generate, learn = (sum(step[key] for step in trl) / len(trl) for key in ("generate", "learn"))
-    console.print(f"TRL      {generate:.2f} s generating, {learn:.2f} s judging and learning a step")
+    console.print(f"TRL      {generate:.2f} s generating, {learn:.2f} s verifying and learning a step")
     for name, curve in curves.items():
         console.print(f"{name:8} " + "  ".join(f"{p.seconds:.0f}s {p.pass_at_1:.3f}" for p in curve), soft_wrap=True)

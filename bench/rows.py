@@ -56,7 +56,7 @@ class Row:
 
 
 def table(rows: Sequence[Row], machine: str, title: str = "The loop's speed") -> Table:
-    """The rows as people read them."""
+    """The rows as users read them."""
     shown = Table(title=f"{title} on {machine}", title_justify="left", title_style="bold", show_lines=True)
     for column in ("what", "measured", "against"):
         shown.add_column(column, overflow="fold")

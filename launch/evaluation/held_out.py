@@ -10,7 +10,7 @@ from reprise.launch.reporting.recorder import Recorder
 
 
 class HeldOut:
-    """What is evaluated when, and told to the recorder; nothing where no task is held out."""
+    """When held-out tasks are evaluated, and recorded; nothing without held-out tasks."""
 
     def __init__(self, recipe: Recipe, fleet: Fleet, tasks: TaskSets, recorder: Recorder) -> None:
         self._recipe, self._fleet, self._tasks, self._recorder = recipe, fleet, tasks, recorder
@@ -25,7 +25,7 @@ class HeldOut:
         await self._all(self._recipe.steps, "after")
 
     async def resumed(self, version: int) -> None:
-        """The policy that the run goes on with, where an early end came between it and its evaluation."""
+        """The policy that a resumed run starts from, if an early end came before its evaluation."""
         if self._recorder.evaluated_at < version:
             await self.during(version)
 

@@ -66,7 +66,7 @@ def differences(sft: SftRecipe, rl: BaseModel) -> Iterator[Contradiction]:
             values = "" if isinstance(own, BaseModel) else f" ({own} and {theirs})"
             yield Contradiction(
                 (here, there),
-                f"{here} is not {there}{values}: RL goes on with this policy on these ranks; leave it out there, or "
+                f"{here} is not {there}{values}: RL continues with this policy on these ranks; leave it out there, or "
                 "set both alike",
             )
 

@@ -37,7 +37,7 @@ Layer = tuple[Mapping[str, object], Origins]
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists of plain values on one line, as people write them."""
+    """Lists of plain values on one line, as users write them."""
 
 
 def _represent_list(dumper: yaml.SafeDumper, data: list[object]) -> yaml.Node:
@@ -84,7 +84,7 @@ def resolved(path: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str,
 def load_rewards(
     path: str | Path | None, overrides: Sequence[str] = (), defaults: Mapping[str, object] | None = None
 ) -> RewardSettings:
-    """The `rewards` section of a recipe, for judging without training: no other section need be there.
+    """The `rewards` section of a recipe, for verifying without training: no other section need be there.
 
     Without a file, overrides are merged over `defaults`. Raises `UserError` as `load` does.
     """

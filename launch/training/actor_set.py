@@ -153,7 +153,7 @@ class ActorSet:
         elif isinstance(error, RunError) and (named := self._named_in(str(error))):
             raise RunError(f"{error}\nlog of {named}: {shown(log_file(self._logs, named))}") from None
         if isinstance(error, TimeoutError) and str(error):
-            raise RunError(str(error)) from None  # which deadline passed is what people need to know, not where
+            raise RunError(str(error)) from None  # which deadline passed is what users need to know, not where
         if isinstance(error, RayActorError | RayTaskError):
             raise unwrapped(error) from error
 

@@ -1,4 +1,4 @@
-"""What comes before RL in the same run: supervised stages, by the learner that goes on with RL."""
+"""What comes before RL in the same run: supervised stages, by the learner that then runs RL."""
 
 from __future__ import annotations
 

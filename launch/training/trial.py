@@ -27,9 +27,9 @@ _SIDE_BY_SIDE = 4
 
 
 def try_verifiers(settings: RewardSettings, tasks: TaskSets) -> list[str]:
-    """Start every verifier that a task names, let it judge one answer to the first such task, and close it.
+    """Start every verifier that a task names, have it verify one answer to the first such task, and close it.
 
-    Returns what is worth knowing, in words: a verifier that cannot judge *here* may well do so where the run puts it.
+    Returns what is worth knowing, in words: a verifier that cannot verify *here* may well do so where the run puts it.
     Not tried are those with GPUs or resources of their own, and those that ask for it (`Verifier.may_be_tried`).
     UserError if one fails by a defect of its code (`InfraError.broken`), or its process dies at every try.
     """
