@@ -139,7 +139,9 @@ def _verify(cases: list[Case]) -> list[Verified]:
     try:
         tasks = [Task(f"{case.test}[{case.index}]", "?", "maths", "math", _mathematics(case.gold)) for case in cases]
         refused = _refused(verifier, tasks)
-        return [_verify_one(verifier, case, task, refused.get(task.id)) for case, task in zip(cases, tasks, strict=True)]
+        return [
+            _verify_one(verifier, case, task, refused.get(task.id)) for case, task in zip(cases, tasks, strict=True)
+        ]
     finally:
         verifier.close()
 

@@ -7,7 +7,7 @@ schedule, clip range, temperature and token limit, each with all cores of the ma
 its own training script with the recipe as it is, TRL is `bench/peers_trl.py`. Each leaves checkpoints; both sets are
 then evaluated by `bench/held_out.py`, off the clock. TRL's environment: head of requirements/bench.txt.
 
-A stage whose result is already in `--out` is not run again, so that an interrupted comparison continues where it stopped.
+A stage whose result is already in `--out` is not run again: an interrupted comparison continues where it stopped.
 """
 
 from __future__ import annotations
