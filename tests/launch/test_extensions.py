@@ -78,6 +78,7 @@ def test_an_engine_that_lacks_a_method_is_refused_by_its_name(folder: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.engines
+@pytest.mark.full  # the run below has the transport too
 def test_the_transport_brings_weights_to_vllm(folder: Path, live_engine: LiveEngine, motif2_policy: Path) -> None:
     policies = Policies(motif2_policy, live_engine, PublishSettings(transport=str(folder / TRANSPORT), bucket_mb=0.5))
     policies.publish(90)

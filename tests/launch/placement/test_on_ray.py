@@ -136,6 +136,7 @@ def test_a_run_that_waits_names_the_other_and_its_actors_and_ends_at_its_deadlin
     assert eventually(lambda: free_cpus() == 2)
 
 
+@pytest.mark.full  # what becomes of an actor is seen without Ray in test_reservation.py
 def test_a_lost_node_takes_what_was_on_it_and_leaves_the_rest(cluster: Cluster) -> None:
     reserved = asyncio.run(
         reserve(planned(Actor("learner", 0, cpus=1), Actor("verifier", 0, cpus=1)), "mine", 60.0, print)

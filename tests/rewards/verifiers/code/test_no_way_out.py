@@ -187,14 +187,23 @@ def value(draw: random.Random, depth: int = 0) -> str:
     return draw.choice(kinds)
 
 
+@pytest.fixture
+def patient() -> Iterator[CodeVerifier]:
+    """None of the values takes long: what is late is so because the machine is busy."""
+    verifier = CodeVerifier(time_limit_s=3.0, memory_limit_mb=128, sandbox={"slots": 2})
+    verifier.start()
+    yield verifier
+    verifier.close()
+
+
 @pytest.mark.timeout(300)
-def test_nor_does_any_value(code: CodeVerifier) -> None:
+def test_nor_does_any_value(patient: CodeVerifier) -> None:
     draw = random.Random(11)
     freeze = "def k(x): return x if getattr(x, '__hash__', None) and not isinstance(x, tuple) else repr(type(x))"
     tried = [f"{freeze}\ndef f(x): return {value(draw)}" for _ in range(40)]
     for form in ("call", "split", "tester"):
         task = Task("t1", "?", "code", "code", REFERENCES[form])
-        verdicts = code.verify([Answer(task, f"```python\n{program}\n```") for program in tried])
+        verdicts = patient.verify([Answer(task, f"```python\n{program}\n```") for program in tried])
         assert {p: v for p, v in zip(tried, verdicts, strict=True) if v.score != 0} == {}
 
 
