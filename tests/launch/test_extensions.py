@@ -78,7 +78,7 @@ def test_an_engine_that_lacks_a_method_is_refused_by_its_name(folder: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.engines
-@pytest.mark.full  # the run below has the transport too
+@pytest.mark.full  # half a minute; above, a stand-in's engine has the weights from it
 def test_the_transport_brings_weights_to_vllm(folder: Path, live_engine: LiveEngine, motif2_policy: Path) -> None:
     policies = Policies(motif2_policy, live_engine, PublishSettings(transport=str(folder / TRANSPORT), bucket_mb=0.5))
     policies.publish(90)
@@ -89,6 +89,7 @@ def test_the_transport_brings_weights_to_vllm(folder: Path, live_engine: LiveEng
 
 @pytest.mark.slow
 @pytest.mark.engines  # Ray
+@pytest.mark.full  # half a minute; above, loss, engine and transport work without Ray
 @pytest.mark.timeout(600)
 def test_a_run_trains_with_verifier_tasks_loss_transport_and_engine_of_the_user_s_own(folder: Path) -> None:
     settings = {
